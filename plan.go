@@ -1,0 +1,163 @@
+package recount
+
+import "time"
+
+// Plan is a correction that a person can read and that apply carries out whole.
+// Its body depends on its inputs alone; the body's digest is ID. Only the
+// header differs from run to run.
+type Plan struct {
+	ID     string // SHA-256 of the body, hex
+	Header PlanHeader
+	Body   PlanBody
+	// Changes in key order: all rows that are not right.
+	Changes []Change
+}
+
+// PlanHeader is what a plan says of its making. It steers only expiry.
+type PlanHeader struct {
+	Made    time.Time `json:"made"`
+	Expires time.Time `json:"expires"`
+	By      string    `json:"by"`
+	Program string    `json:"program"`
+	TookMS  int64     `json:"took_ms"`
+}
+
+// PlanKind tells a correction from a rollback: both walk the same steps.
+type PlanKind string
+
+// The kinds of plans.
+const (
+	PlanApply    PlanKind = "apply"
+	PlanRollback PlanKind = "rollback"
+)
+
+// PlanBody is the deterministic part of a plan without its changes.
+type PlanBody struct {
+	Kind        PlanKind      `json:"kind"`
+	Calculation string        `json:"calculation"`
+	Window      Window        `json:"window"`
+	Asked       Window        `json:"asked"` // before it was widened to buckets
+	Bucket      string        `json:"bucket"`
+	Zone        string        `json:"timezone"`
+	Stream      string        `json:"stream"`
+	Snapshot    string        `json:"snapshot"`
+	Watermark   time.Time     `json:"watermark"`
+	Logic       string        `json:"logic"`              // digest
+	Previous    string        `json:"previous,omitempty"` // digest
+	Missed      []Missed      `json:"missed,omitempty"`
+	Unexplained Unexplained   `json:"unexplained"`
+	Extra       Extra         `json:"extra"`
+	Where       string        `json:"where,omitempty"`
+	Rules       []string      `json:"rules"` // "total: exact", in column order
+	Target      Identity      `json:"target"`
+	Fingerprint string        `json:"fingerprint"`
+	Hazards     []string      `json:"hazards"`
+	LastRun     string        `json:"last_run"`
+	Key         []PlanColumn  `json:"key"`     // the table's names
+	Columns     []PlanColumn  `json:"columns"` // the table's names, compared and written
+	Events      EventCounts   `json:"events"`
+	Rows        RowCounts     `json:"rows"`
+	Digest      string        `json:"digest"` // of the recalculated rows
+	Causes      []CauseCount  `json:"causes"`
+	Given       bool          `json:"given"` // a hypothesis stands in the configuration
+	Tried       []Cause       `json:"tried"`
+	Cut         int           `json:"cut"` // combinations not tried
+	Explained   int64         `json:"explained"`
+	Unexplain   int64         `json:"unexplained_rows"`
+	Control     *Control      `json:"control"`
+	NoControl   string        `json:"no_control,omitempty"` // why there is none
+	Minutes     []MinuteCount `json:"minutes"`
+	Sums        []ColumnSum   `json:"sums"`
+	MaxChanges  int64         `json:"max_changes"`
+	Notes       []string      `json:"notes"`
+	// Overrides names the checks that a flag switched off.
+	Overrides []string `json:"overrides"`
+	// Run is the run that a rollback takes back.
+	Run string `json:"run,omitempty"`
+}
+
+// PlanColumn is a column of a plan: the table's name and the type under which
+// its values are compared.
+type PlanColumn struct {
+	Name string `json:"name"`
+	Type string `json:"type"`
+}
+
+// EventCounts adds up: Read = Used + Duplicates + Quarantined + Outside. Late is
+// a part of Used.
+type EventCounts struct {
+	Read        int64 `json:"read,string"`
+	Used        int64 `json:"used,string"`
+	Duplicates  int64 `json:"duplicates,string"`
+	Quarantined int64 `json:"quarantined,string"`
+	Outside     int64 `json:"outside,string"`
+	Late        int64 `json:"late,string"`
+}
+
+// RowCounts adds up: Checked is the sum of all others.
+type RowCounts struct {
+	Checked  int64 `json:"checked,string"`
+	Right    int64 `json:"right,string"`
+	Update   int64 `json:"update,string"`
+	Insert   int64 `json:"insert,string"`
+	Delete   int64 `json:"delete,string"`
+	Extra    int64 `json:"extra,string"`
+	Held     int64 `json:"held,string"`
+	Excluded int64 `json:"excluded,string"`
+}
+
+// Writes counts the rows that an apply changes.
+func (r RowCounts) Writes() int64 { return r.Update + r.Insert + r.Delete }
+
+// Wrong counts the rows that are not right.
+func (r RowCounts) Wrong() int64 { return r.Checked - r.Right }
+
+// Add counts one row under its action.
+func (r *RowCounts) Add(a Action) {
+	r.Checked++
+	switch a {
+	case ActionUpdate:
+		r.Update++
+	case ActionInsert:
+		r.Insert++
+	case ActionDelete:
+		r.Delete++
+	case ActionExtra:
+		r.Extra++
+	case ActionHeld:
+		r.Held++
+	case ActionExcluded:
+		r.Excluded++
+	}
+}
+
+// CauseCount says how many written rows a cause explains.
+type CauseCount struct {
+	Cause Cause `json:"cause"`
+	Rows  int64 `json:"rows,string"`
+}
+
+// Control is the outcome of the control window.
+type Control struct {
+	Rows  int64    `json:"rows,string"`
+	Wrong int64    `json:"wrong,string"`
+	Spans []Window `json:"spans"`
+	// First shows one wrong row to a person; empty if there is none.
+	First string `json:"first,omitempty"`
+}
+
+// MinuteCount is one step of the plot: events used and wrong rows per span of
+// the window. Wrong is -1 where rows have no time of their own.
+type MinuteCount struct {
+	From   time.Time `json:"from"`
+	Events int64     `json:"events,string"`
+	Wrong  int64     `json:"wrong,string"`
+}
+
+// ColumnSum is the net difference of a numeric column over all written rows.
+type ColumnSum struct {
+	Column string `json:"column"`
+	Before string `json:"before"`
+	After  string `json:"after"`
+	Net    string `json:"net"`
+}

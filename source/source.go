@@ -1,0 +1,72 @@
+// Package source is the port where events come from. An adapter reads one
+// stream in the order of its partitions and never writes to it; what has been
+// read is known from the archive's commits alone.
+package source
+
+import (
+	"context"
+	"time"
+
+	"recount"
+)
+
+// Source is one stream of events. A Source is used by one goroutine at a time.
+type Source interface {
+	// Info says what the stream is like; it does not touch the stream.
+	Info() Info
+	// Read hands every event after cursor to emit, in order per partition, and
+	// returns at the stream's present end. A batch is emitted once; an error of
+	// emit ends the reading and is returned. The events of a batch and what they
+	// point to belong to the receiver. Reading the same stream again with the
+	// cursor of the last batch emits nothing.
+	//
+	// Row faults are events with Fault set. File faults (a missing column, a
+	// broken encoding, a file that was changed) are *recount.Error.
+	Read(ctx context.Context, cursor Cursor, emit func(Batch) error) (End, error)
+	// Decoder reads payloads of this source again, for columns that were declared
+	// after they were archived.
+	Decoder(format, header string) (Decoder, error)
+	// Check says what Read would need, without reading; nil if all is there.
+	Check(ctx context.Context) error
+	Close() error
+}
+
+// Info says what a stream is like.
+type Info struct {
+	// HasID says that events carry an id; without it repeats cannot be seen.
+	HasID bool
+	// Place is where the events come from, for a person.
+	Place string
+}
+
+// Cursor says how far each partition has been read. Its values are the
+// adapter's own; the archive keeps them without looking inside.
+type Cursor map[string]string
+
+// Batch is a run of events of one partition, in order.
+type Batch struct {
+	Partition string
+	Events    []recount.Event
+	// Cursor is the partition's cursor after the last event of the batch.
+	Cursor string
+	// Format and Header are what Decoder needs to read these payloads again.
+	Format string
+	Header string
+	// Bytes is about what the batch read from the stream, for progress.
+	Bytes int64
+}
+
+// End is what the source knows when it has read to the present end.
+type End struct {
+	// Watermark is the source's clock: all events before it were handed over.
+	Watermark time.Time
+	// Partitions counts those that were looked at, read anew or not.
+	Partitions int
+}
+
+// Decoder reads one payload into the fields of the mapping. The result has
+// Fields, Fault and Broken set, and the rest of the envelope as far as the
+// payload holds it. It is safe for concurrent use.
+type Decoder interface {
+	Decode(payload []byte) recount.Event
+}

@@ -1,0 +1,285 @@
+package recount
+
+import (
+	"bytes"
+	"crypto/md5" //nolint:gosec // a checksum that databases can compute too, no signature
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"math/big"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// Value is one value as text. Which text stands for which value is fixed by its
+// column's Type; Canonical gives the one spelling of each.
+type Value struct {
+	Null bool
+	Text string
+}
+
+// Null is the absent value.
+var Null = Value{Null: true}
+
+// Text returns the value that s spells.
+func Text(s string) Value { return Value{Text: s} }
+
+// String shows the value to a person: NULL stands for the absent one.
+func (v Value) String() string {
+	if v.Null {
+		return "NULL"
+	}
+	return v.Text
+}
+
+// MarshalJSON writes null or the text as a string, so that no reader rounds a
+// number.
+func (v Value) MarshalJSON() ([]byte, error) {
+	if v.Null {
+		return []byte("null"), nil
+	}
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v.Text); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+}
+
+// UnmarshalJSON reads what MarshalJSON writes.
+func (v *Value) UnmarshalJSON(b []byte) error {
+	if string(b) == "null" {
+		*v = Null
+		return nil
+	}
+	v.Null = false
+	return json.Unmarshal(b, &v.Text)
+}
+
+// ErrInexact says that a value cannot be held without losing digits.
+var ErrInexact = errors.New("digits would be lost")
+
+// Canonical returns the one spelling of text under t, or an error if text is no
+// value of t. A decimal with more digits after the point than t's scale is
+// ErrInexact; zeros do not count. Source of the forms: docs/adr/0003.
+func Canonical(t Type, text string) (string, error) {
+	switch t.Kind {
+	case KindString:
+		return text, nil
+	case KindInt64:
+		n, err := strconv.ParseInt(strings.TrimSpace(text), 10, 64)
+		if err != nil {
+			return "", fmt.Errorf("%q is no int64", clip(text))
+		}
+		return strconv.FormatInt(n, 10), nil
+	case KindDouble:
+		return canonicalDouble(text)
+	case KindDecimal:
+		return canonicalDecimal(t, text, false)
+	case KindBool:
+		return canonicalBool(text)
+	case KindTimestamp:
+		at, err := ParseTimestamp(text)
+		if err != nil {
+			return "", err
+		}
+		return FormatTimestamp(at), nil
+	case KindDate:
+		at, err := time.Parse(time.DateOnly, strings.TrimSpace(text))
+		if err != nil {
+			return "", fmt.Errorf("%q is no date such as 2024-06-10", clip(text))
+		}
+		return at.Format(time.DateOnly), nil
+	case KindJSON:
+		var b bytes.Buffer
+		if err := json.Compact(&b, []byte(text)); err != nil {
+			return "", fmt.Errorf("%q is no JSON", clip(text))
+		}
+		return b.String(), nil
+	}
+	return "", fmt.Errorf("value has unknown kind %q", t.Kind)
+}
+
+// Rounded is Canonical, but a decimal with too many digits after the point is
+// rounded to t's scale, half away from zero. It is how a stored value is
+// compared; nothing rounded is ever bound in a guard.
+func Rounded(t Type, text string) (string, error) {
+	if t.Kind == KindDecimal {
+		return canonicalDecimal(t, text, true)
+	}
+	return Canonical(t, text)
+}
+
+func canonicalDouble(text string) (string, error) {
+	f, err := strconv.ParseFloat(strings.TrimSpace(text), 64)
+	if err != nil && !errors.Is(err, strconv.ErrRange) {
+		return "", fmt.Errorf("%q is no double", clip(text))
+	}
+	switch {
+	case math.IsNaN(f):
+		return "NaN", nil
+	case math.IsInf(f, 1):
+		return "Infinity", nil
+	case math.IsInf(f, -1):
+		return "-Infinity", nil
+	case f == 0: // -0 and 0 are one value
+		return "0", nil
+	}
+	return strconv.FormatFloat(f, 'g', -1, 64), nil
+}
+
+func canonicalBool(text string) (string, error) {
+	switch strings.ToLower(strings.TrimSpace(text)) {
+	case "true", "t", "1", "yes":
+		return "true", nil
+	case "false", "f", "0", "no":
+		return "false", nil
+	}
+	return "", fmt.Errorf("%q is no bool", clip(text))
+}
+
+// canonicalDecimal has a fast way for the plain spelling (digits and a point)
+// and leaves exponents and very long numbers to math/big.
+func canonicalDecimal(t Type, text string, round bool) (string, error) {
+	s := strings.TrimSpace(text)
+	body, neg := strings.CutPrefix(s, "-")
+	if !neg {
+		body = strings.TrimPrefix(body, "+")
+	}
+	whole, frac, _ := strings.Cut(body, ".")
+	if whole == "" && frac == "" || !allDigits(whole) || !allDigits(frac) {
+		return bigDecimal(t, s, round)
+	}
+	for len(frac) > t.Scale && frac[len(frac)-1] == '0' {
+		frac = frac[:len(frac)-1]
+	}
+	if len(frac) > t.Scale {
+		return bigDecimal(t, s, round)
+	}
+	whole = strings.TrimLeft(whole, "0")
+	if len(whole) > t.Precision-t.Scale {
+		return "", fmt.Errorf("%q does not fit %s", clip(text), t)
+	}
+	return joinDecimal(neg, whole, frac, t.Scale), nil
+}
+
+func allDigits(s string) bool {
+	for i := range len(s) {
+		if s[i] < '0' || s[i] > '9' {
+			return false
+		}
+	}
+	return true
+}
+
+func joinDecimal(neg bool, whole, frac string, scale int) string {
+	if neg && strings.Trim(whole, "0") == "" && strings.Trim(frac, "0") == "" {
+		neg = false
+	}
+	var b strings.Builder
+	b.Grow(len(whole) + scale + 3)
+	if neg {
+		b.WriteByte('-')
+	}
+	if whole == "" {
+		whole = "0"
+	}
+	b.WriteString(whole)
+	if scale > 0 {
+		b.WriteByte('.')
+		b.WriteString(frac)
+		for range scale - len(frac) {
+			b.WriteByte('0')
+		}
+	}
+	return b.String()
+}
+
+// maxExponent bounds the work that a hostile number such as 1e999999999 can
+// cause: no decimal of 38 digits needs more.
+const maxExponent = 400
+
+func bigDecimal(t Type, s string, round bool) (string, error) {
+	mantissa, exponent, hasExp := strings.Cut(strings.ToLower(s), "e")
+	if len(mantissa) > 1<<12 || strings.ContainsAny(mantissa, "_/xpinb") {
+		return "", fmt.Errorf("%q is no decimal", clip(s))
+	}
+	if hasExp {
+		if e, err := strconv.Atoi(exponent); err != nil || e > maxExponent || e < -maxExponent {
+			return "", fmt.Errorf("%q is no decimal", clip(s))
+		}
+	}
+	r, ok := new(big.Rat).SetString(s)
+	if !ok {
+		return "", fmt.Errorf("%q is no decimal", clip(s))
+	}
+	scaled := new(big.Rat).Mul(r, new(big.Rat).SetInt(pow10(t.Scale)))
+	if !scaled.IsInt() && !round {
+		return "", fmt.Errorf("%q as %s: %w", clip(s), t, ErrInexact)
+	}
+	n := roundRat(scaled)
+	digits := new(big.Int).Abs(n).String()
+	if len(digits) > t.Precision && digits != "0" {
+		return "", fmt.Errorf("%q does not fit %s", clip(s), t)
+	}
+	if len(digits) <= t.Scale {
+		digits = strings.Repeat("0", t.Scale-len(digits)+1) + digits
+	}
+	cut := len(digits) - t.Scale
+	return joinDecimal(n.Sign() < 0, strings.TrimLeft(digits[:cut], "0"), digits[cut:], t.Scale), nil
+}
+
+func pow10(n int) *big.Int { return new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(n)), nil) }
+
+// roundRat rounds half away from zero.
+func roundRat(r *big.Rat) *big.Int {
+	two := big.NewInt(2)
+	n := new(big.Int).Mul(new(big.Int).Abs(r.Num()), two)
+	n.Add(n, r.Denom())
+	n.Quo(n, new(big.Int).Mul(r.Denom(), two))
+	if r.Sign() < 0 {
+		n.Neg(n)
+	}
+	return n
+}
+
+func clip(s string) string {
+	const most = 60
+	if len(s) <= most {
+		return s
+	}
+	cut := most
+	for cut > 0 && !utf8.RuneStart(s[cut]) {
+		cut--
+	}
+	return s[:cut] + "…"
+}
+
+// Checksum is the checksum of a row: MD5 over its values, each framed by its
+// length, NULL explicit, so that no two rows share a text. Values must be
+// canonical. MD5 because PostgreSQL, MySQL and DuckDB compute it too.
+func Checksum(values []Value) string {
+	sum := checksum(values)
+	return hex.EncodeToString(sum[:])
+}
+
+func checksum(values []Value) [md5.Size]byte {
+	var stack [256]byte
+	b := stack[:0]
+	for _, v := range values {
+		if v.Null {
+			b = append(b, 'N', ';')
+			continue
+		}
+		b = strconv.AppendInt(b, int64(len(v.Text)), 10)
+		b = append(b, ':')
+		b = append(b, v.Text...)
+		b = append(b, ';')
+	}
+	return md5.Sum(b) //nolint:gosec // see Checksum
+}
