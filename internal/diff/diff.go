@@ -1,0 +1,200 @@
+// Package diff compares recalculated rows with live ones. It is pure: it reads
+// two streams of rows in key order and never opens a target, an archive or an
+// engine. Its outcome is exact: every row that differs under the printed rules,
+// and no other.
+package diff
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"strings"
+
+	"recount"
+)
+
+// Rows is a stream of rows in byte order of their key's text.
+type Rows interface {
+	Next() (recount.Row, bool)
+	Err() error
+}
+
+// Input is what Compare compares.
+type Input struct {
+	// Right gives the recalculated rows, canonical, in key order.
+	Right Rows
+	// Live gives the live rows in key order; Sorter makes one.
+	Live *Sorted
+	// Shape has the result's types, under which both sides are compared.
+	Shape recount.Shape
+	// Rules has one rule for each value column.
+	Rules []recount.Rule
+	// Excluded holds the keys that a quarantined event touches, by their text.
+	Excluded map[string][]recount.Value
+	// Most bounds the rows that are not right; 0: no bound.
+	Most int64
+}
+
+// Pair is one row that is not right.
+type Pair struct {
+	Text string          // the key's text
+	Key  []recount.Value // under the result's types
+	// Right is the recalculated row's values, nil where there is none.
+	Right []recount.Value
+	// Live is the live row as stored, and Seen its values under the result's
+	// types; nil where there is none.
+	Live     *recount.Row
+	Seen     []recount.Value
+	Excluded bool
+	// Cause is the hypothesis that explains the pair; empty until one does.
+	Cause recount.Cause
+}
+
+// Outcome is what Compare found.
+type Outcome struct {
+	Checked int64
+	Right   int64
+	// Rows counts the recalculated rows.
+	Rows int64
+	// Pairs are the rows that are not right, in key order.
+	Pairs []Pair
+	// Digest is the SHA-256 of the checksums of all recalculated rows, in key
+	// order, hex.
+	Digest string
+}
+
+// Compare merges the two sides and returns every row that is not right, in key
+// order.
+func Compare(ctx context.Context, in Input) (Outcome, error) {
+	m := &merge{in: in, hash: sha256.New()}
+	right, haveRight := m.nextRight()
+	live, haveLive := in.Live.next()
+	pending := newPending(in.Excluded)
+	for haveRight || haveLive {
+		if err := ctx.Err(); err != nil {
+			return Outcome{}, err
+		}
+		var p Pair
+		order := compareSides(right.text, haveRight, live.text, haveLive)
+		if order <= 0 {
+			p.Text, p.Key, p.Right = right.text, right.row.Key, right.row.Values
+		}
+		if order >= 0 {
+			p.Text, p.Key, p.Live, p.Seen = live.text, live.key, &live.row, live.seen
+		}
+		if err := m.excludedBefore(pending, p.Text, false); err != nil {
+			return Outcome{}, err
+		}
+		if err := m.judge(p, pending); err != nil {
+			return Outcome{}, err
+		}
+		if order <= 0 {
+			right, haveRight = m.nextRight()
+		}
+		if order >= 0 {
+			live, haveLive = in.Live.next()
+		}
+	}
+	if err := m.excludedBefore(pending, "", true); err != nil {
+		return Outcome{}, err
+	}
+	if err := in.Right.Err(); err != nil {
+		return Outcome{}, err
+	}
+	if err := in.Live.Err(); err != nil {
+		return Outcome{}, err
+	}
+	m.out.Digest = hex.EncodeToString(m.hash.Sum(nil))
+	return m.out, nil
+}
+
+// compareSides orders the two heads; an ended side comes after every key.
+func compareSides(right string, haveRight bool, live string, haveLive bool) int {
+	switch {
+	case !haveRight:
+		return 1
+	case !haveLive:
+		return -1
+	}
+	return strings.Compare(right, live)
+}
+
+type keyed struct {
+	text string
+	row  recount.Row
+}
+
+type merge struct {
+	in   Input
+	out  Outcome
+	hash interface {
+		Write(b []byte) (int, error)
+		Sum(b []byte) []byte
+	}
+}
+
+func (m *merge) nextRight() (keyed, bool) {
+	row, ok := m.in.Right.Next()
+	if !ok {
+		return keyed{}, false
+	}
+	m.out.Rows++
+	sum := recount.Checksum(row.Key) + recount.Checksum(row.Values) + "\n"
+	_, _ = m.hash.Write([]byte(sum)) // a hash never fails
+	return keyed{text: recount.KeyText(row.Key), row: row}, true
+}
+
+// judge decides one key: right, excluded or a pair to be explained.
+func (m *merge) judge(p Pair, pending *pending) error {
+	m.out.Checked++
+	p.Excluded = pending.take(p.Text)
+	if !p.Excluded && p.Right != nil && p.Live != nil && m.equal(p.Right, p.Seen) {
+		m.out.Right++
+		return nil
+	}
+	return m.keep(p)
+}
+
+func (m *merge) keep(p Pair) error {
+	if m.in.Most > 0 && int64(len(m.out.Pairs)) >= m.in.Most {
+		return &recount.Error{
+			Code: recount.CodeLimit, What: "too many rows are wrong",
+			Why:  fmt.Sprintf("more than %d rows differ, which is the calculation's limit", m.in.Most),
+			Next: "check that window, logic and table belong together; if they do, raise limits: {changes: …} in recount.yaml",
+		}
+	}
+	p.Key = cloneValues(p.Key)
+	if p.Right != nil {
+		p.Right = cloneValues(p.Right)
+	}
+	if p.Live != nil {
+		live := *p.Live
+		p.Live = &live
+	}
+	m.out.Pairs = append(m.out.Pairs, p)
+	return nil
+}
+
+func (m *merge) equal(right, seen []recount.Value) bool {
+	return EqualRows(m.in.Shape, m.in.Rules, right, seen)
+}
+
+func cloneValues(values []recount.Value) []recount.Value {
+	return append(make([]recount.Value, 0, len(values)), values...)
+}
+
+// excludedBefore keeps the excluded keys that neither side has and that sort
+// before text; at the end, all that are left.
+func (m *merge) excludedBefore(p *pending, text string, end bool) error {
+	for {
+		next, ok := p.before(text, end)
+		if !ok {
+			return nil
+		}
+		m.out.Checked++
+		if err := m.keep(Pair{Text: next, Key: m.in.Excluded[next], Excluded: true}); err != nil {
+			return err
+		}
+	}
+}

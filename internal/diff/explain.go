@@ -1,0 +1,117 @@
+package diff
+
+import (
+	"strings"
+
+	"recount"
+)
+
+// Explain gives every pair that has no cause yet the cause of the hypothesis
+// whose rows are given, if that hypothesis reproduces what is live: the same
+// values under the rules, or no row where there is none. Rows must be in key
+// order. It returns how many pairs still have no cause.
+func Explain(shape recount.Shape, rules []recount.Rule, pairs []Pair, cause recount.Cause, rows Rows) (int, error) {
+	row, have := rows.Next()
+	text := ""
+	if have {
+		text = recount.KeyText(row.Key)
+	}
+	left := 0
+	for i := range pairs {
+		p := &pairs[i]
+		for have && text < p.Text {
+			if row, have = rows.Next(); have {
+				text = recount.KeyText(row.Key)
+			}
+		}
+		if p.Cause != "" || p.Excluded {
+			continue
+		}
+		made := have && text == p.Text
+		switch {
+		case p.Live == nil && !made,
+			p.Live != nil && made && EqualRows(shape, rules, row.Values, p.Seen):
+			p.Cause = cause
+		default:
+			left++
+		}
+	}
+	for have { // to the end, so that a late error is seen
+		_, have = rows.Next()
+	}
+	return left, rows.Err()
+}
+
+// Unexplained counts the pairs that a hypothesis could still explain.
+func Unexplained(pairs []Pair) int {
+	n := 0
+	for _, p := range pairs {
+		if p.Cause == "" && !p.Excluded {
+			n++
+		}
+	}
+	return n
+}
+
+// Policy says what becomes of the pairs.
+type Policy struct {
+	// Given: a hypothesis stands in the configuration.
+	Given       bool
+	Unexplained recount.Unexplained
+	Extra       recount.Extra
+}
+
+// Decide returns the action of a pair under the policy (semantics: hypotheses
+// and causes). Only update, insert and delete write.
+func Decide(p Pair, policy Policy) recount.Action {
+	known := p.Cause != ""
+	held := policy.Given && !known && policy.Unexplained == recount.UnexplainedHold
+	switch {
+	case p.Excluded:
+		return recount.ActionExcluded
+	case p.Right == nil:
+		return decideExtra(p, policy)
+	case held:
+		return recount.ActionHeld
+	case p.Live == nil:
+		return recount.ActionInsert
+	}
+	return recount.ActionUpdate
+}
+
+// decideExtra decides a live row that the right logic does not make.
+func decideExtra(p Pair, policy Policy) recount.Action {
+	explained := p.Cause != "" && policy.Given
+	switch policy.Extra {
+	case recount.ExtraDelete:
+		if policy.Given && p.Cause == "" && policy.Unexplained == recount.UnexplainedHold {
+			return recount.ActionHeld
+		}
+		return recount.ActionDelete
+	case recount.ExtraExplained:
+		if explained {
+			return recount.ActionDelete
+		}
+	case recount.ExtraReport:
+		if explained {
+			return recount.ActionExtra
+		}
+	}
+	if policy.Given && p.Cause == "" {
+		return recount.ActionHeld
+	}
+	return recount.ActionExtra
+}
+
+// CauseOr returns the pair's cause, CauseUnknown where no hypothesis fits.
+func (p Pair) CauseOr() recount.Cause {
+	if p.Cause == "" {
+		return recount.CauseUnknown
+	}
+	return p.Cause
+}
+
+// ShowKey is the pair's key for a message.
+func (p Pair) ShowKey(shape recount.Shape) string {
+	return strings.TrimSpace(showKey(shape, p.Key))
+}
