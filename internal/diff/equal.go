@@ -61,13 +61,23 @@ func Equal(t recount.Type, rule recount.Rule, a, b recount.Value) bool {
 	if rule.Abs == "" || !numeric(t) {
 		return false
 	}
-	x, okX := new(big.Rat).SetString(a.Text)
-	y, okY := new(big.Rat).SetString(b.Text)
+	x, okX := number(t, a)
+	y, okY := number(t, b)
 	most, okMost := new(big.Rat).SetString(rule.Abs)
 	if !okX || !okY || !okMost {
 		return false
 	}
 	return x.Sub(x, y).Abs(x).Cmp(most) <= 0
+}
+
+// number reads v as a number of type t; a live text that is none has no number,
+// however large it would be.
+func number(t recount.Type, v recount.Value) (*big.Rat, bool) {
+	text, err := recount.Rounded(t, v.Text)
+	if err != nil {
+		return nil, false
+	}
+	return new(big.Rat).SetString(text)
 }
 
 func numeric(t recount.Type) bool {

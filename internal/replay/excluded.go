@@ -48,10 +48,11 @@ func Excluded(ctx context.Context, session engine.Session, logics []engine.Varia
 func touchedBy(ctx context.Context, session engine.Session, logics []engine.Variant, mark recount.Mark) (map[string][]recount.Value, bool, error) {
 	all := map[string][]recount.Value{}
 	tries := 1
-	if len(mark.Broken) > 0 || mark.Kind == recount.MarkFault {
+	if mark.Kind == recount.MarkFault {
 		tries = probes
 	}
-	known := true
+	// A conflicting event can be read whole: no row means that it touches none.
+	found := mark.Kind == recount.MarkConflict
 	for _, v := range logics {
 		v.Only = []int64{mark.Seq}
 		var seen map[string][]recount.Value
@@ -65,14 +66,13 @@ func touchedBy(ctx context.Context, session engine.Session, logics []engine.Vari
 				continue
 			}
 			if seen != nil && !slices.Equal(slices.Sorted(maps.Keys(seen)), slices.Sorted(maps.Keys(made))) {
-				known = false
+				return nil, false, nil
 			}
-			seen = made
+			seen, found = made, true
 			maps.Copy(all, made)
 		}
-		known = known && seen != nil
 	}
-	return all, known, nil
+	return all, found, nil
 }
 
 func keysOf(ctx context.Context, session engine.Session, v engine.Variant) (keys map[string][]recount.Value, err error) {

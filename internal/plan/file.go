@@ -1,0 +1,164 @@
+// Package plan makes, seals, writes and reads plans. A plan file is text, one
+// JSON object a line: a seal with the digest of all that follows, the header,
+// the body and its changes. It holds no secret, and any changed byte of it is
+// refused. The package opens no target and runs nothing.
+package plan
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"recount"
+)
+
+// magic begins every plan file; its number is the format's.
+const magic = "recount-plan/1 sha256:"
+
+// change is a recount.Change as a line of the file.
+type change struct {
+	Action recount.Action  `json:"action"`
+	Key    []recount.Value `json:"key"`
+	Before []recount.Value `json:"before"`
+	After  []recount.Value `json:"after"`
+	Cause  recount.Cause   `json:"cause,omitempty"`
+}
+
+// Seal gives the plan its id: the digest of its body and changes.
+func Seal(p *recount.Plan) error {
+	h := sha256.New()
+	if err := writeBody(h, p); err != nil {
+		return err
+	}
+	p.ID = hex.EncodeToString(h.Sum(nil))
+	return nil
+}
+
+// Write writes the sealed plan.
+func Write(w io.Writer, p *recount.Plan) error {
+	h := sha256.New()
+	if err := writeRest(h, p); err != nil {
+		return err
+	}
+	b := bufio.NewWriterSize(w, 1<<16)
+	if _, err := fmt.Fprintf(b, "%s%s\n", magic, hex.EncodeToString(h.Sum(nil))); err != nil {
+		return err
+	}
+	if err := writeRest(b, p); err != nil {
+		return err
+	}
+	return b.Flush()
+}
+
+func writeRest(w io.Writer, p *recount.Plan) error {
+	if err := encode(w, p.Header); err != nil {
+		return err
+	}
+	return writeBody(w, p)
+}
+
+func writeBody(w io.Writer, p *recount.Plan) error {
+	b := bufio.NewWriterSize(w, 1<<16)
+	if err := encode(b, p.Body); err != nil {
+		return err
+	}
+	for _, c := range p.Changes {
+		if err := encode(b, change{c.Action, c.Key, c.Before, c.After, c.Cause}); err != nil {
+			return err
+		}
+	}
+	return b.Flush()
+}
+
+func encode(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	return enc.Encode(v)
+}
+
+// Read reads a plan and checks its seal before anything of it is looked at.
+// Every failure is a *recount.Error of code CodePlanDamaged, where but for a
+// newer format. name is for messages.
+func Read(r io.Reader, name string) (*recount.Plan, error) {
+	raw, err := io.ReadAll(r)
+	if err != nil {
+		return nil, fmt.Errorf("read plan %q: %w", name, err)
+	}
+	first, rest, _ := bytes.Cut(raw, []byte("\n"))
+	want, ok := strings.CutPrefix(string(first), magic)
+	if !ok {
+		return nil, damaged(name, first)
+	}
+	sum := sha256.Sum256(rest)
+	if want != hex.EncodeToString(sum[:]) {
+		return nil, damaged(name, nil)
+	}
+	p, err := parse(rest)
+	if err != nil {
+		return nil, damagedBy(name, "it is sealed, but "+err.Error())
+	}
+	return p, nil
+}
+
+func damaged(name string, first []byte) error {
+	if bytes.HasPrefix(first, []byte("recount-plan/")) && !bytes.HasPrefix(first, []byte("recount-plan/1 ")) {
+		return &recount.Error{
+			Code: recount.CodeNewerArchive, What: "the plan is of another format", Where: name,
+			Why: "its first line says " + show(first), Next: "use the version of recount that made it, or plan again",
+		}
+	}
+	if first != nil {
+		return damagedBy(name, "its first line is "+show(first)+", not the seal of a plan")
+	}
+	return damagedBy(name, "its content does not match the digest in its first line: it was cut off or edited")
+}
+
+func show(line []byte) string {
+	const most = 40
+	return fmt.Sprintf("%.*q", most, line[:min(most, len(line))])
+}
+
+func damagedBy(name, why string) error {
+	return &recount.Error{
+		Code: recount.CodePlanDamaged, What: "the plan cannot be trusted", Where: name, Why: why,
+		Next: "plan again, and apply the new file as it is; a plan is never edited by hand",
+	}
+}
+
+func parse(rest []byte) (*recount.Plan, error) {
+	p := &recount.Plan{}
+	lines := bytes.SplitAfter(rest, []byte("\n"))
+	if len(lines) < 3 || len(lines[len(lines)-1]) != 0 { // header, body, and nothing after the last line's end
+		return nil, errors.New("it is too short")
+	}
+	lines = lines[:len(lines)-1]
+	if err := strict(lines[0], &p.Header); err != nil {
+		return nil, fmt.Errorf("its header cannot be read: %w", err)
+	}
+	if err := strict(lines[1], &p.Body); err != nil {
+		return nil, fmt.Errorf("its body cannot be read: %w", err)
+	}
+	p.Changes = make([]recount.Change, len(lines)-2)
+	for i, line := range lines[2:] {
+		var c change
+		if err := strict(line, &c); err != nil {
+			return nil, fmt.Errorf("change %d cannot be read: %w", i+1, err)
+		}
+		p.Changes[i] = recount.Change{Action: c.Action, Key: c.Key, Before: c.Before, After: c.After, Cause: c.Cause}
+	}
+	sum := sha256.Sum256(rest[len(lines[0]):])
+	p.ID = hex.EncodeToString(sum[:])
+	return p, Check(p)
+}
+
+func strict(line []byte, v any) error {
+	dec := json.NewDecoder(bytes.NewReader(line))
+	dec.DisallowUnknownFields()
+	return dec.Decode(v)
+}
