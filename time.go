@@ -30,12 +30,22 @@ var timestampLayouts = []string{
 // error: ParseLocal reads those, given a zone.
 func ParseTimestamp(text string) (time.Time, error) {
 	s := strings.TrimSpace(text)
+	if p, ok := parsePlain(s); ok {
+		if p.hasOffset {
+			return p.instant(), nil
+		}
+		return time.Time{}, errNoOffset(text)
+	}
 	for _, layout := range timestampLayouts {
 		if t, err := time.Parse(layout, s); err == nil {
 			return t.UTC(), nil
 		}
 	}
-	return time.Time{}, fmt.Errorf("%q is no time with an offset, such as 2024-06-10T12:00:00Z", clip(text))
+	return time.Time{}, errNoOffset(text)
+}
+
+func errNoOffset(text string) error {
+	return fmt.Errorf("%q is no time with an offset, such as 2024-06-10T12:00:00Z", clip(text))
 }
 
 var localLayouts = []string{
@@ -65,6 +75,15 @@ func (e *LocalTimeError) Error() string {
 // (nil: such a time is an error). A wall-clock time that the zone skips or has
 // twice gives a *LocalTimeError.
 func ParseLocal(text string, zone *time.Location) (time.Time, error) {
+	if p, ok := parsePlain(strings.TrimSpace(text)); ok {
+		switch {
+		case p.hasOffset:
+			return p.instant(), nil
+		case zone == nil:
+			return time.Time{}, errNoZone(text)
+		}
+		return Local(p.wall, zone)
+	}
 	if t, err := ParseTimestamp(text); err == nil {
 		return t, nil
 	}
@@ -75,11 +94,87 @@ func ParseLocal(text string, zone *time.Location) (time.Time, error) {
 			continue
 		}
 		if zone == nil {
-			return time.Time{}, fmt.Errorf("%q has no offset and no zone was given", clip(text))
+			return time.Time{}, errNoZone(text)
 		}
 		return Local(wall, zone)
 	}
 	return time.Time{}, fmt.Errorf("%q is no time, such as 2024-06-10T12:00:00Z", clip(text))
+}
+
+func errNoZone(text string) error {
+	return fmt.Errorf("%q has no offset and no zone was given", clip(text))
+}
+
+// plainTime is a time in the spelling that nearly all have:
+// 2024-06-10[T ]12:09:24[.053][Z|+02:00]. Reading it by hand is ten times
+// faster than by layouts, and an import reads one for each event.
+type plainTime struct {
+	wall      time.Time // as the clock shows it, in UTC
+	offset    time.Duration
+	hasOffset bool
+}
+
+func (p plainTime) instant() time.Time { return p.wall.Add(-p.offset) }
+
+// parsePlain says ok only for what the layouts accept too; anything else, sound
+// or not, is left to them.
+func parsePlain(s string) (plainTime, bool) {
+	const seconds = len("2006-01-02T15:04:05")
+	if len(s) < seconds || s[4] != '-' || s[7] != '-' || s[10] != 'T' && s[10] != ' ' || s[13] != ':' || s[16] != ':' {
+		return plainTime{}, false
+	}
+	century, year, month, day := two(s, 0), two(s, 2), two(s, 5), two(s, 8)
+	hour, minute, second := two(s, 11), two(s, 14), two(s, 17)
+	if century < 0 || year < 0 || month < 1 || month > 12 || day < 1 || hour < 0 || hour > 23 ||
+		minute < 0 || minute > 59 || second < 0 || second > 59 {
+		return plainTime{}, false
+	}
+	nanos, i := 0, seconds
+	if i < len(s) && s[i] == '.' {
+		unit := int(100 * time.Millisecond)
+		for i++; i < len(s) && s[i] >= '0' && s[i] <= '9'; i++ {
+			nanos += int(s[i]-'0') * unit
+			unit /= 10 // past the ninth digit the rest counts nothing
+		}
+		if i == seconds+1 {
+			return plainTime{}, false
+		}
+	}
+	p := plainTime{wall: time.Date(century*100+year, time.Month(month), day, hour, minute, second, nanos, time.UTC)}
+	if p.wall.Day() != day {
+		return plainTime{}, false // the month has no such day
+	}
+	return p.withOffset(s[i:])
+}
+
+func (p plainTime) withOffset(s string) (plainTime, bool) {
+	switch {
+	case s == "":
+		return p, true
+	case s == "Z":
+		p.hasOffset = true
+		return p, true
+	case len(s) != len("+02:00") || s[3] != ':' || s[0] != '+' && s[0] != '-':
+		return plainTime{}, false
+	}
+	hours, minutes := two(s, 1), two(s, 4)
+	if hours < 0 || hours > 23 || minutes < 0 || minutes > 59 {
+		return plainTime{}, false
+	}
+	p.offset, p.hasOffset = time.Duration(hours)*time.Hour+time.Duration(minutes)*time.Minute, true
+	if s[0] == '-' {
+		p.offset = -p.offset
+	}
+	return p, true
+}
+
+// two reads the two digits at s[i]; -1 if they are none.
+func two(s string, i int) int {
+	a, b := s[i]-'0', s[i+1]-'0'
+	if a > 9 || b > 9 {
+		return -1
+	}
+	return int(a)*10 + int(b)
 }
 
 // Local returns the instant at which a clock in zone shows wall's date and time
@@ -96,7 +191,8 @@ func Local(wall time.Time, zone *time.Location) (time.Time, error) {
 		_, offset := probe.In(zone).Zone()
 		at := utc.Add(-time.Duration(offset) * time.Second)
 		back := at.In(zone)
-		if back.Hour() == wall.Hour() && back.Minute() == wall.Minute() && back.Day() == wall.Day() && (len(found) == 0 || !found[0].Equal(at)) {
+		_, shown := back.Zone()
+		if back.Add(time.Duration(shown)*time.Second).Equal(utc) && (len(found) == 0 || !found[0].Equal(at)) {
 			found = append(found, at)
 		}
 	}

@@ -2,6 +2,7 @@ package recount
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -78,6 +79,18 @@ type Field struct {
 	Name string
 	Type Type
 	Path string
+}
+
+// reservedColumns are those of the envelope and of the archive itself.
+var reservedColumns = []string{
+	"id", "stream", "type", "partition", "position", "time", "ingest_time", "key", "data", "headers", "seq", "fault", "hit",
+}
+
+// ReservedColumn says whether a declared field cannot have that name, since a
+// column of the envelope or of the archive has it. Case does not count: SQL
+// does not see it.
+func ReservedColumn(name string) bool {
+	return slices.ContainsFunc(reservedColumns, func(r string) bool { return strings.EqualFold(r, name) })
 }
 
 // Column is one column of a result or of a live table.

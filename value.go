@@ -72,6 +72,9 @@ func Canonical(t Type, text string) (string, error) {
 	case KindString:
 		return text, nil
 	case KindInt64:
+		if plainInt(text) {
+			return text, nil
+		}
 		n, err := strconv.ParseInt(strings.TrimSpace(text), 10, 64)
 		if err != nil {
 			return "", fmt.Errorf("%q is no int64", clip(text))
@@ -80,6 +83,9 @@ func Canonical(t Type, text string) (string, error) {
 	case KindDouble:
 		return canonicalDouble(text)
 	case KindDecimal:
+		if plainDecimal(t, text) {
+			return text, nil
+		}
 		return canonicalDecimal(t, text, false)
 	case KindBool:
 		return canonicalBool(text)
@@ -105,6 +111,36 @@ func Canonical(t Type, text string) (string, error) {
 	return "", fmt.Errorf("value has unknown kind %q", t.Kind)
 }
 
+// plainInt says that text is canonical already, which most numbers are.
+func plainInt(text string) bool {
+	digits := strings.TrimPrefix(text, "-")
+	const safe = 18 // any number of so many digits is an int64
+	if digits == "" || len(digits) > safe || !allDigits(digits) {
+		return false
+	}
+	return digits[0] != '0' || text == "0"
+}
+
+// plainDecimal says that text is canonical already.
+func plainDecimal(t Type, text string) bool {
+	digits := strings.TrimPrefix(text, "-")
+	if t.Scale > 0 {
+		point := len(digits) - t.Scale - 1
+		if point < 1 || digits[point] != '.' || !allDigits(digits[point+1:]) {
+			return false
+		}
+		digits = digits[:point]
+	}
+	if digits == "" || !allDigits(digits) {
+		return false
+	}
+	if digits == "0" {
+		// -0.00 is spelled 0.00, and a leading zero is no digit of its own.
+		return text[0] != '-'
+	}
+	return digits[0] != '0' && len(digits) <= t.Precision-t.Scale
+}
+
 // Rounded is Canonical, but a decimal with too many digits after the point is
 // rounded to t's scale, half away from zero. It is how a stored value is
 // compared; nothing rounded is ever bound in a guard.
@@ -117,7 +153,8 @@ func Rounded(t Type, text string) (string, error) {
 
 func canonicalDouble(text string) (string, error) {
 	f, err := strconv.ParseFloat(strings.TrimSpace(text), 64)
-	if err != nil && !errors.Is(err, strconv.ErrRange) {
+	if err != nil {
+		// Too large is an error as well: a number must not turn into Infinity.
 		return "", fmt.Errorf("%q is no double", clip(text))
 	}
 	switch {
@@ -206,7 +243,7 @@ const maxExponent = 400
 
 func bigDecimal(t Type, s string, round bool) (string, error) {
 	mantissa, exponent, hasExp := strings.Cut(strings.ToLower(s), "e")
-	if len(mantissa) > 1<<12 || strings.ContainsAny(mantissa, "_/xpinb") {
+	if len(mantissa) > 1<<12 || strings.Trim(mantissa, "+-.0123456789") != "" {
 		return "", fmt.Errorf("%q is no decimal", clip(s))
 	}
 	if hasExp {

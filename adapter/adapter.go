@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"recount"
 )
@@ -36,6 +37,8 @@ type Env struct {
 	Mapping recount.Mapping
 	// Table is the target's table; empty where the adapter has only one.
 	Table string
+	// Now tells the time; sources need it for their watermark.
+	Now func() time.Time
 }
 
 // Spec describes one adapter. Make one with Declare.
