@@ -1,0 +1,198 @@
+package config
+
+import (
+	"math"
+	"strings"
+	"time"
+
+	"recount"
+	"recount/adapter"
+)
+
+const defaultQuarantine = 1000
+
+func (l *loader) source(e entry) {
+	found := e.block(sourceBlock, true)
+	if found == nil {
+		return
+	}
+	s := Source{Name: e.key, Line: e.at.line, QuarantineMax: defaultQuarantine}
+	if spec, block, ok := l.pickAdapter(adapter.Source, e.value, sourceBlock, found); ok {
+		s.Adapter, s.Config = spec.Name, l.adapterBlock(spec, block.value, nil)
+	}
+	if v, ok := found["event"]; ok {
+		l.event(v.value, &s.Mapping)
+	}
+	if v, ok := found["timezone"]; ok {
+		s.Mapping.Zone = zone(v.value)
+	}
+	if v, ok := found["fields"]; ok {
+		s.Mapping.Fields = fields(v.value)
+	}
+	if v, ok := found["lateness"]; ok {
+		s.Lateness, _ = v.duration()
+	}
+	if v, ok := found["quarantine"]; ok {
+		if most, ok := v.block(quarantineBlock, false)["max"]; ok {
+			s.QuarantineMax, _ = most.integer(0, math.MaxInt64)
+		}
+	}
+	l.project.Sources[s.Name] = s
+}
+
+// zone reads an IANA name. The machine's own zone has none: what a file means
+// must not depend on where it is read.
+func zone(v value) *time.Location {
+	text, shown, ok := v.text()
+	if !ok {
+		return nil
+	}
+	if text != "" && text != "Local" {
+		if z, err := time.LoadLocation(text); err == nil {
+			return z
+		}
+	}
+	v.problem("%q is no time zone; use an IANA name such as UTC or Europe/Berlin", clip(shown))
+	return nil
+}
+
+func (l *loader) event(v value, m *recount.Mapping) {
+	found := v.block(eventBlock, false)
+	for key, into := range map[string]*string{
+		"id": &m.ID, "time": &m.Time, "key": &m.Key, "type": &m.Type,
+		"ingest_time": &m.IngestTime, "partition": &m.Partition, "position": &m.Position,
+	} {
+		e, ok := found[key]
+		if !ok {
+			continue
+		}
+		var unit recount.TimeUnit
+		*into, unit = part(e)
+		if unit == recount.UnitText {
+			continue
+		}
+		if key != "time" {
+			e.problem("unit is of time alone")
+			continue
+		}
+		m.TimeUnit = unit
+	}
+}
+
+// part reads one part of the envelope: a path, or {path, unit}.
+func part(e entry) (string, recount.TimeUnit) {
+	if !e.isMapping() {
+		return payloadPath(e.value), recount.UnitText
+	}
+	found := e.block(partBlock, false)
+	var path, unit string
+	if v, ok := found["path"]; ok {
+		path = payloadPath(v.value)
+	}
+	if v, ok := found["unit"]; ok {
+		unit, _ = v.oneOf(recount.CodeConfig, string(recount.UnitS), string(recount.UnitMS), string(recount.UnitUS), string(recount.UnitNS))
+	}
+	return path, recount.TimeUnit(unit)
+}
+
+// payloadPath reads a column's name or a JSON path.
+func payloadPath(v value) string {
+	text, ok := v.word()
+	if !ok {
+		return ""
+	}
+	if text == "$" || text == "$." || strings.HasPrefix(text, "$") && !strings.HasPrefix(text, "$.") {
+		v.problem("a JSON path begins with $. and a name, such as $.order.id")
+		return ""
+	}
+	return text
+}
+
+// reserved are the columns that every event has (docs/archive.md), and those
+// that the relation `events` adds.
+var reserved = []string{
+	"seq", "id", "stream", "type", "partition", "position", "time", "ingest_time", "key", "data", "headers", "fault", "hit",
+}
+
+// fields reads the typed columns. Names are compared without case, as SQL does.
+func fields(v value) []recount.Field {
+	var list []recount.Field
+	seen := map[string]string{}
+	for _, e := range v.entries() {
+		folded := strings.ToLower(e.key)
+		if first, twice := seen[folded]; twice {
+			v.r.problem(e.at, "%s: SQL does not tell it from %q", e.path, first)
+			continue
+		}
+		seen[folded] = clip(e.key)
+		if problem := badFieldName(e.key); problem != "" {
+			v.r.problem(e.at, "%s: %s", e.path, problem)
+			continue
+		}
+		if f, ok := field(e); ok {
+			list = append(list, f)
+		}
+	}
+	return list
+}
+
+func badFieldName(name string) string {
+	const longest = 200
+	for _, r := range reserved {
+		if strings.EqualFold(name, r) {
+			return "every event has a column of that name; give the field another, and its path: {type: …, path: " + name + "}"
+		}
+	}
+	if name == "" || len(name) > longest || strings.TrimSpace(name) != name || strings.ContainsFunc(name, func(r rune) bool { return r < 0x20 || r == 0x7f }) {
+		return "a field's name has 1 to 200 bytes, no control characters and no space at its ends"
+	}
+	return ""
+}
+
+func field(e entry) (recount.Field, bool) {
+	typed, path := e.value, e.key
+	if e.isMapping() {
+		found := e.block(fieldBlock, false)
+		t, ok := found["type"]
+		if !ok {
+			return recount.Field{}, false
+		}
+		typed = t.value
+		if v, ok := found["path"]; ok {
+			path = payloadPath(v.value)
+		}
+	}
+	text, shown, ok := typed.text()
+	if !ok {
+		return recount.Field{}, false
+	}
+	t, err := recount.ParseType(text)
+	if err != nil {
+		if text != shown {
+			typed.problem("%q names no type", shown)
+		} else {
+			typed.problem("%s%s", err, typeHint(text))
+		}
+		return recount.Field{}, false
+	}
+	return recount.Field{Name: e.key, Type: t, Path: path}, true
+}
+
+// typeHint maps the names that other systems use.
+func typeHint(text string) string {
+	switch strings.ToLower(strings.TrimSpace(text)) {
+	case "int", "integer", "bigint", "long":
+		return "; did you mean int64?"
+	case "float", "real", "number", "float64":
+		return "; did you mean double, or decimal(18,2) for money?"
+	case "text", "varchar", "str":
+		return "; did you mean string?"
+	case "boolean":
+		return "; did you mean bool?"
+	case "time", "datetime", "timestamptz":
+		return "; did you mean timestamp?"
+	case "numeric":
+		return "; did you mean decimal(18,2)?"
+	}
+	return ""
+}
