@@ -366,4 +366,3 @@ func (v value) isMapping() bool {
 	}
 	return false
 }
-
