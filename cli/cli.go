@@ -1,0 +1,183 @@
+// Package cli is the command line: it reads arguments, calls the use cases of
+// internal/app and hands their results to views. It decides nothing about data.
+//
+// What always holds: results go to standard output, progress, questions and
+// errors to standard error; nothing is asked without a terminal; the exit code
+// is that of the contract; the process is ended by nobody but main.
+package cli
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"slices"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"recount"
+	"recount/adapter"
+	"recount/cli/views"
+	"recount/internal/app"
+	"recount/internal/clock"
+)
+
+// Env is everything that the command line gets from its process.
+type Env struct {
+	Stdin  io.Reader
+	Stdout io.Writer
+	Stderr io.Writer
+	// Dir is the working folder.
+	Dir    string
+	Getenv func(string) (string, bool)
+	// Terminal says whether a stream is one, and its columns.
+	Terminal func(stream any) (columns int, yes bool)
+	Clock    clock.Clock
+	User     string
+	Registry *adapter.Registry
+	Build    views.Build
+	// Signals brings what should interrupt: the first asks to end well, the
+	// second calls Exit at once.
+	Signals <-chan os.Signal
+	Exit    func(code int)
+	// Open opens the project; nil means app.Open.
+	Open func(context.Context, app.Options) (Recount, error)
+	// Init makes a project; nil means app.Init.
+	Init func(context.Context, app.InitRequest) (app.Initialized, error)
+}
+
+// Main runs one command and returns the exit code. args are those after the
+// program's name.
+func Main(ctx context.Context, args []string, env Env) int {
+	c := &call{env: env, args: args}
+	ctx, stop := c.watch(ctx)
+	defer stop()
+	root := c.root()
+	root.SetArgs(args)
+	root.SetIn(env.Stdin)
+	root.SetOut(env.Stdout)
+	root.SetErr(env.Stderr)
+	err := root.ExecuteContext(ctx)
+	return c.finish(err)
+}
+
+// call is one run of the program.
+type call struct {
+	env   Env
+	args  []string
+	flags globals
+	// begun says that a command's own work has begun: errors before that are
+	// the command line's.
+	begun   bool
+	command string
+	// exit is the code of a success that says more than 0.
+	exit   int
+	signal interrupt
+	input  *bufio.Reader // answers; nil until one is asked for
+}
+
+// globals are the flags that every command takes.
+type globals struct {
+	json    bool
+	quiet   bool
+	noInput bool
+	noColor bool
+	dir     string
+}
+
+// finish shows the error, if there is one, and returns the exit code.
+func (c *call) finish(err error) int {
+	if err == nil {
+		return c.exit
+	}
+	// Who reads our output has seen enough: no failure of ours.
+	if errors.Is(err, syscall.EPIPE) {
+		return c.exit
+	}
+	e := c.explain(err)
+	if showErr := views.NewError(c.output()).Failed(e); showErr != nil {
+		return recount.ExitError
+	}
+	return e.Exit()
+}
+
+// explain turns err into what a person can act on.
+func (c *call) explain(err error) *recount.Error {
+	var e *recount.Error
+	if c.signal.happened() && c.cutShort(err) {
+		return c.interrupted()
+	}
+	if errors.As(err, &e) {
+		return e
+	}
+	if !c.begun {
+		return usage(err.Error(), "", c.helpLine())
+	}
+	return recount.AsError(err)
+}
+
+// cutShort says whether err comes from the interruption rather than from what
+// the command found. An unknown outcome stays one.
+func (c *call) cutShort(err error) bool {
+	var e *recount.Error
+	if !errors.As(err, &e) {
+		return true
+	}
+	switch e.Code {
+	case recount.CodeEngine, recount.CodeInternal:
+		// The terminal interrupts the engine's process as well.
+		return true
+	case recount.CodeOutcome, recount.CodeInterrupted:
+		return false
+	}
+	return errors.Is(err, context.Canceled)
+}
+
+// output is where and how views write.
+func (c *call) output() *views.Output {
+	return &views.Output{
+		Out: c.env.Stdout, Err: c.env.Stderr, JSON: c.json(), Quiet: c.flags.quiet,
+		Style: c.style(c.env.Stdout), ErrStyle: c.style(c.env.Stderr),
+	}
+}
+
+func (c *call) style(stream any) views.Style {
+	width, terminal := c.env.Terminal(stream)
+	s := views.StyleFor(c.env.Getenv, terminal, width)
+	if c.flags.noColor {
+		s.Color = false
+	}
+	return s
+}
+
+// json says whether JSON was asked for; also where the flags could not be read
+// to their end.
+func (c *call) json() bool {
+	if c.flags.json || c.begun {
+		return c.flags.json
+	}
+	args := c.args
+	if end := slices.Index(args, "--"); end >= 0 {
+		args = args[:end]
+	}
+	return slices.Contains(args, "--json") || slices.Contains(args, "--json=true")
+}
+
+// helpLine names the help of the command that was meant.
+func (c *call) helpLine() string {
+	if c.command == "" || c.command == "recount" {
+		return "recount --help"
+	}
+	return c.command + " --help"
+}
+
+// run wraps a command's work: from here on an error is not the command line's.
+func (c *call) run(work func(context.Context, []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		c.command = cmd.CommandPath()
+		c.begun = true
+		return work(cmd.Context(), args)
+	}
+}

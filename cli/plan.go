@@ -1,0 +1,148 @@
+package cli
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"recount"
+	"recount/cli/views"
+	"recount/internal/app"
+)
+
+const exampleWindow = " --from 2024-06-10T12:00:00Z --to 2024-06-10T12:30:00Z"
+
+func (c *call) planCommand() *cobra.Command {
+	var (
+		window   windowFlags
+		req      app.PlanRequest
+		detailed bool
+	)
+	cmd := &cobra.Command{
+		Use: "plan CALC…", Short: "replays, compares and writes a plan; changes nothing",
+		Example: examples("recount plan user_totals"+exampleWindow+" --out fix.plan",
+			`recount plan user_totals --from "2024-06-10 14:00" --to "2024-06-10 14:30" --timezone Europe/Berlin`),
+		Args: c.takes(1, -1, "the name of a calculation"),
+	}
+	window.add(cmd)
+	cmd.Flags().StringVar(&req.Out, "out", "", "write the plan to this `FILE` (default CALC-ID.plan)")
+	cmd.Flags().BoolVar(&detailed, "detailed-exitcode", false, "exit with 2 where the plan changes rows")
+	addOverrides(cmd, &req.Overrides)
+	cmd.RunE = c.run(func(ctx context.Context, args []string) (err error) {
+		if req.Window, err = window.request(c); err != nil {
+			return err
+		}
+		if len(args) > 1 && req.Out != "" {
+			return usage("--out names one file, and there are several calculations", "each gets a plan of its own", "leave --out away, or plan them one by one")
+		}
+		return c.open(ctx, func(project Recount) error {
+			for _, req.Calculation = range args {
+				planned, err := project.Plan(ctx, req)
+				if err != nil {
+					return err
+				}
+				if detailed && planned.Plan.Body.Rows.Writes() > 0 {
+					c.exit = recount.ExitDifferences
+				}
+				if err := views.NewPlan(c.output()).Planned(planned); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	})
+	return cmd
+}
+
+func (c *call) diffCommand() *cobra.Command {
+	var (
+		window windowFlags
+		req    app.PlanRequest
+	)
+	cmd := &cobra.Command{
+		Use: "diff CALC", Short: "replays and compares, without a plan; exit 2 where rows differ",
+		Example: examples("recount diff user_totals"+exampleWindow, "recount diff user_totals"+exampleWindow+" --json"),
+		Args:    c.takes(1, 1, "the name of one calculation"),
+	}
+	window.add(cmd)
+	addOverrides(cmd, &req.Overrides)
+	cmd.RunE = c.run(func(ctx context.Context, args []string) (err error) {
+		if req.Window, err = window.request(c); err != nil {
+			return err
+		}
+		req.Calculation = args[0]
+		return c.open(ctx, func(project Recount) error {
+			planned, err := project.Diff(ctx, req)
+			if err != nil {
+				return err
+			}
+			if planned.Plan.Body.Rows.Writes() > 0 {
+				c.exit = recount.ExitDifferences
+			}
+			return views.NewPlan(c.output()).Differs(planned)
+		})
+	})
+	return cmd
+}
+
+func (c *call) replayCommand() *cobra.Command {
+	var (
+		window windowFlags
+		req    app.PlanRequest
+	)
+	cmd := &cobra.Command{
+		Use: "replay CALC", Short: "recalculates only; prints the rows with a checksum each",
+		Example: examples("recount replay user_totals"+exampleWindow, "recount replay user_totals"+exampleWindow+" --out right.csv"),
+		Args:    c.takes(1, 1, "the name of one calculation"),
+	}
+	window.add(cmd)
+	cmd.Flags().StringVar(&req.Out, "out", "", "write the rows to this `FILE`")
+	addOverrides(cmd, &req.Overrides)
+	cmd.RunE = c.run(func(ctx context.Context, args []string) (err error) {
+		if req.Window, err = window.request(c); err != nil {
+			return err
+		}
+		req.Calculation = args[0]
+		return c.open(ctx, func(project Recount) error {
+			done, err := project.Replay(ctx, req, c.env.Stdout, c.flags.json)
+			if err != nil {
+				return err
+			}
+			return views.NewReplay(c.output()).Replayed(done)
+		})
+	})
+	return cmd
+}
+
+func (c *call) verifyCommand() *cobra.Command {
+	var (
+		window windowFlags
+		req    app.PlanRequest
+	)
+	cmd := &cobra.Command{
+		Use: "verify CALC", Short: "proves that a window known to be good gives no difference",
+		Example: examples("recount verify user_totals --from 2024-06-10T11:00:00Z --to 2024-06-10T12:00:00Z",
+			"recount verify user_totals --from 2024-06-10T11:00:00Z --to 2024-06-10T12:00:00Z --json"),
+		Args: c.takes(1, 1, "the name of one calculation"),
+	}
+	window.add(cmd)
+	addOverrides(cmd, &req.Overrides)
+	cmd.RunE = c.run(func(ctx context.Context, args []string) (err error) {
+		if req.Window, err = window.request(c); err != nil {
+			return err
+		}
+		req.Calculation = args[0]
+		return c.open(ctx, func(project Recount) error {
+			done, err := project.Verify(ctx, req)
+			if err != nil {
+				return err
+			}
+			// Excluded rows are not known to be wrong.
+			if done.Rows.Wrong()-done.Rows.Excluded > 0 {
+				c.exit = recount.ExitRefused
+			}
+			return views.NewVerify(c.output()).Verified(done)
+		})
+	})
+	return cmd
+}

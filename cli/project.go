@@ -1,0 +1,97 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"recount"
+	"recount/cli/views"
+	"recount/internal/app"
+)
+
+func (c *call) runsCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "runs", Short: "lists what was applied and rolled back, when and by whom",
+		Example: examples("recount runs", "recount runs --json"),
+		Args:    c.takes(0, 0, "nothing"),
+		RunE: c.run(func(ctx context.Context, _ []string) error {
+			return c.open(ctx, func(project Recount) error {
+				runs, err := project.Runs(ctx)
+				if err != nil {
+					return err
+				}
+				return views.NewRuns(c.output()).Listed(runs)
+			})
+		}),
+	}
+}
+
+func (c *call) doctorCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "doctor [CALC…]", Short: "checks everything that the next command will need",
+		Example: examples("recount doctor", "recount doctor user_totals"),
+		Args:    c.takes(0, -1, "names of calculations"),
+		RunE: c.run(func(ctx context.Context, args []string) error {
+			return c.open(ctx, func(project Recount) error {
+				found, err := project.Doctor(ctx, args)
+				if err != nil {
+					return err
+				}
+				if found.Failed() {
+					c.exit = recount.ExitRefused
+				}
+				return views.NewDoctor(c.output()).Diagnosed(found)
+			})
+		}),
+	}
+}
+
+func (c *call) initCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "init [FILE…]", Short: "writes recount.yaml from the files given, and checks it",
+		Example: examples("recount init archived_events.csv existing_results.csv", "recount init events.jsonl live.db"),
+		Long: "Guesses from the files or tables given, asks at most six questions with the defaults\n" +
+			"it found, writes recount.yaml and ends with doctor. With --no-input it takes the defaults.",
+		Args: c.takes(0, -1, "files"),
+		RunE: c.run(func(ctx context.Context, args []string) error {
+			start := c.env.Init
+			if start == nil {
+				start = app.Init
+			}
+			req := app.InitRequest{Dir: c.dir(), Files: args}
+			if c.asks() {
+				req.Ask = func(q app.Question) (string, error) { return c.question(ctx, q) }
+			}
+			done, err := start(ctx, req)
+			if err != nil {
+				return err
+			}
+			if done.Diagnosis != nil && done.Diagnosis.Failed() {
+				c.exit = recount.ExitRefused
+			}
+			return views.NewInit(c.output()).Initialized(done)
+		}),
+	}
+}
+
+// question asks one question of init; an empty answer takes the default.
+func (c *call) question(ctx context.Context, q app.Question) (string, error) {
+	text := "  " + q.Text
+	if len(q.Choices) > 0 {
+		text += " (" + strings.Join(q.Choices, ", ") + ")"
+	}
+	if q.Default != "" {
+		text += fmt.Sprintf(" [%s]", q.Default)
+	}
+	answer, err := c.ask(ctx, views.Visible(text, false)+": ")
+	if err != nil {
+		return "", err
+	}
+	if answer = strings.TrimSpace(answer); answer == "" {
+		return q.Default, nil
+	}
+	return answer, nil
+}

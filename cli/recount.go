@@ -1,0 +1,66 @@
+package cli
+
+import (
+	"context"
+	"io"
+	"path/filepath"
+
+	"recount"
+	"recount/internal/app"
+)
+
+// Recount is what the command line needs of a project: *app.App.
+type Recount interface {
+	ArchiveRun(ctx context.Context, sources []string) ([]app.ArchiveRan, error)
+	Replay(ctx context.Context, req app.PlanRequest, w io.Writer, json bool) (app.Replayed, error)
+	Diff(ctx context.Context, req app.PlanRequest) (app.Planned, error)
+	Plan(ctx context.Context, req app.PlanRequest) (app.Planned, error)
+	Show(ctx context.Context, file string) (app.Shown, error)
+	Explain(ctx context.Context, file string, key []string) (app.Explanation, error)
+	Verify(ctx context.Context, req app.PlanRequest) (app.Verified, error)
+	Apply(ctx context.Context, req app.ApplyRequest) (recount.Receipt, error)
+	ApplyTable(ctx context.Context, file string) (string, error)
+	Rollback(ctx context.Context, req app.RollbackRequest) (recount.Receipt, error)
+	RollbackTable(ctx context.Context, run string) (string, error)
+	Runs(ctx context.Context) ([]recount.Run, error)
+	Doctor(ctx context.Context, calculations []string) (app.Diagnosis, error)
+	Close() error
+}
+
+var _ Recount = (*app.App)(nil)
+
+// open opens the project and gives it to work.
+func (c *call) open(ctx context.Context, work func(Recount) error) (err error) {
+	bars := c.progress()
+	defer bars.stop()
+	open := c.env.Open
+	if open == nil {
+		open = func(ctx context.Context, o app.Options) (Recount, error) { return app.Open(ctx, o) }
+	}
+	project, err := open(ctx, app.Options{
+		Dir: c.dir(), Registry: c.env.Registry, Clock: c.env.Clock, Progress: bars,
+		User: c.env.User, Program: "recount " + c.env.Build.Version, Getenv: c.env.Getenv,
+	})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if closeErr := project.Close(); err == nil {
+			err = closeErr
+		}
+	}()
+	return work(project)
+}
+
+// dir is the project folder.
+func (c *call) dir() string { return c.path(c.flags.dir, c.env.Dir) }
+
+func (c *call) path(name, base string) string {
+	if name == "" {
+		return base
+	}
+	if filepath.IsAbs(name) {
+		return filepath.Clean(name)
+	}
+	return filepath.Join(base, name)
+}

@@ -1,0 +1,56 @@
+package cli
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"recount/cli/views"
+)
+
+func (c *call) showCommand() *cobra.Command {
+	var all, csv bool
+	cmd := &cobra.Command{
+		Use: "show FILE", Short: "shows a plan again",
+		Example: examples("recount show fix.plan --all", "recount show fix.plan --csv > corrections_to_apply.csv"),
+		Args:    c.takes(1, 1, "one plan file"),
+	}
+	cmd.Flags().BoolVar(&all, "all", false, "list every change")
+	cmd.Flags().BoolVar(&csv, "csv", false, "print every change as CSV")
+	cmd.RunE = c.run(func(ctx context.Context, args []string) error {
+		if csv && c.flags.json {
+			return usage("--csv and --json do not go together", "each is a form of its own", c.helpLine())
+		}
+		return c.open(ctx, func(project Recount) error {
+			shown, err := project.Show(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			if csv {
+				return views.WriteCSV(c.env.Stdout, shown.Plan)
+			}
+			return views.NewShow(c.output()).Shown(shown, all)
+		})
+	})
+	return cmd
+}
+
+func (c *call) explainCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "explain FILE KEY", Short: "shows the events that make a row right, step by step",
+		Example: examples("recount explain fix.plan 10482", "recount explain fix.plan -- -5"),
+		Long: "Shows the events that make a row right, step by step.\n" +
+			"KEY is a value, or COL=VALUE for each key column; -- before a key that begins with a dash.",
+		Args: c.takes(2, -1, "a plan file and a key"),
+	}
+	cmd.RunE = c.run(func(ctx context.Context, args []string) error {
+		return c.open(ctx, func(project Recount) error {
+			explained, err := project.Explain(ctx, args[0], args[1:])
+			if err != nil {
+				return err
+			}
+			return views.NewExplain(c.output()).Explained(explained)
+		})
+	})
+	return cmd
+}

@@ -1,0 +1,67 @@
+package views
+
+import (
+	"io"
+	"strings"
+
+	"recount/internal/app"
+)
+
+// Init shows the configuration that init wrote.
+type Init interface {
+	Initialized(app.Initialized) error
+}
+
+// NewInit returns the side that o chooses.
+func NewInit(o *Output) Init {
+	if o.JSON {
+		return initJSON{o.Out}
+	}
+	return initHuman{o}
+}
+
+type initHuman struct{ o *Output }
+
+func (v initHuman) Initialized(r app.Initialized) error {
+	p := newPage(v.o.Style)
+	p.line(say("  Wrote "), span{p.text(ShellWord(r.File)), bold}, say(":"))
+	p.blank()
+	for line := range strings.Lines(r.Text) {
+		p.line(say("    " + p.text(strings.TrimRight(line, "\n"))))
+	}
+	if len(r.Sample) > 0 {
+		p.blank()
+		p.line(span{"  The first events read as:", dim})
+		for _, s := range r.Sample {
+			p.line(say("    " + p.text(s)))
+		}
+	}
+	if r.Diagnosis != nil {
+		p.blank()
+		p.checks(*r.Diagnosis)
+	}
+	return p.flush(v.o.Out)
+}
+
+type initJSON struct{ out io.Writer }
+
+// Initialized writes the init object, then one for each check.
+func (v initJSON) Initialized(r app.Initialized) error {
+	if err := emit(v.out, initObject{
+		head: typed("init"), File: r.File, Text: r.Text, Asked: decimalCount(int64(r.Asked)), Sample: list(r.Sample),
+	}); err != nil {
+		return err
+	}
+	if r.Diagnosis == nil {
+		return nil
+	}
+	return doctorJSON(v).Diagnosed(*r.Diagnosis)
+}
+
+type initObject struct {
+	head
+	File   string   `json:"file"`
+	Text   string   `json:"text"`
+	Asked  string   `json:"asked"`
+	Sample []string `json:"sample"`
+}

@@ -1,0 +1,189 @@
+package views
+
+import (
+	"io"
+
+	"recount"
+	"recount/internal/app"
+)
+
+// Plan shows the outcome of `plan` and of `diff`.
+type Plan interface {
+	// Planned shows a plan that was just made and saved.
+	Planned(app.Planned) error
+	// Differs shows a comparison of which no plan was written.
+	Differs(app.Planned) error
+}
+
+// NewPlan returns the side that o chooses.
+func NewPlan(o *Output) Plan {
+	if o.JSON {
+		return planJSON{o.Out}
+	}
+	return planHuman{o}
+}
+
+type planHuman struct{ o *Output }
+
+func (v planHuman) Planned(p app.Planned) error {
+	page := newPage(v.o.Style)
+	plan := p.Plan
+	page.planScreen(plan, func() {
+		page.saved(plan, p.File, p.TookMS)
+		page.nextSteps(plan, p.File)
+	})
+	return page.flush(v.o.Out)
+}
+
+func (v planHuman) Differs(p app.Planned) error {
+	page := newPage(v.o.Style)
+	body := p.Plan.Body
+	page.planScreen(p.Plan, func() {
+		page.line(say("  Compared only, in "+took(p.TookMS)+": no plan was written. "), span{"Nothing has been changed.", bold})
+		if body.Rows.Wrong() > 0 {
+			page.next("recount plan " + ShellWord(body.Calculation) +
+				" --from " + recount.FormatTimestamp(body.Asked.From) + " --to " + recount.FormatTimestamp(body.Asked.To))
+		}
+	})
+	return page.flush(v.o.Out)
+}
+
+type planJSON struct{ out io.Writer }
+
+func (v planJSON) Planned(p app.Planned) error {
+	return emit(v.out, jsonPlan(p.Plan, p.File, p.TookMS))
+}
+
+// Differs writes the changes too: there is no file in which to read them later.
+func (v planJSON) Differs(p app.Planned) error {
+	if err := emit(v.out, jsonPlan(p.Plan, "", p.TookMS)); err != nil {
+		return err
+	}
+	return emitChanges(v.out, p.Plan)
+}
+
+// planObject is a plan in JSON.
+type planObject struct {
+	head
+	Plan          string              `json:"plan"`
+	Kind          recount.PlanKind    `json:"kind"`
+	Calculation   string              `json:"calculation"`
+	Window        windowJSON          `json:"window"`
+	Asked         windowJSON          `json:"asked"`
+	Events        recount.EventCounts `json:"events"`
+	Rows          recount.RowCounts   `json:"rows"`
+	Deterministic bool                `json:"deterministic"`
+	Causes        object              `json:"causes"`
+	Explained     any                 `json:"explained"`
+	Unexplained   any                 `json:"unexplained"`
+	Control       *controlJSON        `json:"control"`
+	NoControl     any                 `json:"no_control"`
+	Sums          []recount.ColumnSum `json:"sums"`
+	Target        targetJSON          `json:"target"`
+	Key           []string            `json:"key"`
+	Columns       []string            `json:"columns"`
+	Rules         []string            `json:"rules"`
+	Stream        string              `json:"stream"`
+	Snapshot      string              `json:"snapshot"`
+	Watermark     stamp               `json:"watermark"`
+	NotTried      string              `json:"not_tried"`
+	MaxChanges    string              `json:"max_changes"`
+	Hazards       []string            `json:"hazards"`
+	Notes         []string            `json:"notes"`
+	Overrides     []string            `json:"overrides"`
+	Made          stamp               `json:"made"`
+	Expires       stamp               `json:"expires"`
+	File          any                 `json:"file"`
+	TookMS        int64               `json:"took_ms"`
+}
+
+type controlJSON struct {
+	Rows  string       `json:"rows"`
+	Wrong string       `json:"wrong"`
+	Spans []windowJSON `json:"spans"`
+	First any          `json:"first"`
+}
+
+type targetJSON struct {
+	Adapter string `json:"adapter"`
+	Place   string `json:"place"`
+	Table   string `json:"table"`
+}
+
+func jsonPlan(p *recount.Plan, file string, tookMS int64) planObject {
+	b := p.Body
+	o := planObject{
+		head: typed("plan"), Plan: p.ID, Kind: b.Kind, Calculation: b.Calculation,
+		Window: jsonWindow(b.Window), Asked: jsonWindow(asked(b)),
+		Events: b.Events, Rows: b.Rows, Deterministic: true, Causes: object{},
+		NoControl: orNull(b.NoControl), Sums: list(b.Sums),
+		Target: targetJSON{Adapter: b.Target.Adapter, Place: b.Target.Place, Table: b.Target.Table},
+		Key:    columnNames(b.Key), Columns: columnNames(b.Columns), Rules: list(b.Rules),
+		Stream: b.Stream, Snapshot: b.Snapshot, Watermark: stamp(b.Watermark),
+		NotTried: decimalCount(int64(b.Cut)), MaxChanges: decimalCount(b.MaxChanges),
+		Hazards: list(b.Hazards), Notes: list(b.Notes), Overrides: list(b.Overrides),
+		Made: stamp(p.Header.Made), Expires: stamp(p.Header.Expires), File: orNull(file), TookMS: tookMS,
+	}
+	for _, c := range b.Causes {
+		o.Causes = append(o.Causes, member{name: string(c.Cause), value: decimalCount(c.Rows)})
+	}
+	if b.Given {
+		o.Explained, o.Unexplained = decimalCount(b.Explained), decimalCount(b.Unexplain)
+	}
+	if c := b.Control; c != nil {
+		o.Control = &controlJSON{Rows: decimalCount(c.Rows), Wrong: decimalCount(c.Wrong), First: orNull(c.First), Spans: []windowJSON{}}
+		for _, s := range c.Spans {
+			o.Control.Spans = append(o.Control.Spans, jsonWindow(s))
+		}
+	}
+	return o
+}
+
+// asked is the window before it was widened; plans of old had none.
+func asked(b recount.PlanBody) recount.Window {
+	if b.Asked.From.IsZero() {
+		return b.Window
+	}
+	return b.Asked
+}
+
+func columnNames(cols []recount.PlanColumn) []string {
+	names := make([]string, len(cols))
+	for i, c := range cols {
+		names[i] = c.Name
+	}
+	return names
+}
+
+// changeObject is one row of a plan in JSON.
+type changeObject struct {
+	head
+	Action recount.Action `json:"action"`
+	Key    any            `json:"key"`
+	Before any            `json:"before"`
+	After  any            `json:"after"`
+	Cause  recount.Cause  `json:"cause"`
+}
+
+func jsonChange(c recount.Change, key, cols []recount.PlanColumn) changeObject {
+	o := changeObject{head: typed("change"), Action: c.Action, Key: named(key, list(c.Key)), Cause: c.Cause}
+	if o.Cause == "" {
+		o.Cause = recount.CauseUnknown
+	}
+	if c.Action != recount.ActionInsert {
+		o.Before = named(cols, c.Before)
+	}
+	if c.Action == recount.ActionInsert || c.Action == recount.ActionUpdate {
+		o.After = named(cols, c.After)
+	}
+	return o
+}
+
+func emitChanges(w io.Writer, p *recount.Plan) error {
+	for _, c := range p.Changes {
+		if err := emit(w, jsonChange(c, p.Body.Key, p.Body.Columns)); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,174 @@
+package views
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"recount"
+	"recount/internal/app"
+)
+
+// Receipt shows what an apply or a rollback is about to do and what it did.
+type Receipt interface {
+	// About says what the confirmation is for.
+	About(plan app.Shown) error
+	// Done shows the receipt.
+	Done(recount.Receipt) error
+}
+
+// NewReceipt returns the side that o chooses.
+func NewReceipt(o *Output) Receipt {
+	if o.JSON {
+		return receiptJSON{o.Out}
+	}
+	return receiptHuman{o}
+}
+
+type receiptHuman struct{ o *Output }
+
+// About goes where the question goes: to a person, not into a result.
+func (v receiptHuman) About(s app.Shown) error {
+	p := newPage(v.o.ErrStyle)
+	b := s.Plan.Body
+	rows := b.Rows
+	text := fmt.Sprintf("Will change %s of %s in %s %s, in one transaction: %s update, %s insert, %s delete.",
+		counted(rows.Writes(), "row"), b.Target.Table, b.Target.Adapter, b.Target.Place,
+		count(rows.Update), count(rows.Insert), count(rows.Delete))
+	p.wrapped(2, plain, text)
+	for _, s := range b.Sums {
+		if s.Net != "0" && s.Net != "" {
+			p.wrapped(2, plain, "Net "+s.Column+" "+signed(s.Net)+".")
+		}
+	}
+	if left := rows.Held + rows.Extra + rows.Excluded; left > 0 {
+		p.wrapped(2, plain, counted(left, "row")+" stay wrong on purpose: "+leftText(rows.Held, rows.Extra, rows.Excluded)+".")
+	}
+	p.several("Hazards", 3, b.Hazards)
+	return p.flush(v.o.Err)
+}
+
+func leftText(held, extra, excluded int64) string {
+	var parts []string
+	for _, part := range []struct {
+		n    int64
+		word string
+	}{{held, "held"}, {extra, "extra"}, {excluded, "excluded"}} {
+		if part.n > 0 {
+			parts = append(parts, count(part.n)+" "+part.word)
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+func (v receiptHuman) Done(r recount.Receipt) error {
+	p := newPage(v.o.Style)
+	if r.Already {
+		p.wrapped(2, bold, fmt.Sprintf("Already %s as run %s: nothing was written now.", pastOf(r.Kind), short(r.Run)))
+		return p.flush(v.o.Out)
+	}
+	p.steps(r.Steps, r.TookMS)
+	what := "applied to"
+	if r.Kind == recount.PlanRollback {
+		what = "rolled back in"
+	}
+	spans := []span{{"  " + counted(r.Applied, "row") + " " + what + " " + clip(p.text(r.Table), 50, p.g.more), bold}}
+	if r.Verified {
+		spans = append(spans, span{", each read back as planned " + p.g.yes, blue})
+	}
+	p.line(spans...)
+	p.listed("moved since", r.Moved)
+	p.listed("left, since they moved", r.RolledOut)
+	if left := r.StillWrong(); left > 0 {
+		p.line(say("  " + counted(left, "row") + " still wrong on purpose: " + leftText(r.Held, r.Extra, r.Excluded)))
+	}
+	undo := "Undo any time: "
+	if r.Kind == recount.PlanRollback {
+		undo = "Take that back any time: "
+	}
+	p.line(say("  "+undo), span{"recount rollback " + ShellWord(r.Run), bold})
+	return p.flush(v.o.Out)
+}
+
+func pastOf(k recount.PlanKind) string {
+	if k == recount.PlanRollback {
+		return "rolled back"
+	}
+	return "applied"
+}
+
+// steps shows what was done, each with its mark, and the time.
+func (p *page) steps(steps []string, tookMS int64) {
+	items := make([]string, 0, len(steps)+1)
+	for _, s := range steps {
+		items = append(items, p.g.yes+" "+s)
+	}
+	items = append(items, took(tookMS))
+	for _, line := range p.limit(p.flow(items, p.st.width()-2), 4) {
+		p.line(say("  " + line))
+	}
+}
+
+// listed names the first of some rows.
+func (p *page) listed(what string, keys [][]recount.Value) {
+	if len(keys) == 0 {
+		return
+	}
+	const most = 5
+	var names []string
+	for i, k := range keys {
+		if i == most {
+			names = append(names, p.g.more)
+			break
+		}
+		parts := make([]string, len(k))
+		for j := range k {
+			parts[j] = p.value(&k[j])
+		}
+		names = append(names, clip(strings.Join(parts, "/"), 24, p.g.more))
+	}
+	p.line(span{"  ! ", orange}, say(counted(int64(len(keys)), "row")+" "+what+": "+strings.Join(names, ", ")))
+}
+
+type receiptJSON struct{ out io.Writer }
+
+// About says nothing: a script has read the plan.
+func (receiptJSON) About(app.Shown) error { return nil }
+
+func (v receiptJSON) Done(r recount.Receipt) error {
+	return emit(v.out, receiptObject{
+		head: typed("receipt"), Run: r.Run, Plan: r.Plan, Kind: r.Kind, Table: r.Table,
+		Applied: decimalCount(r.Applied), Already: r.Already, Verified: r.Verified,
+		Moved: decimalCount(int64(len(r.Moved))), MovedKeys: keyLists(r.Moved), Left: keyLists(r.RolledOut),
+		Held: decimalCount(r.Held), Extra: decimalCount(r.Extra), Excluded: decimalCount(r.Excluded),
+		StillWrong: decimalCount(r.StillWrong()), TookMS: r.TookMS,
+	})
+}
+
+type receiptObject struct {
+	head
+	Run        string            `json:"run"`
+	Plan       string            `json:"plan"`
+	Kind       recount.PlanKind  `json:"kind"`
+	Table      string            `json:"table"`
+	Applied    string            `json:"applied"`
+	Already    bool              `json:"already"`
+	Verified   bool              `json:"verified"`
+	Moved      string            `json:"moved"`
+	MovedKeys  [][]recount.Value `json:"moved_keys"`
+	Left       [][]recount.Value `json:"left"`
+	Held       string            `json:"held"`
+	Extra      string            `json:"extra"`
+	Excluded   string            `json:"excluded"`
+	StillWrong string            `json:"still_wrong"`
+	TookMS     int64             `json:"took_ms"`
+}
+
+// keyLists is keys without null where a list belongs.
+func keyLists(keys [][]recount.Value) [][]recount.Value {
+	out := make([][]recount.Value, len(keys))
+	for i, k := range keys {
+		out[i] = list(k)
+	}
+	return out
+}

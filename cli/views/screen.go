@@ -1,0 +1,310 @@
+package views
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"recount"
+)
+
+// planScreen writes the screen of a plan; end writes its last lines. The table
+// of the largest changes gets the lines that all else leaves.
+func (p *page) planScreen(plan *recount.Plan, end func()) {
+	b := &plan.Body
+	p.windowLines(b)
+	p.eventLines(b)
+	p.labelled("Replay", 1, b.Calculation+" over "+b.Stream+" at snapshot "+short(b.Snapshot), "ran twice, same answer "+p.g.yes)
+	p.labelled("Compared", 2, append([]string{b.Target.Table + " in " + b.Target.Adapter + " " + b.Target.Place}, b.Rules...)...)
+	p.blank()
+	p.totals(b)
+	p.actions(plan)
+	top := p.lines
+	p.lines = nil
+
+	if b.Rows.Wrong() > 0 {
+		p.causeLines(b)
+	}
+	p.controlLine(b)
+	p.safetyLines(b)
+	p.plot(b)
+	p.blank()
+	end()
+	bottom := p.lines
+
+	p.lines = top
+	p.largest(plan, MaxLines-len(top)-len(bottom))
+	if len(bottom) > 0 && len(p.lines) > 0 && len(p.lines[len(p.lines)-1]) > 0 {
+		p.blank()
+	}
+	p.lines = append(p.lines, bottom...)
+}
+
+func (p *page) windowLines(b *recount.PlanBody) {
+	items := []string{windowText(b.Window)}
+	if b.Bucket != "" && b.Bucket != "none" {
+		items = append(items, "buckets of "+b.Bucket)
+	}
+	p.labelled("Window", 1, items...)
+	if zone, err := time.LoadLocation(b.Zone); err == nil && b.Zone != "" && b.Zone != "UTC" {
+		p.labelled("", 1, fmt.Sprintf("[%s, %s) %s", b.Window.From.In(zone).Format(time.RFC3339), b.Window.To.In(zone).Format(time.RFC3339), b.Zone))
+	}
+	if a := asked(*b); !a.From.Equal(b.Window.From) || !a.To.Equal(b.Window.To) {
+		p.labelled("", 1, "widened to whole buckets from "+a.String())
+	}
+}
+
+// windowText is a window with its brackets and its clock.
+func windowText(w recount.Window) string {
+	by := w.By
+	if by == "" {
+		by = recount.ByEvent
+	}
+	return w.String() + " by " + string(by)
+}
+
+func (p *page) eventLines(b *recount.PlanBody) {
+	p.labelled("Events", 2, append(p.eventItems(b.Events), "complete as known at "+recount.FormatTimestamp(b.Watermark))...)
+}
+
+func (p *page) eventItems(e recount.EventCounts) []string {
+	items := []string{count(e.Read) + " read", count(e.Used) + " used"}
+	for _, part := range []struct {
+		n    int64
+		text string
+	}{
+		{e.Duplicates, "repeats dropped"}, {e.Quarantined, "quarantined"}, {e.Outside, "outside"}, {e.Late, "came late, counted"},
+	} {
+		if part.n > 0 {
+			items = append(items, count(part.n)+" "+part.text)
+		}
+	}
+	return items
+}
+
+// totals is the line that a person reads first.
+func (p *page) totals(b *recount.PlanBody) {
+	rows := b.Rows
+	dot := " " + p.g.dot + " "
+	line := []span{{"  " + counted(rows.Checked, "row") + " checked", bold}}
+	if rows.Wrong() == 0 {
+		p.line(append(line, span{dot + "all right " + p.g.yes, blue})...)
+		return
+	}
+	line = append(line, span{dot + count(rows.Wrong()) + " wrong (" + percent(rows.Wrong(), rows.Checked) + ")", bold})
+	const mostSums = 3
+	for i, s := range b.Sums {
+		if i == mostSums {
+			line = append(line, say(dot+counted(int64(len(b.Sums)-i), "column")+" more"))
+			break
+		}
+		net := signed(s.Net)
+		line = append(line, say(dot+"net "+p.text(clip(s.Column, 24, p.g.more))+" "), span{net, signInk(net)})
+	}
+	p.line(line...)
+}
+
+func signInk(number string) ink {
+	switch {
+	case number == "" || number == "0":
+		return plain
+	case number[0] == '-':
+		return orange
+	case number[0] == '+':
+		return blue
+	}
+	return plain
+}
+
+func actionInk(a recount.Action) ink {
+	switch a {
+	case recount.ActionInsert:
+		return blue
+	case recount.ActionDelete, recount.ActionExtra, recount.ActionHeld, recount.ActionExcluded:
+		return orange
+	case recount.ActionUpdate:
+	}
+	return plain
+}
+
+// actions counts the rows per action, and names the first that are not written.
+func (p *page) actions(plan *recount.Plan) {
+	rows := plan.Body.Rows
+	lines := []struct {
+		action recount.Action
+		n      int64
+		text   string
+	}{
+		{recount.ActionUpdate, rows.Update, "change"},
+		{recount.ActionInsert, rows.Insert, "missing: written anew"},
+		{recount.ActionDelete, rows.Delete, "should not be there: deleted"},
+		{recount.ActionExtra, rows.Extra, "extra, live only: reported, not written"},
+		{recount.ActionHeld, rows.Held, "held, no given hypothesis explains them: not written"},
+		{recount.ActionExcluded, rows.Excluded, "excluded, touched by a quarantined event: not written"},
+	}
+	if rows.Wrong() > 0 {
+		p.blank()
+	}
+	width := 0
+	for _, l := range lines {
+		width = max(width, len(count(l.n)))
+	}
+	for _, l := range lines {
+		if l.n == 0 {
+			continue
+		}
+		text := "  " + l.text
+		if !l.action.Writes() {
+			text += ": " + p.firstKeys(plan, l.action, l.n)
+		}
+		p.line(span{"    " + l.action.Sign() + " ", actionInk(l.action)}, span{pad(count(l.n), width, true), bold}, say(text))
+	}
+}
+
+// firstKeys names the first rows of an action.
+func (p *page) firstKeys(plan *recount.Plan, a recount.Action, n int64) string {
+	const most = 3
+	var keys []string
+	for _, c := range plan.Changes {
+		if c.Action != a {
+			continue
+		}
+		if len(keys) == most {
+			break
+		}
+		keys = append(keys, clip(p.keyText(plan.Body.Key, c.Key), 20, p.g.more))
+	}
+	text := ""
+	for i, k := range keys {
+		if i > 0 {
+			text += ", "
+		}
+		text += k
+	}
+	if n > int64(len(keys)) {
+		text += ", " + p.g.more
+	}
+	return text
+}
+
+func (p *page) causeLines(b *recount.PlanBody) {
+	var items []string
+	var sum int64
+	causes := slices.Clone(b.Causes)
+	slices.SortStableFunc(causes, func(x, y recount.CauseCount) int { return int(min(max(y.Rows-x.Rows, -1), 1)) })
+	const most = 8
+	for i, c := range causes {
+		sum += c.Rows
+		switch {
+		case i < most:
+			items = append(items, string(c.Cause)+" "+count(c.Rows))
+		case i == most:
+			items = append(items, "others "+p.g.more)
+		}
+	}
+	if len(items) > 0 {
+		items[len(items)-1] += " (adds up to " + count(sum) + ")"
+	}
+	if b.Given {
+		items = append(items, count(b.Explained)+" explained", count(b.Unexplain)+" not")
+	} else {
+		items = append(items, "no hypothesis was given")
+	}
+	if b.Cut > 0 {
+		items = append(items, counted(int64(b.Cut), "combination")+" not tried")
+	}
+	p.labelled("Causes", 3, items...)
+}
+
+func (p *page) controlLine(b *recount.PlanBody) {
+	c := b.Control
+	switch {
+	case c == nil && b.NoControl == "":
+		p.labelled("Control", 2, "no control possible")
+	case c == nil:
+		p.labelled("Control", 2, "no control possible: "+b.NoControl)
+	case c.Wrong == 0:
+		p.labelled("Control", 2, counted(c.Rows, "row")+" beside the window, none wrong "+p.g.yes)
+	default:
+		text := p.g.no + " " + count(c.Wrong) + " of " + counted(c.Rows, "row") + " beside the window are wrong"
+		if c.First != "" {
+			text += ", such as " + c.First
+		}
+		p.labelled("Control", 2, text, "apply refuses without --no-control")
+	}
+}
+
+func (p *page) safetyLines(b *recount.PlanBody) {
+	if b.Rows.Writes() > 0 {
+		limit := "no limit of rows"
+		if b.MaxChanges > 0 {
+			mark := p.g.yes
+			if b.Rows.Writes() > b.MaxChanges {
+				mark = p.g.no
+			}
+			limit = "limit " + counted(b.MaxChanges, "row") + " " + mark
+		}
+		p.labelled("Safety", 1, "one transaction", `a row changes only if it still reads "now"`, limit)
+	}
+	p.several("Hazards", 2, b.Hazards)
+	p.several("Overrides", 1, b.Overrides)
+	p.several("Notes", 4, b.Notes)
+}
+
+// several writes one item a line; of those that do not fit it says how many.
+func (p *page) several(label string, most int, items []string) {
+	for i, item := range items {
+		if i == most-1 && len(items) > most {
+			p.labelled(label, 1, fmt.Sprintf("%d more, in recount show --json", len(items)-i))
+			return
+		}
+		p.labelled(label, 1, item)
+		label = ""
+	}
+}
+
+func (p *page) saved(plan *recount.Plan, file string, tookMS int64) {
+	text := fmt.Sprintf("  Saved %s (%s, good until %s) in %s. ", p.text(ShellWord(file)), short(plan.ID), instant(plan.Header.Expires), took(tookMS))
+	const nothing = "Nothing has been changed."
+	if columns(text)+columns(nothing) > p.st.width() {
+		p.line(say(text))
+		text = "  "
+	}
+	p.line(say(text), span{nothing, bold})
+}
+
+// nextSteps names what a person can do with a plan's file.
+func (p *page) nextSteps(plan *recount.Plan, file string) {
+	f := ShellWord(file)
+	var steps []string
+	if key, ok := exampleKey(plan); ok {
+		steps = append(steps, "recount explain "+f+" "+KeyArguments(plan.Body.Key, key))
+	}
+	if len(plan.Changes) > 0 {
+		steps = append(steps, "recount show "+f+" --all")
+	}
+	if plan.Body.Rows.Writes() > 0 {
+		steps = append(steps, "recount apply "+f)
+	}
+	p.next(steps...)
+}
+
+// next writes commands after "Next:", as many on a line as fit.
+func (p *page) next(steps ...string) {
+	const label = "  Next: "
+	for i, text := range p.limit(p.flow(steps, p.st.width()-len(label)), 3) {
+		if i == 0 {
+			p.line(span{label, dim}, say(text))
+			continue
+		}
+		p.line(say(pad("", len(label), false) + text))
+	}
+}
+
+// exampleKey is the key of the largest change.
+func exampleKey(plan *recount.Plan) ([]recount.Value, bool) {
+	if largest := largestChanges(plan, 1); len(largest) > 0 {
+		return largest[0].Key, true
+	}
+	return nil, false
+}
