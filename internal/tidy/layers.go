@@ -1,0 +1,154 @@
+package tidy
+
+import (
+	"go/ast"
+	"path"
+	"slices"
+	"strings"
+)
+
+// ports are the top folders whose sub-folders hold adapters.
+var ports = []string{"source", "store", "engine", "target"}
+
+// steps never import each other: they meet in root types, and app joins them.
+var steps = []string{"archive", "detect", "replay", "diff", "plan", "apply", "ledger"}
+
+// layer says what the files of a folder may import of the module. A name that
+// ends in / stands for all folders below it.
+type layer struct {
+	folder string
+	may    []string
+	vendor bool // may import modules of others
+	why    string
+}
+
+// layers is searched from the top: the first that fits a folder holds. Tests are
+// free to import what they test together. ADAPTER stands for any folder that
+// registers an adapter, PORT for its port, and STEP for a step.
+var layers = []layer{
+	{folder: ".", why: "the vocabulary imports the standard library alone"},
+	{folder: "adapter", may: []string{"."}, why: "adapter knows no port"},
+	{folder: "PORT", may: []string{"."}, why: "a port's signatures hold no vendor's type"},
+	{folder: "PORT/", may: []string{".", "adapter", "PORT", "PORT/", "internal/clock", "internal/fault"}, vendor: true, why: "an adapter knows its own port alone"},
+	{folder: "adapters/all", may: []string{"ADAPTER"}, why: "it is the one import list"},
+	{folder: "internal/clock", why: "the clock stands alone"},
+	{folder: "internal/fault", may: []string{".", "source", "store", "engine", "target"}, why: "faults wrap ports"},
+	{folder: "internal/config", may: []string{".", "adapter"}, vendor: true, why: "reading the configuration opens nothing"},
+	{folder: "internal/STEP", may: []string{".", "adapter", "source", "store", "engine", "target", "internal/clock", "internal/STEP/"}, vendor: true, why: "steps meet in root types alone"},
+	{folder: "internal/app", may: []string{".", "adapter", "source", "store", "engine", "target", "internal/clock", "internal/config", "internal/STEP", "internal/app/"}, vendor: true, why: "app joins the steps and knows no surface"},
+	{folder: "internal/app/", may: []string{".", "adapter", "source", "store", "engine", "target", "internal/clock", "internal/config", "internal/STEP", "internal/app", "internal/app/"}, vendor: true, why: "app joins the steps and knows no surface"},
+	{folder: "cli", may: []string{".", "adapter", "internal/app", "internal/app/", "internal/config", "internal/clock", "cli/"}, vendor: true, why: "the surface calls app, never a step or port"},
+	{folder: "cli/", may: []string{".", "internal/app", "internal/clock", "cli/"}, vendor: true, why: "views are fed by app's results"},
+	{folder: "cmd/", may: []string{".", "adapter", "adapters/all", "cli", "cli/", "internal/clock", "ADAPTER"}, vendor: true, why: "main ties cli and adapters"},
+	{folder: "internal/tidy", vendor: true, why: "it reads files alone"},
+	{folder: "internal/doctest", vendor: true, why: "what it runs is tied by its test"},
+	{folder: "internal/tools/", may: []string{".", "internal/"}, vendor: true, why: "tools stand beside the product"},
+	{folder: "bench/", may: []string{".", "adapter", "adapters/all", "cli", "internal/"}, vendor: true, why: "a benchmark runs the product"},
+	{folder: "examples/", may: []string{"."}, vendor: true, why: "an example is a user's program"},
+}
+
+// Layers finds imports that go against the layers.
+func Layers(t *Tree) []Breach {
+	adapters := t.adapters()
+	var found []Breach
+	for _, f := range t.Go {
+		if f.Test {
+			continue
+		}
+		rule, ok := layerOf(f.Folder)
+		if !ok {
+			found = append(found, Breach{"layers", f.Folder, "the folder stands in no layer; add it to internal/tidy/layers.go"})
+			continue
+		}
+		for _, p := range f.Imports() {
+			if text := forbidden(rule, f.Folder, p, adapters); text != "" {
+				found = append(found, Breach{"layers", f.Path, text})
+			}
+		}
+	}
+	return found
+}
+
+// adapters lists the folders that register an adapter.
+func (t *Tree) adapters() []string {
+	var list []string
+	for _, f := range t.Go {
+		if f.Test || slices.Contains(list, f.Folder) {
+			continue
+		}
+		ast.Inspect(f.Syntax, func(n ast.Node) bool {
+			if call, ok := n.(*ast.CallExpr); ok && selects(call.Fun, "adapter", "Register") && !slices.Contains(list, f.Folder) {
+				list = append(list, f.Folder)
+			}
+			return true
+		})
+	}
+	return list
+}
+
+func selects(e ast.Expr, pkg, name string) bool {
+	s, ok := e.(*ast.SelectorExpr)
+	if !ok {
+		return false
+	}
+	x, ok := s.X.(*ast.Ident)
+	return ok && x.Name == pkg && s.Sel.Name == name
+}
+
+func layerOf(folder string) (layer, bool) {
+	for _, l := range layers {
+		if fits(l.folder, folder, folder) {
+			return l, true
+		}
+	}
+	return layer{}, false
+}
+
+// fits says whether a name of the table stands for folder, seen from a file in
+// from.
+func fits(name, folder, from string) bool {
+	top, rest, below := strings.Cut(folder, "/")
+	switch {
+	case name == "PORT":
+		own, _, _ := strings.Cut(from, "/")
+		return slices.Contains(ports, folder) && own == folder
+	case name == "PORT/":
+		own, _, _ := strings.Cut(from, "/")
+		return below && slices.Contains(ports, top) && own == top
+	case name == "internal/STEP":
+		return top == "internal" && slices.Contains(steps, rest)
+	case name == "internal/STEP/": // a step's own folders
+		step, _, deeper := strings.Cut(rest, "/")
+		return top == "internal" && deeper && slices.Contains(steps, step) && strings.HasPrefix(from+"/", "internal/"+step+"/")
+	case strings.HasSuffix(name, "/"):
+		return strings.HasPrefix(folder, name)
+	}
+	return name == folder
+}
+
+// forbidden says why a file in folder may not import p; empty where it may.
+func forbidden(rule layer, folder, p string, adapters []string) string {
+	if p != Module && !strings.HasPrefix(p, Module+"/") {
+		if !rule.vendor && strings.Contains(strings.Split(p, "/")[0], ".") {
+			return "imports " + p + ": " + rule.why
+		}
+		return ""
+	}
+	imported := "."
+	if p != Module {
+		imported = strings.TrimPrefix(p, Module+"/")
+	}
+	if slices.Contains(adapters, imported) && imported != folder && !strings.HasPrefix(folder+"/", imported+"/") {
+		if slices.Contains(rule.may, "ADAPTER") {
+			return ""
+		}
+		return "imports the adapter " + imported + ": only adapters/all, main and tests do"
+	}
+	if path.Dir(imported) == folder && slices.Contains(adapters, folder) {
+		return "" // an adapter's own folders
+	}
+	if slices.ContainsFunc(rule.may, func(name string) bool { return fits(name, imported, folder) }) {
+		return ""
+	}
+	return "imports " + imported + ": " + rule.why
+}

@@ -1,0 +1,43 @@
+package tidy
+
+import (
+	"regexp"
+	"slices"
+)
+
+// Waiver lets one place break one rule.
+type Waiver struct {
+	Rule   string
+	Place  string // a file or folder
+	Reason string
+	Date   string // when it was given, YYYY-MM-DD
+}
+
+// Waivers is the whole list.
+var Waivers = []Waiver{}
+
+var lineOf = regexp.MustCompile(`:\d+$`)
+
+// Waive takes waived breaches out, and adds one for each waiver that is of no
+// use or says no reason.
+func Waive(found []Breach, waivers []Waiver) []Breach {
+	used := make([]bool, len(waivers))
+	left := slices.DeleteFunc(slices.Clone(found), func(b Breach) bool {
+		for i, w := range waivers {
+			if w.Rule == b.Rule && w.Place == lineOf.ReplaceAllString(b.Place, "") {
+				used[i] = true
+				return true
+			}
+		}
+		return false
+	})
+	for i, w := range waivers {
+		switch {
+		case w.Reason == "" || w.Date == "":
+			left = append(left, Breach{w.Rule, w.Place, "the waiver has no reason or no date"})
+		case !used[i]:
+			left = append(left, Breach{w.Rule, w.Place, "the waiver is not needed any more: take it out"})
+		}
+	}
+	return left
+}
