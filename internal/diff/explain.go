@@ -115,3 +115,27 @@ func (p Pair) CauseOr() recount.Cause {
 func (p Pair) ShowKey(shape recount.Shape) string {
 	return strings.TrimSpace(showKey(shape, p.Key))
 }
+
+// as reads rows of another logic under the types of shape.
+type as struct {
+	rows  Rows
+	shape recount.Shape
+}
+
+// As gives rows whose values read under the types of shape, so that two logics
+// that differ in a column's digits can be compared.
+func As(rows Rows, shape recount.Shape) Rows { return as{rows, shape} }
+
+func (a as) Err() error { return a.rows.Err() }
+
+func (a as) Next() (recount.Row, bool) {
+	row, ok := a.rows.Next()
+	if !ok {
+		return row, false
+	}
+	under := recount.Row{Key: row.Key, Values: make([]recount.Value, len(row.Values))}
+	for i, v := range row.Values {
+		under.Values[i] = Under(a.shape.Values[i].Type, v)
+	}
+	return under, true
+}

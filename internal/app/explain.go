@@ -1,0 +1,348 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"recount"
+	"recount/engine"
+	"recount/internal/config"
+	"recount/internal/replay"
+)
+
+// Bounds of an explanation: how many events are looked at, and for how many the
+// row is replayed step by step.
+const (
+	mostExplained = 2000
+	mostStepped   = 40
+)
+
+// Explain replays the events of one row alone, step by step, under the right
+// logic and under the row's cause.
+func (a *App) Explain(ctx context.Context, file string, args []string) (out Explanation, err error) {
+	p, err := a.loadPlan(file)
+	if err != nil {
+		return out, err
+	}
+	r, err := a.prepare(ctx, p.Body.Calculation, p.Body.Asked)
+	if err != nil {
+		return out, err
+	}
+	if r.calc.Logic.Digest != p.Body.Logic {
+		return out, &recount.Error{
+			Code: recount.CodeLogicFile, What: "the logic is not the one of the plan", Where: r.calc.Logic.Path,
+			Why: "it was edited since, so its steps would not be the plan's", Next: "plan again, then explain the new plan",
+		}
+	}
+	out = Explanation{Plan: p.ID, Calculation: p.Body.Calculation, Window: p.Body.Window, Key: p.Body.Key, Columns: p.Body.Columns}
+	if out.Change, out.Right, err = findRow(p, args, file); err != nil {
+		return out, err
+	}
+	if err := r.start(ctx); err != nil {
+		return out, err
+	}
+	defer joined(&err, r.close)
+	e := &explaining{replaying: r, out: &out}
+	if err := e.find(ctx); err != nil {
+		return out, err
+	}
+	return out, e.steps(ctx)
+}
+
+// findRow finds the row that KEY names: a value, or COL=VALUE for each column.
+func findRow(p *recount.Plan, args []string, file string) (recount.Change, bool, error) {
+	key, err := parseKey(p.Body.Key, args)
+	if err != nil {
+		return recount.Change{}, false, err
+	}
+	text := recount.KeyText(key)
+	for _, c := range p.Changes {
+		if recount.KeyText(c.Key) == text {
+			return c, false, nil
+		}
+	}
+	return recount.Change{Key: key}, true, nil
+}
+
+func parseKey(columns []recount.PlanColumn, args []string) ([]recount.Value, error) {
+	usage := func(why string) error {
+		var want []string
+		for _, c := range columns {
+			want = append(want, c.Name+"=VALUE")
+		}
+		return &recount.Error{
+			Code: recount.CodeUsage, What: "the key names no row", Where: strings.Join(args, " "), Why: why,
+			Next: "write " + strings.Join(want, " ") + "; put -- before a key that begins with a dash",
+		}
+	}
+	if len(args) == 1 && len(columns) == 1 {
+		value, _ := strings.CutPrefix(args[0], columns[0].Name+"=")
+		return canonicalKey(columns, []string{value}), nil
+	}
+	if len(args) != len(columns) {
+		return nil, usage(fmt.Sprintf("a row is named by %d columns, %d were given", len(columns), len(args)))
+	}
+	values := make([]string, len(columns))
+	seen := map[string]bool{}
+	for _, arg := range args {
+		name, value, ok := strings.Cut(arg, "=")
+		i := slices.IndexFunc(columns, func(c recount.PlanColumn) bool { return c.Name == name })
+		if !ok || i < 0 || seen[name] {
+			return nil, usage(fmt.Sprintf("%q is no COL=VALUE of the key", arg))
+		}
+		values[i], seen[name] = value, true
+	}
+	return canonicalKey(columns, values), nil
+}
+
+func canonicalKey(columns []recount.PlanColumn, values []string) []recount.Value {
+	key := make([]recount.Value, len(values))
+	for i, v := range values {
+		key[i] = recount.Text(v)
+		if t, err := recount.ParseType(columns[i].Type); err == nil {
+			if text, err := recount.Canonical(t, v); err == nil {
+				key[i].Text = text
+			}
+		}
+	}
+	return key
+}
+
+// explaining gathers the events of one row.
+type explaining struct {
+	*replaying
+	out    *Explanation
+	key    string // the row's key under the result's types
+	events []engine.ReplayEvent
+	under  *replay.Hypothesis
+}
+
+// find lists the events that touch the row, whatever their marks.
+func (e *explaining) find(ctx context.Context) error {
+	key := canonicalKey(planColumns(e.shape.Key, e.shape.Key), texts(e.out.Change.Key))
+	e.key = recount.KeyText(key)
+	query := engine.Query{Repeats: true, Quarantined: true, Fields: map[string]recount.Value{}}
+	for i, c := range e.shape.Key {
+		field := slices.IndexFunc(e.source.Mapping.Fields, func(f recount.Field) bool { return f.Name == c.Name && f.Type.Kind == c.Type.Kind })
+		if field >= 0 {
+			query.Fields[c.Name] = key[i]
+		}
+	}
+	events, err := e.session.Events(ctx, query)
+	var refused *recount.Error
+	if errors.As(err, &refused) && refused.Code == recount.CodeLimit {
+		return e.tooMany()
+	}
+	if err != nil {
+		return err
+	}
+	if len(events) > mostExplained {
+		return e.tooMany()
+	}
+	e.events, err = e.touching(ctx, events)
+	return err
+}
+
+func texts(values []recount.Value) []string {
+	out := make([]string, len(values))
+	for i, v := range values {
+		out[i] = v.Text
+	}
+	return out
+}
+
+func (e *explaining) tooMany() error {
+	return &recount.Error{
+		Code: recount.CodeLimit, What: "too many events may touch the row", Where: fmt.Sprintf("calculation %s, %s", e.calc.Name, e.window),
+		Why:  fmt.Sprintf("over %d events have to be tried, since the row's key names too few fields of an event", mostExplained),
+		Next: fmt.Sprintf("declare the key columns as fields: of source %s under the same names, or plan a shorter window", e.source.Name),
+	}
+}
+
+// touching keeps the events that make a row of this key when replayed: halves
+// that make none are dropped.
+func (e *explaining) touching(ctx context.Context, events []engine.ReplayEvent) ([]engine.ReplayEvent, error) {
+	if len(events) == 0 {
+		return nil, nil
+	}
+	row, others, err := e.run(ctx, e.right, events)
+	if err != nil {
+		return nil, err
+	}
+	quarantined := slices.ContainsFunc(events, func(ev engine.ReplayEvent) bool {
+		return ev.Mark == recount.MarkFault || ev.Mark == recount.MarkConflict
+	})
+	switch {
+	case row == nil && !quarantined:
+		return nil, nil
+	case !others || len(events) == 1:
+		return events, nil
+	}
+	half := len(events) / 2
+	left, err := e.touching(ctx, events[:half])
+	if err != nil {
+		return nil, err
+	}
+	right, err := e.touching(ctx, events[half:])
+	return append(slices.Clone(left), right...), err
+}
+
+// run replays just these events under a variant and returns the row of the key,
+// nil if there is none, and whether other rows came out too.
+func (e *explaining) run(ctx context.Context, v engine.Variant, events []engine.ReplayEvent) (row []recount.Value, others bool, err error) {
+	v.Only = make([]int64, len(events))
+	for i, ev := range events {
+		v.Only[i] = ev.Seq
+	}
+	rows, err := e.session.Run(ctx, v)
+	if err != nil {
+		return nil, false, err
+	}
+	defer joined(&err, rows.Close)
+	for {
+		got, ok := rows.Next()
+		if !ok {
+			return row, others, rows.Err()
+		}
+		if recount.KeyText(got.Key) == e.key {
+			row = slices.Clone(got.Values)
+		} else {
+			others = true
+		}
+	}
+}
+
+// steps replays the row after each event, and after all.
+func (e *explaining) steps(ctx context.Context) error {
+	e.under = e.hypothesis()
+	var err error
+	sound := e.upTo(len(e.events), false)
+	if e.out.Result, _, err = e.run(ctx, e.right, sound); err != nil {
+		return err
+	}
+	if e.under != nil {
+		if e.out.Under, _, err = e.run(ctx, e.under.Variant, e.upTo(len(e.events), !e.under.Variant.Dedupe)); err != nil {
+			return err
+		}
+	}
+	for i, ev := range e.events {
+		step := ExplainStep{
+			Seq: ev.Seq, ID: ev.ID, Time: ev.Time, Partition: ev.Partition, Position: ev.Position,
+			Counted: ev.Mark == "" || ev.Mark == recount.MarkRepeat && !e.right.Dedupe, Fields: e.fields(ev),
+		}
+		edge := i < mostStepped/2 || i >= len(e.events)-mostStepped/2
+		if edge {
+			if err := e.fill(ctx, &step, i); err != nil {
+				return err
+			}
+		}
+		step.Note = e.note(ev, step, i)
+		e.out.Steps = append(e.out.Steps, step)
+	}
+	e.out.Alone, err = e.alone(ctx)
+	return err
+}
+
+// fill replays the row up to and with event i.
+func (e *explaining) fill(ctx context.Context, step *ExplainStep, i int) (err error) {
+	if step.Values, _, err = e.run(ctx, e.right, e.upTo(i+1, false)); err != nil || e.under == nil {
+		return err
+	}
+	step.Under, _, err = e.run(ctx, e.under.Variant, e.upTo(i+1, !e.under.Variant.Dedupe))
+	return err
+}
+
+// upTo returns the first n events that a replay counts.
+func (e *explaining) upTo(n int, repeats bool) []engine.ReplayEvent {
+	var out []engine.ReplayEvent
+	for _, ev := range e.events[:n] {
+		if ev.Mark == "" || ev.Mark == recount.MarkRepeat && (repeats || !e.right.Dedupe) {
+			out = append(out, ev)
+		}
+	}
+	return out
+}
+
+func (e *explaining) fields(ev engine.ReplayEvent) []NamedValue {
+	var out []NamedValue
+	for i, f := range e.source.Mapping.Fields {
+		if i < len(ev.Fields) {
+			out = append(out, NamedValue{f.Name, ev.Fields[i]})
+		}
+	}
+	return out
+}
+
+// hypothesis is the one that the row's cause names; nil where there is none.
+func (e *explaining) hypothesis() *replay.Hypothesis {
+	list, _ := replay.Hypotheses(e.calc.Calculation, e.right, true)
+	for _, h := range list {
+		if h.Cause == e.out.Change.Cause {
+			return &h
+		}
+	}
+	return nil
+}
+
+// note says what is special about an event.
+func (e *explaining) note(ev engine.ReplayEvent, step ExplainStep, i int) string {
+	switch ev.Mark {
+	case recount.MarkFault:
+		return "quarantined: " + ev.Fault
+	case recount.MarkConflict:
+		return "quarantined: the same id came with another payload"
+	case recount.MarkRepeat:
+		if e.under != nil && !e.under.Variant.Dedupe {
+			return "sent again: counted twice by the worker, once here"
+		}
+		return "sent again: counted once"
+	}
+	if e.under == nil || step.Under == nil && step.Values == nil {
+		return ""
+	}
+	before := func(of func(ExplainStep) []recount.Value) []recount.Value {
+		if i == 0 {
+			return nil
+		}
+		return of(e.out.Steps[i-1])
+	}
+	underSame := slices.Equal(step.Under, before(func(s ExplainStep) []recount.Value { return s.Under }))
+	rightSame := slices.Equal(step.Values, before(func(s ExplainStep) []recount.Value { return s.Values }))
+	if underSame && !rightSame && len(e.under.Variant.Missed) > 0 {
+		return "never processed by the worker"
+	}
+	return ""
+}
+
+// alone says whether the listed events alone give the row that the whole window
+// gives: the proof that nothing else contributes.
+func (e *explaining) alone(ctx context.Context) (same bool, err error) {
+	rows, err := e.session.Run(ctx, e.right)
+	if err != nil {
+		return false, err
+	}
+	defer joined(&err, rows.Close)
+	var whole []recount.Value
+	for {
+		row, ok := rows.Next()
+		if !ok {
+			break
+		}
+		if recount.KeyText(row.Key) == e.key {
+			whole = slices.Clone(row.Values)
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return false, err
+	}
+	if e.out.Right && whole == nil && len(e.events) == 0 {
+		return false, &recount.Error{
+			Code: recount.CodeNoRow, What: "there is no such row", Where: config.FileName + ", calculation " + e.calc.Name,
+			Why: "neither the plan nor the recalculated rows have the key " + strings.Join(texts(e.out.Change.Key), " "), Next: "recount show PLAN --all lists the plan's rows",
+		}
+	}
+	return slices.Equal(whole, e.out.Result), nil
+}

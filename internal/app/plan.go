@@ -1,0 +1,259 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"recount"
+	"recount/internal/diff"
+	"recount/internal/plan"
+	"recount/internal/replay"
+)
+
+// mostMinutes bounds the steps of a plan's plot.
+const mostMinutes = 60
+
+// Diff replays a window, compares it with the live rows and makes no file.
+func (a *App) Diff(ctx context.Context, req PlanRequest) (Planned, error) {
+	return a.plan(ctx, req)
+}
+
+// Plan is Diff, and writes the plan. It changes nothing else.
+func (a *App) Plan(ctx context.Context, req PlanRequest) (Planned, error) {
+	planned, err := a.plan(ctx, req)
+	if err != nil {
+		return planned, err
+	}
+	planned.File = req.Out
+	if planned.File == "" {
+		const digits = 8
+		planned.File = fmt.Sprintf("%s-%s.plan", req.Calculation, planned.Plan.ID[:digits])
+	}
+	return planned, a.writePlan(planned)
+}
+
+func (a *App) plan(ctx context.Context, req PlanRequest) (planned Planned, err error) {
+	began := a.now()
+	asked, err := req.Window.window()
+	if err != nil {
+		return planned, err
+	}
+	r, err := a.prepare(ctx, req.Calculation, asked)
+	if err != nil {
+		return planned, err
+	}
+	l, err := r.openLive(ctx)
+	if err != nil {
+		return planned, err
+	}
+	defer joined(&err, l.target.Close)
+	if err := r.start(ctx); err != nil {
+		return planned, err
+	}
+	defer joined(&err, r.close)
+	p, err := r.makePlan(ctx, l, req.Overrides)
+	if err != nil {
+		return planned, err
+	}
+	made := a.now()
+	p.Header = recount.PlanHeader{
+		Made: made, Expires: made.Add(planLife), By: a.opts.User, Program: a.opts.Program, TookMS: made.Sub(began).Milliseconds(),
+	}
+	return Planned{Plan: p, TookMS: p.Header.TookMS}, plan.Seal(p)
+}
+
+// makePlan replays, compares, explains and puts the plan together.
+func (r *replaying) makePlan(ctx context.Context, l *live, overrides Overrides) (*recount.Plan, error) {
+	counts, err := r.session.Count(ctx, r.calc.Dedupe)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.refuseEmpty(counts, overrides.AllowEmpty); err != nil {
+		return nil, err
+	}
+	found, err := r.compare(ctx, r.session, l, r.window, true)
+	if err != nil {
+		return nil, err
+	}
+	if len(found.unknown) > 0 && !overrides.WithoutQuarantined {
+		return nil, replay.RefuseUnknown(found.unknown)
+	}
+	p := &recount.Plan{Body: r.body(l, counts, found)}
+	if p.Body.Tried, p.Body.Cut, err = r.explain(ctx, found.Pairs, counts.Duplicates > 0); err != nil {
+		return nil, err
+	}
+	changes, err := r.changes(found.Pairs, l)
+	if err != nil {
+		return nil, err
+	}
+	p.Body.Rows.Right = found.Right
+	plan.Add(p, changes)
+	if err := r.refuseTwoWay(p.Body, overrides.AcceptTwoWay); err != nil {
+		return nil, err
+	}
+	if p.Body.Minutes, err = r.minutes(ctx, found.Pairs); err != nil {
+		return nil, err
+	}
+	if err := r.control(ctx, l, p); err != nil {
+		return nil, err
+	}
+	r.explainedCounts(p)
+	r.notes(p, len(found.unknown), overrides)
+	return p, nil
+}
+
+// body fills in all that is known before the rows are explained.
+func (r *replaying) body(l *live, counts recount.EventCounts, found comparison) recount.PlanBody {
+	b := recount.PlanBody{
+		Kind: recount.PlanApply, Calculation: r.calc.Name, Window: r.window, Asked: r.asked, Bucket: "none", Zone: r.zone().String(),
+		Stream: r.source.Name, Snapshot: r.snapshot.ID, Watermark: r.snapshot.Watermark, Logic: r.calc.Logic.Digest,
+		Missed: r.calc.Missed, Unexplained: r.calc.Unexplained, Extra: r.calc.Extra, Where: r.calc.Where,
+		Target: l.info.Identity, Fingerprint: l.info.Fingerprint, Hazards: append([]string{}, l.info.Hazards...), LastRun: l.info.LastRun,
+		Key: planColumns(l.key, r.shape.Key), Columns: planColumns(l.columns, r.shape.Values), Events: counts, Digest: found.Digest,
+		Given: r.calc.Hypotheses(), MaxChanges: r.calc.MaxChanges, Overrides: []string{}, Notes: []string{}, Rules: []string{},
+	}
+	if !r.calc.Bucket.None() {
+		b.Bucket = r.calc.Bucket.Size.String()
+	}
+	if r.calc.Previous != nil {
+		b.Previous = r.calc.Previous.Digest
+	}
+	for i, rule := range r.rules() {
+		b.Rules = append(b.Rules, l.columns[i].Name+": "+rule.String())
+	}
+	return b
+}
+
+// refuseTwoWay refuses a plan that would change most rows without a reason: most
+// likely the window does not fit the table.
+func (r *replaying) refuseTwoWay(b recount.PlanBody, accept bool) error {
+	wrong := b.Rows.Writes() + b.Rows.Extra
+	if !r.calc.Bucket.None() || b.Given || accept || 2*wrong <= b.Rows.Checked {
+		return nil
+	}
+	return &recount.Error{
+		Code: recount.CodeTwoWay, What: "most rows are wrong and nothing says why", Where: fmt.Sprintf("calculation %s, %s", b.Calculation, b.Window),
+		Why: fmt.Sprintf("%d of %d rows differ, the rows are not bucketed and no hypothesis is given: most likely the rows hold more than this window's events",
+			wrong, b.Rows.Checked),
+		Next: "choose the window that the rows cover, or name previous: or missed: in recount.yaml; if the rows really hold just this window, add --accept-two-way",
+	}
+}
+
+// explainedCounts counts how many rows the hypotheses explain.
+func (r *replaying) explainedCounts(p *recount.Plan) {
+	if !p.Body.Given {
+		return
+	}
+	for _, c := range p.Changes {
+		unknown := c.Cause == recount.CauseUnknown
+		switch {
+		case c.Action.Writes() && !unknown:
+			p.Body.Explained++
+		case unknown:
+			p.Body.Unexplain++
+		}
+	}
+}
+
+// minutes counts events and wrong rows per step of the window.
+func (r *replaying) minutes(ctx context.Context, pairs []diff.Pair) ([]recount.MinuteCount, error) {
+	steps, err := r.session.Minutes(ctx, r.calc.Dedupe, mostMinutes)
+	if err != nil {
+		return nil, err
+	}
+	if !r.bucketed() {
+		for i := range steps {
+			steps[i].Wrong = -1
+		}
+		return steps, nil
+	}
+	for _, p := range pairs {
+		at, err := r.bucketTime(p.Key)
+		if err != nil || len(steps) == 0 {
+			continue
+		}
+		end := r.calc.Bucket.Next(at)
+		for i := range steps { // a row is wrong for its whole bucket
+			if !steps[i].From.Before(at) && steps[i].From.Before(end) {
+				steps[i].Wrong++
+			}
+		}
+	}
+	return steps, nil
+}
+
+// notes says what a reader must know beside the numbers.
+func (r *replaying) notes(p *recount.Plan, unknown int, overrides Overrides) {
+	b := &p.Body
+	add := func(format string, args ...any) { b.Notes = append(b.Notes, fmt.Sprintf(format, args...)) }
+	if b.Window != b.Asked {
+		add("widened from %s to whole buckets of %s in %s", b.Asked, b.Bucket, b.Zone)
+	}
+	if r.calc.Bucket.None() {
+		add("assumes that rows hold nothing outside %s", b.Window)
+	}
+	if r.source.Mapping.ID == "" {
+		add("events have no id, so repeats cannot be seen")
+	}
+	add("complete as known at the archive watermark %s, %d late", recount.FormatTimestamp(b.Watermark), b.Events.Late)
+	if b.Cut > 0 {
+		add("%d combinations of hypotheses were not tried", b.Cut)
+	}
+	for _, o := range []struct {
+		used bool
+		name string
+	}{
+		{overrides.AllowEmpty && b.Events.Used == 0, "--allow-empty"},
+		{overrides.AcceptTwoWay, "--accept-two-way"},
+		{overrides.WithoutQuarantined && unknown > 0, "--without-quarantined"},
+	} {
+		if o.used {
+			b.Overrides = append(b.Overrides, o.name)
+		}
+	}
+	if unknown > 0 {
+		add("%d quarantined events whose rows are unknown were left out", unknown)
+	}
+	slices.Sort(b.Overrides)
+}
+
+// writePlan writes the file whole or not at all, and over nothing but a plan.
+func (a *App) writePlan(planned Planned) error {
+	name := a.path(planned.File)
+	if head, readErr := os.ReadFile(name); readErr == nil && !strings.HasPrefix(string(head), "recount-plan/") { //nolint:gosec // the person names the file
+		return &recount.Error{
+			Code: recount.CodeUsage, What: "the plan's file exists and is no plan", Where: planned.File,
+			Why: "it would be lost", Next: "name another file with --out",
+		}
+	}
+	return writeWhole(name, func(w io.Writer) error { return plan.Write(w, planned.Plan) })
+}
+
+// loadPlan reads a plan file.
+func (a *App) loadPlan(file string) (p *recount.Plan, err error) {
+	f, err := os.Open(a.path(file))
+	if err != nil {
+		return nil, &recount.Error{
+			Code: recount.CodePlanDamaged, What: "the plan cannot be read", Where: file, Why: err.Error(), Err: err,
+			Next: "check the name; recount plan says where it saved one",
+		}
+	}
+	defer joined(&err, f.Close)
+	return plan.Read(f, file)
+}
+
+// Show reads a plan back.
+func (a *App) Show(_ context.Context, file string) (Shown, error) {
+	p, err := a.loadPlan(file)
+	if err != nil {
+		return Shown{}, err
+	}
+	return Shown{Plan: p, File: file, Expired: expired(p, a.now())}, nil
+}
+
+func expired(p *recount.Plan, now time.Time) bool { return !now.Before(p.Header.Expires) }

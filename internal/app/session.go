@@ -1,0 +1,278 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"recount"
+	"recount/engine"
+	"recount/internal/archive"
+	"recount/internal/config"
+)
+
+// replaying is a calculation over one window, made ready.
+type replaying struct {
+	app      *App
+	calc     config.Calculation
+	source   config.Source
+	archive  *archive.Archive
+	snapshot recount.Snapshot
+	asked    recount.Window
+	window   recount.Window // widened to buckets
+	engine   engine.Engine
+	session  engine.Session
+	right    engine.Variant
+	shape    recount.Shape // the result's columns
+	timeKey  int           // the key column that is a time or date; -1: none
+}
+
+// prepare checks logic and configuration of a calculation against each other
+// and finds what the archive holds; it replays nothing yet.
+func (a *App) prepare(ctx context.Context, name string, asked recount.Window) (*replaying, error) {
+	calc, err := a.Project.Calculation(name)
+	if err != nil {
+		return nil, err
+	}
+	src, err := a.Project.Source(calc.Source)
+	if err != nil {
+		return nil, err
+	}
+	r := &replaying{app: a, calc: calc, source: src, asked: asked, window: calc.Bucket.Widen(asked)}
+	if r.engine, err = a.openEngine(ctx); err != nil {
+		return nil, err
+	}
+	if err := r.check(ctx); err != nil {
+		return nil, err
+	}
+	if r.archive, err = a.openArchive(ctx); err != nil {
+		return nil, err
+	}
+	if r.snapshot, err = r.archive.Snapshot(ctx, src.Name); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// check asks the engine what the logic returns and fits it to the configuration.
+func (r *replaying) check(ctx context.Context) error {
+	fields := r.source.Mapping.Fields
+	columns, err := r.engine.Check(ctx, r.calc.Logic, fields)
+	if err != nil {
+		return err
+	}
+	if r.shape, err = r.shapeOf(columns, r.calc.Logic.Path); err != nil {
+		return err
+	}
+	if r.calc.Previous != nil {
+		before, err := r.engine.Check(ctx, *r.calc.Previous, fields)
+		if err != nil {
+			return err
+		}
+		shape, err := r.shapeOf(before, r.calc.Previous.Path)
+		if err != nil {
+			return err
+		}
+		if err := r.sameKinds(shape); err != nil {
+			return err
+		}
+	}
+	for _, m := range r.calc.Missed {
+		if m.Where == "" {
+			continue
+		}
+		if err := r.engine.CheckCondition(ctx, m.Where, fields); err != nil {
+			return err
+		}
+	}
+	r.right = engine.Variant{Logic: r.calc.Logic, Key: r.calc.Key, Columns: names(r.shape.Values), Dedupe: r.calc.Dedupe}
+	return r.checkBucket()
+}
+
+func names(columns []recount.Column) []string {
+	out := make([]string, len(columns))
+	for i, c := range columns {
+		out[i] = c.Name
+	}
+	return out
+}
+
+// shapeOf picks the key columns and the compared ones out of a result.
+func (r *replaying) shapeOf(columns []recount.Column, path string) (recount.Shape, error) {
+	byName := map[string]recount.Column{}
+	for _, c := range columns {
+		byName[c.Name] = c
+	}
+	missing := func(name, why string) error {
+		next := "name a column that the logic returns: " + strings.Join(names(columns), ", ")
+		if near := recount.Nearest(name, names(columns)); near != "" {
+			next = "did you mean " + near + "?"
+		}
+		return &recount.Error{Code: recount.CodeNoColumn, What: "the result lacks column " + name, Where: path, Why: why, Next: next}
+	}
+	var shape recount.Shape
+	for _, name := range r.calc.Key {
+		c, ok := byName[name]
+		if !ok {
+			return shape, missing(name, "it stands under key: of calculation "+r.calc.Name)
+		}
+		shape.Key = append(shape.Key, c)
+	}
+	for _, c := range columns {
+		if _, named := r.calc.Columns[c.Name]; !slices.Contains(r.calc.Key, c.Name) && (named || len(r.calc.Columns) == 0) {
+			shape.Values = append(shape.Values, c)
+		}
+	}
+	for name := range r.calc.Columns {
+		if _, ok := byName[name]; !ok {
+			return shape, missing(name, "it stands under target: columns: of calculation "+r.calc.Name)
+		}
+	}
+	for name := range r.calc.Compare {
+		if !slices.Contains(names(shape.Values), name) {
+			return shape, missing(name, "it stands under compare: of calculation "+r.calc.Name+", but is no compared column")
+		}
+	}
+	if len(shape.Values) == 0 {
+		return shape, missing("to compare", "every column of the result is part of the key")
+	}
+	return shape, nil
+}
+
+func (r *replaying) sameKinds(previous recount.Shape) error {
+	for i, c := range previous.Key {
+		if want := r.shape.Key[i]; c.Type.Kind != want.Type.Kind {
+			return &recount.Error{
+				Code: recount.CodeNoColumn, What: fmt.Sprintf("key column %s is of another type in the previous logic", c.Name), Where: r.calc.Previous.Path,
+				Why:  fmt.Sprintf("it is %s there and %s in %s, so the rows could not be told to be the same", c.Type, want.Type, r.calc.Logic.Path),
+				Next: fmt.Sprintf("cast it in the previous logic, such as %s::%s", c.Name, want.Type),
+			}
+		}
+	}
+	return nil
+}
+
+func (r *replaying) checkBucket() error {
+	r.timeKey = slices.IndexFunc(r.shape.Key, func(c recount.Column) bool {
+		return c.Type.Kind == recount.KindTimestamp || c.Type.Kind == recount.KindDate
+	})
+	if r.timeKey < 0 || !r.calc.Bucket.None() || r.calc.BucketNone {
+		return nil
+	}
+	return &recount.Error{
+		Code: recount.CodeConfig, What: fmt.Sprintf("calculation %s needs bucket:", r.calc.Name), Where: config.FileName,
+		Why:  fmt.Sprintf("key column %s is a %s, so its rows cover spans of time, and a window must cover whole ones", r.shape.Key[r.timeKey].Name, r.shape.Key[r.timeKey].Type.Kind),
+		Next: "add bucket: 1h (or what the span is), or bucket: none if the column is no span",
+	}
+}
+
+// start opens a session over the window: complete, verified, staged.
+func (r *replaying) start(ctx context.Context) error {
+	if err := archive.Complete(r.snapshot, r.window); err != nil {
+		return err
+	}
+	session, err := r.open(ctx, r.window)
+	if err != nil {
+		return err
+	}
+	r.session = session
+	return nil
+}
+
+// open opens a session over a window that the archive holds whole.
+func (r *replaying) open(ctx context.Context, window recount.Window) (engine.Session, error) {
+	scratch, err := r.app.folder("replay")
+	if err != nil {
+		return nil, err
+	}
+	staging, err := r.app.folder("staged")
+	if err != nil {
+		return nil, err
+	}
+	files := archive.Select(r.snapshot, window)
+	staged, err := r.archive.Stage(ctx, archive.StageOptions{
+		Snapshot: r.snapshot, Files: files, Fields: r.source.Mapping.Fields, Dir: staging, Decoder: r.decoder(ctx), Progress: r.app.opts.Progress,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return r.engine.Open(ctx, engine.Input{
+		Stream: r.source.Name, Fields: r.source.Mapping.Fields, Files: staged.Files, Marks: staged.Marks, Window: window, Scratch: scratch,
+	})
+}
+
+// close ends the session.
+func (r *replaying) close() error {
+	if r.session == nil {
+		return nil
+	}
+	err := r.session.Close()
+	r.session = nil
+	return err
+}
+
+// bucketTime returns the start of the bucket that a key names.
+func (r *replaying) bucketTime(key []recount.Value) (time.Time, error) {
+	v := key[r.timeKey]
+	if r.shape.Key[r.timeKey].Type.Kind == recount.KindDate {
+		day, err := time.Parse(time.DateOnly, v.Text)
+		if err != nil {
+			return day, err
+		}
+		return r.calc.Bucket.Floor(time.Date(day.Year(), day.Month(), day.Day(), 0, 0, 0, 0, r.zone())), nil
+	}
+	return recount.ParseTimestamp(v.Text)
+}
+
+func (r *replaying) zone() *time.Location {
+	if r.calc.Bucket.Zone == nil {
+		return time.UTC
+	}
+	return r.calc.Bucket.Zone
+}
+
+// bucketed says whether rows name the bucket that they belong to.
+func (r *replaying) bucketed() bool { return r.timeKey >= 0 && !r.calc.Bucket.None() }
+
+// refuseEmpty refuses a window without a used event.
+func (r *replaying) refuseEmpty(counts recount.EventCounts, allow bool) error {
+	if counts.Used > 0 || allow {
+		return nil
+	}
+	return &recount.Error{
+		Code: recount.CodeEmptyWindow, What: "the window holds no used event", Where: fmt.Sprintf("%s, stream %s", r.window, r.source.Name),
+		Why:  "every live row in it would look as if it should not be there" + nearestEvents(r.snapshot),
+		Next: "check the window and its time zone; if it is meant, add --allow-empty",
+	}
+}
+
+func nearestEvents(s recount.Snapshot) string {
+	first, last, ok := reach(s)
+	if !ok {
+		return ""
+	}
+	return fmt.Sprintf("; the archive's events lie from %s to %s", recount.FormatTimestamp(first), recount.FormatTimestamp(last))
+}
+
+// reach returns the times of the archive's first and last event.
+func reach(s recount.Snapshot) (first, last time.Time, ok bool) {
+	for _, f := range s.Files {
+		if !f.TimeKnown {
+			continue
+		}
+		if !ok || f.FirstTime.Before(first) {
+			first = f.FirstTime
+		}
+		if !ok || f.LastTime.After(last) {
+			last = f.LastTime
+		}
+		ok = true
+	}
+	return first, last, ok
+}
+
+// joined closes c and adds its error to err's.
+func joined(err *error, c func() error) { *err = errors.Join(*err, c()) }
