@@ -1,0 +1,208 @@
+// Package files is the source whose events lie in files: CSV, JSON lines or
+// Parquet, plain or packed with gzip or zstd. It never writes, and never looks
+// at a file's name or time to learn what is in it.
+//
+// Each file is a partition, named by its path relative to the project folder
+// with "/" between the parts. An event's position is the number of its record
+// in the file, from 1, in 20 digits; empty lines are no records. The payload is
+// the record's own bytes without its line end. Parquet has no bytes of a row:
+// its payload is canonical JSON made from it (see derive.go).
+//
+// What has been read is known by content: a cursor holds how many bytes were
+// read and their SHA-256. A plain CSV or JSON lines file may grow, and its tail
+// is read; any other change is an error. A last line without a line end is read
+// as it stands; if it is then written on, the file was changed.
+package files
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"recount"
+	"recount/adapter"
+	"recount/source"
+	"recount/source/payload"
+)
+
+func init() {
+	adapter.Register(adapter.Declare(adapter.Source, "files",
+		"Reads events from CSV, JSON lines or Parquet files, plain, .gz or .zst.", Open))
+}
+
+// Config is the block `files` of a source.
+type Config struct {
+	Paths  []string `json:"paths" doc:"Files or patterns (* ? [a-z]), relative to the project folder; read in the order of their names."`
+	Format string   `json:"format" doc:"csv, jsonl or parquet, where the files' endings do not say it."`
+}
+
+// Source reads the files that its patterns match.
+type Source struct {
+	env    adapter.Env
+	config Config
+}
+
+// Open checks the block; it touches no file.
+func Open(_ context.Context, env adapter.Env, config Config) (source.Source, error) {
+	s := &Source{env: env, config: config}
+	if err := s.checkConfig(); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *Source) checkConfig() error {
+	fault := func(what, why, next string) error {
+		return &recount.Error{Code: recount.CodeConfig, What: what, Where: s.where(""), Why: why, Next: next}
+	}
+	if len(s.config.Paths) == 0 {
+		return fault("no file is named", "paths: is empty", `write paths: ["events/*.csv"]`)
+	}
+	for _, p := range s.config.Paths {
+		if strings.TrimSpace(p) == "" {
+			return fault("a path is empty", "paths: holds an empty text", "remove it")
+		}
+		if strings.Contains(p, "**") {
+			return fault(fmt.Sprintf("pattern %q cannot be read", p), "** over several folders is not supported",
+				"write one pattern for each depth: events/*.csv, events/*/*.csv")
+		}
+	}
+	if f := s.config.Format; f != "" && !slices.Contains(formats, format(f)) {
+		return fault(fmt.Sprintf("format %q is not known", f), "format: is one of csv, jsonl and parquet", "correct or remove it")
+	}
+	if m := s.env.Mapping; m.Partition != "" && m.Position == "" && m.ID == "" {
+		return fault("events could not be told apart", "event.partition is taken from the payload, but neither event.position nor event.id is",
+			"name the column of the id or of the position as well, or leave partition out: then the file is the partition")
+	}
+	if err := payload.CheckFields(s.env.Mapping.Fields); err != nil {
+		return located(err, s.where(""))
+	}
+	if _, err := payload.Keys(s.env.Mapping); err != nil {
+		return located(err, s.where(""))
+	}
+	return nil
+}
+
+// Info says what the stream is like.
+func (s *Source) Info() source.Info {
+	return source.Info{HasID: s.env.Mapping.ID != "", Place: "files " + strings.Join(s.config.Paths, ", ")}
+}
+
+// Close has nothing to close: files are open only while they are read.
+func (s *Source) Close() error { return nil }
+
+// Decoder reads payloads again that Read emitted with that format and header.
+func (s *Source) Decoder(format, header string) (source.Decoder, error) {
+	d, err := payload.New(format, header, s.env.Mapping)
+	if err != nil {
+		return nil, located(err, s.where("")+", events archived before")
+	}
+	return d, nil
+}
+
+// Check opens every file and reads its header.
+func (s *Source) Check(ctx context.Context) error {
+	found, err := s.match(nil)
+	if err != nil {
+		return err
+	}
+	for _, f := range found {
+		if err := s.checkFile(ctx, f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Source) checkFile(ctx context.Context, f file) error {
+	if f.format == formatParquet {
+		p, err := s.openParquet(ctx, f)
+		if err != nil {
+			return err
+		}
+		return p.close()
+	}
+	r, err := s.openLines(ctx, f)
+	if err != nil {
+		return err
+	}
+	if err = s.start(f, r); err == nil {
+		_, err = s.prepare(f, r, &state{})
+	}
+	return errors.Join(err, r.close())
+}
+
+// Read hands over the files in the order of their partitions' names.
+func (s *Source) Read(ctx context.Context, cursor source.Cursor, emit func(source.Batch) error) (source.End, error) {
+	if s.env.Now == nil {
+		return source.End{}, errors.New("read files: the source was given no clock")
+	}
+	begun := s.env.Now()
+	found, err := s.match(cursor)
+	if err != nil {
+		return source.End{}, err
+	}
+	sizes := make(map[string]int64, len(found))
+	for _, f := range found {
+		size, err := s.readFile(ctx, f, cursor[f.partition], emit)
+		if err != nil {
+			return source.End{}, err
+		}
+		sizes[f.partition] = size
+	}
+	return source.End{Watermark: s.watermark(begun, cursor, sizes), Partitions: len(found)}, nil
+}
+
+// watermark returns the moment up to which all is read: now, if no file has
+// grown or come since, else the moment before the first file was opened. The
+// clock is read before the sizes, so that it never claims too much.
+func (s *Source) watermark(begun time.Time, cursor source.Cursor, sizes map[string]int64) time.Time {
+	now := s.env.Now()
+	found, err := s.match(cursor)
+	if err != nil || len(found) != len(sizes) {
+		return begun
+	}
+	for _, f := range found {
+		size, err := f.size()
+		if read, ok := sizes[f.partition]; err != nil || !ok || size != read {
+			return begun
+		}
+	}
+	return now
+}
+
+// where names the place of an error.
+func (s *Source) where(partition string) string {
+	if partition == "" {
+		return fmt.Sprintf("source %q, files", s.env.Stream)
+	}
+	return fmt.Sprintf("source %q, file %s", s.env.Stream, partition)
+}
+
+// located returns err with its place, if it is one that a person gets.
+func located(err error, where string) error {
+	var e *recount.Error
+	if !errors.As(err, &e) || e.Where != "" {
+		return err
+	}
+	with := *e
+	with.Where = where
+	return &with
+}
+
+// fault is a file that cannot be read.
+func (s *Source) fault(f file, why string, err error) error {
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("read file %q: %w", f.partition, err)
+	}
+	if err != nil {
+		why += ": " + err.Error()
+	}
+	return &recount.Error{
+		Code: recount.CodeSourceFile, What: fmt.Sprintf("file %q cannot be read", f.partition), Where: s.where(f.partition),
+		Why: why, Next: "mend or replace the file, or leave it out of paths:", Err: err,
+	}
+}
