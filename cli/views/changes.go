@@ -2,6 +2,7 @@ package views
 
 import (
 	"container/heap"
+	"slices"
 	"strings"
 
 	"recount"
@@ -223,10 +224,7 @@ func (p *page) changeTable(key, cols []recount.PlanColumn) *table {
 	if len(cols) > 1 {
 		add("column", false)
 	}
-	numbers := true
-	for _, c := range cols {
-		numbers = numbers && numeric(c)
-	}
+	numbers := slices.ContainsFunc(cols, numeric)
 	add("now", numbers)
 	add("after", numbers)
 	add("difference", true)

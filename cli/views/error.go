@@ -45,15 +45,20 @@ func (p *page) errorPart(label, text string) {
 	const indent = len("  changed: ")
 	// A message may hold lines of its own, such as an excerpt of a file: they
 	// stay apart.
-	for _, paragraph := range strings.Split(strings.TrimRight(text, "\n"), "\n") {
-		margin := len(paragraph) - len(strings.TrimLeft(paragraph, " "))
-		margin = min(margin, 20)
-		for _, line := range wrap(p.text(paragraph), p.st.width()-indent-margin) {
+	for paragraph := range strings.SplitSeq(strings.TrimRight(text, "\n"), "\n") {
+		lines := []string{p.text(strings.ReplaceAll(paragraph, "\t", "    "))}
+		if columns(lines[0]) > p.st.width()-indent {
+			lines = wrap(lines[0], p.st.width()-indent)
+		}
+		for _, line := range lines {
+			if line == "" {
+				continue
+			}
 			name := ""
 			if label != "" {
 				name = label + ":"
 			}
-			p.line(span{"  " + pad(name, indent-2, false), dim}, say(strings.Repeat(" ", margin)+line))
+			p.line(span{"  " + pad(name, indent-2, false), dim}, say(line))
 			label = ""
 		}
 	}

@@ -97,50 +97,46 @@ func (p *page) explainSteps(e app.Explanation) {
 		return
 	}
 	cause := e.Under != nil
-	t := &table{indent: 2, head: []string{"", "time", "event", "", "position", "right"}, right: []bool{false, false, false, false, false, true}}
-	if cause {
-		t.head, t.right = append(t.head, p.text(string(e.Change.Cause))), append(t.right, true)
+	t := &table{
+		indent: 2, head: []string{"", "time", "event", "fields", "position", "right"},
+		right: []bool{5: true}, fixed: []bool{1: true, 5: false},
 	}
-	t.head, t.right = append(t.head, ""), append(t.right, false)
+	add := func(name string, right bool) {
+		t.head, t.right, t.fixed = append(t.head, name), append(t.right, right), append(t.fixed, false)
+	}
 	parting := -1
 	if cause {
+		add(p.text(string(e.Change.Cause)), true)
 		parting = slices.IndexFunc(e.Steps, func(s app.ExplainStep) bool { return !slices.Equal(s.Values, s.Under) })
 	}
-	steps, cutAt, left := shownSteps(e.Steps, parting)
+	add("", false)
+	shown := shownSteps(len(e.Steps), parting)
 	layout := stepLayout(e.Steps)
-	for _, i := range steps {
+	for _, i := range shown {
 		t.rows = append(t.rows, p.stepRow(e, i, layout, cause, i == parting))
 	}
-	from := len(p.lines)
+	from := len(p.lines) + 1
 	t.write(p)
-	if left > 0 {
-		line := []span{{"    " + p.g.more + " " + counted(int64(left), "more event"), dim}}
-		p.lines = slices.Insert(p.lines, from+1+cutAt, line)
+	// From below, so that the rows above keep their places.
+	for row := len(shown) - 1; row > 0; row-- {
+		if left := shown[row] - shown[row-1] - 1; left > 0 {
+			p.lines = slices.Insert(p.lines, from+row, []span{{"    " + p.g.more + " " + counted(int64(left), "more event"), dim}})
+		}
 	}
 }
 
 // shownSteps chooses the steps to show: all, or the first, those around the
-// parting, and the last. cutAt is the row before which the rest is named.
-func shownSteps(all []app.ExplainStep, parting int) (shown []int, cutAt, left int) {
-	if len(all) <= maxSteps {
-		for i := range all {
-			shown = append(shown, i)
-		}
-		return shown, 0, 0
-	}
+// parting, and the last.
+func shownSteps(all, parting int) []int {
 	const end = maxSteps / 3
+	var shown []int
 	for i := range all {
 		near := parting >= 0 && i >= parting-end/2 && i < parting+end/2
-		if i < end || i >= len(all)-end || near {
+		if all <= maxSteps || i < end || i >= all-end || near {
 			shown = append(shown, i)
 		}
 	}
-	for i := 1; i < len(shown); i++ {
-		if shown[i] != shown[i-1]+1 {
-			cutAt = i
-		}
-	}
-	return shown, cutAt, len(all) - len(shown)
+	return shown
 }
 
 // stepLayout shows times of one day without the date.
@@ -161,10 +157,10 @@ func (p *page) stepRow(e app.Explanation, i int, layout string, cause, parting b
 	}
 	place := s.Position
 	if s.Partition != "" {
-		place = s.Partition + "@" + strings.TrimLeft(s.Position, "0")
+		place = s.Partition + "@" + trimmedPosition(s.Position)
 	}
 	row := []cell{
-		mark, {s.Time.UTC().Format(layout), look}, {p.text(s.ID), look}, {p.fieldsText(s.Fields), look},
+		mark, {s.Time.UTC().Format(layout), look}, {p.text(s.ID), look}, {p.fieldsText(e, s.Fields), look},
 		{p.text(place), look}, {p.rowText(e.Columns, s.Values), look},
 	}
 	if cause {
@@ -178,10 +174,23 @@ func (p *page) stepRow(e app.Explanation, i int, layout string, cause, parting b
 	return append(row, cell{note, dim})
 }
 
-func (p *page) fieldsText(fields []app.NamedValue) string {
-	parts := make([]string, len(fields))
-	for i, f := range fields {
-		parts[i] = p.text(f.Name) + " " + p.value(&f.Value)
+// trimmedPosition drops the zeros that give a position its fixed width.
+func trimmedPosition(position string) string {
+	if trimmed := strings.TrimLeft(position, "0"); trimmed != "" || position == "" {
+		return trimmed
+	}
+	return "0"
+}
+
+// fieldsText shows an event's fields but those that the row's key repeats.
+func (p *page) fieldsText(e app.Explanation, fields []app.NamedValue) string {
+	var parts []string
+	for _, f := range fields {
+		i := slices.IndexFunc(e.Key, func(c recount.PlanColumn) bool { return c.Name == f.Name })
+		if i >= 0 && i < len(e.Change.Key) && e.Change.Key[i] == f.Value {
+			continue
+		}
+		parts = append(parts, p.text(f.Name)+" "+p.value(&f.Value))
 	}
 	return strings.Join(parts, ", ")
 }

@@ -26,11 +26,16 @@ func (p *page) plot(b *recount.PlanBody) {
 	}
 	p.blank()
 	step := minutes[1].From.Sub(minutes[0].From) * time.Duration(each)
-	p.plotRow("events", events, blue, "most "+count(peak(events))+" in "+duration(step))
-	if wrongKnown {
-		p.plotRow("wrong", wrong, orange, "most "+count(peak(wrong)))
+	// A short window is drawn twice as wide.
+	wide := 1
+	if len(bins) <= maxPlot/2 {
+		wide = 2
 	}
-	p.axis(b.Window, len(bins))
+	p.plotRow("events", events, wide, blue, "most "+count(peak(events))+" in "+duration(step))
+	if wrongKnown {
+		p.plotRow("wrong", wrong, wide, orange, "most "+count(peak(wrong)))
+	}
+	p.axis(b.Window, wide*len(bins))
 }
 
 func peak(values []int64) int64 {
@@ -57,11 +62,11 @@ func binned(minutes []recount.MinuteCount, most int) (bins []bin, each int, wron
 	return bins, each, wrongKnown
 }
 
-func (p *page) plotRow(label string, values []int64, i ink, note string) {
+func (p *page) plotRow(label string, values []int64, wide int, i ink, note string) {
 	most := peak(values)
 	var b strings.Builder
 	for _, v := range values {
-		b.WriteString(p.bar(v, most))
+		b.WriteString(strings.Repeat(p.bar(v, most), wide))
 	}
 	p.line(span{"  " + pad(label, labelWidth, false), dim}, span{b.String(), i}, span{"  " + note, dim})
 }

@@ -64,7 +64,7 @@ func leftText(held, extra, excluded int64) string {
 func (v receiptHuman) Done(r recount.Receipt) error {
 	p := newPage(v.o.Style)
 	if r.Already {
-		p.wrapped(2, bold, fmt.Sprintf("Already %s as run %s: nothing was written now.", pastOf(r.Kind), short(r.Run)))
+		p.wrapped(2, bold, fmt.Sprintf("Already %s as run %s: nothing was written now.", pastOf(r.Kind), r.Run))
 		return p.flush(v.o.Out)
 	}
 	p.steps(r.Steps, r.TookMS)

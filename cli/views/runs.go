@@ -2,6 +2,8 @@ package views
 
 import (
 	"io"
+	"slices"
+	"strings"
 
 	"recount"
 )
@@ -27,42 +29,42 @@ func (v runsHuman) Listed(runs []recount.Run) error {
 		p.line(say("  No runs yet: nothing has been applied."))
 		return p.flush(v.o.Out)
 	}
-	t := &table{indent: 2, head: []string{"run", "kind", "table", "window", "rows", "at", "by", ""}, right: make([]bool, 8)}
-	t.right[4] = true
+	t := &table{
+		indent: 2, head: []string{"run", "at (UTC)", "by", "what", "rows", "table"},
+		right: []bool{4: true, 5: false}, fixed: []bool{0: true, 1: true, 4: true, 5: false},
+	}
 	for _, r := range runs {
 		t.rows = append(t.rows, []cell{
-			{text: p.text(short(r.ID)), ink: bold}, {text: p.text(string(r.Kind))}, {text: p.text(r.Table)},
-			{text: briefWindow(r.Window)}, {text: count(r.Applied)}, {text: r.At.UTC().Format("2006-01-02 15:04Z")},
-			{text: p.text(r.By)}, {text: p.runState(r), ink: dim},
+			{text: clip(p.text(r.ID), runDigits, p.g.more), ink: bold}, {text: r.At.UTC().Format("2006-01-02 15:04")}, {text: p.text(r.By)},
+			{text: p.runText(r)}, {text: count(r.Applied)}, {text: p.text(r.Table)},
 		})
 	}
+	from := len(p.lines) + 1
 	t.write(p)
+	for i, r := range slices.Backward(runs) {
+		if !r.Window.From.IsZero() {
+			p.lines = slices.Insert(p.lines, from+i+1, []span{{"    " + r.Calculation + " " + windowText(r.Window), dim}})
+		}
+	}
 	return p.flush(v.o.Out)
 }
 
-// runState says what a later run did to this one, or this one to an earlier.
-func (p *page) runState(r recount.Run) string {
-	switch {
-	case r.RolledBack != "":
-		return p.text("rolled back by " + short(r.RolledBack))
-	case r.Of != "":
-		return p.text("took back " + short(r.Of))
-	case len(r.Overrides) > 0:
-		return p.text("overrode " + r.Overrides[0])
-	}
-	return ""
-}
+// runDigits is the length of a run's id.
+const runDigits = 12
 
-// briefWindow is a window as short as it can be read.
-func briefWindow(w recount.Window) string {
-	if w.From.IsZero() {
-		return ""
+// runText says what a run did, and what a later one did to it.
+func (p *page) runText(r recount.Run) string {
+	text := string(r.Kind)
+	if r.Of != "" {
+		text += " of " + r.Of
 	}
-	from, to := w.From.UTC(), w.To.UTC()
-	if from.Format("2006-01-02") == to.Format("2006-01-02") {
-		return from.Format("2006-01-02 15:04") + "-" + to.Format("15:04Z")
+	if r.RolledBack != "" {
+		text += ", rolled back"
 	}
-	return from.Format("2006-01-02 15:04") + " to " + to.Format("2006-01-02 15:04Z")
+	if len(r.Overrides) > 0 {
+		text += ", " + strings.Join(r.Overrides, " ")
+	}
+	return p.text(text)
 }
 
 type runsJSON struct{ out io.Writer }

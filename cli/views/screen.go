@@ -70,13 +70,19 @@ func (p *page) eventLines(b *recount.PlanBody) {
 func (p *page) eventItems(e recount.EventCounts) []string {
 	items := []string{count(e.Read) + " read", count(e.Used) + " used"}
 	for _, part := range []struct {
-		n    int64
-		text string
+		n         int64
+		one, many string
 	}{
-		{e.Duplicates, "repeats dropped"}, {e.Quarantined, "quarantined"}, {e.Outside, "outside"}, {e.Late, "came late, counted"},
+		{e.Duplicates, "repeat dropped", "repeats dropped"},
+		{e.Quarantined, "quarantined", "quarantined"},
+		{e.Outside, "outside", "outside"},
+		{e.Late, "came late, counted", "came late, counted"},
 	} {
-		if part.n > 0 {
-			items = append(items, count(part.n)+" "+part.text)
+		switch {
+		case part.n == 1:
+			items = append(items, "1 "+part.one)
+		case part.n > 1:
+			items = append(items, count(part.n)+" "+part.many)
 		}
 	}
 	return items

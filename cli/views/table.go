@@ -13,6 +13,7 @@ type cell struct {
 type table struct {
 	head   []string
 	right  []bool
+	fixed  []bool // may be nil; a fixed column is never clipped
 	rows   [][]cell
 	indent int
 }
@@ -33,15 +34,18 @@ func (t *table) widths(room int) []int {
 			w[i] = max(w[i], columns(c.text))
 		}
 	}
-	total := t.indent + tableGap*(len(w)-1)
-	for _, n := range w {
+	total := t.indent
+	for i, n := range w {
 		total += n
+		if i < len(w)-1 {
+			total += t.gap(i)
+		}
 	}
 	for _, right := range []bool{false, true} {
 		for total > room {
 			widest := -1
 			for i := range w {
-				if t.right[i] == right && w[i] > minColumn && (widest < 0 || w[i] > w[widest]) {
+				if t.right[i] == right && w[i] > minColumn && (t.fixed == nil || !t.fixed[i]) && (widest < 0 || w[i] > w[widest]) {
 					widest = i
 				}
 			}
@@ -53,6 +57,14 @@ func (t *table) widths(room int) []int {
 		}
 	}
 	return w
+}
+
+// gap is the room after column i: a mark stands close to what it marks.
+func (t *table) gap(i int) int {
+	if t.head[i] == "" {
+		return 1
+	}
+	return tableGap
 }
 
 // write adds the table to the page.
@@ -90,7 +102,7 @@ func (t *table) row(p *page, w []int, row []cell) {
 			spans = append(spans, span{text: text, ink: c.ink})
 		}
 		if i < last {
-			spans = append(spans, say(gap+strings.Repeat(" ", tableGap)))
+			spans = append(spans, say(gap+strings.Repeat(" ", t.gap(i))))
 		}
 	}
 	p.line(spans...)

@@ -25,7 +25,7 @@ type verifyHuman struct{ o *Output }
 func (v verifyHuman) Verified(r app.Verified) error {
 	p := newPage(v.o.Style)
 	p.labelled("Window", 1, windowText(r.Window))
-	p.labelled("Replay", 1, r.Calculation, "ran "+counted(int64(r.Runs), "time")+", same answer "+p.g.yes, "digest "+short(r.Digest), took(r.TookMS))
+	p.labelled("Replay", 1, r.Calculation, "ran "+times(r.Runs)+", same answer "+p.g.yes, "digest "+short(r.Digest), took(r.TookMS))
 	rows := r.Rows
 	if rows.Wrong() == 0 {
 		p.line(span{"  " + counted(rows.Checked, "row") + " checked, all right " + p.g.yes, blue})
@@ -39,6 +39,13 @@ func (v verifyHuman) Verified(r app.Verified) error {
 		t.write(p)
 	}
 	return p.flush(v.o.Out)
+}
+
+func times(n int) string {
+	if n == 2 {
+		return "twice"
+	}
+	return counted(int64(n), "time")
 }
 
 type verifyJSON struct{ out io.Writer }
