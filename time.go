@@ -75,30 +75,35 @@ func (e *LocalTimeError) Error() string {
 // (nil: such a time is an error). A wall-clock time that the zone skips or has
 // twice gives a *LocalTimeError.
 func ParseLocal(text string, zone *time.Location) (time.Time, error) {
-	if p, ok := parsePlain(strings.TrimSpace(text)); ok {
-		switch {
-		case p.hasOffset:
-			return p.instant(), nil
-		case zone == nil:
-			return time.Time{}, errNoZone(text)
-		}
-		return Local(p.wall, zone)
+	at, offset, err := ParseWall(text)
+	switch {
+	case err != nil:
+		return time.Time{}, err
+	case offset:
+		return at, nil
+	case zone == nil:
+		return time.Time{}, errNoZone(text)
 	}
-	if t, err := ParseTimestamp(text); err == nil {
-		return t, nil
-	}
+	return Local(at, zone)
+}
+
+// ParseWall reads a time and says whether it carries its offset. One that does
+// is an instant; one that does not is what a clock shows, as if in UTC, for
+// Local to make an instant of.
+func ParseWall(text string) (at time.Time, offset bool, err error) {
 	s := strings.TrimSpace(text)
-	for _, layout := range localLayouts {
-		wall, err := time.Parse(layout, s)
-		if err != nil {
-			continue
-		}
-		if zone == nil {
-			return time.Time{}, errNoZone(text)
-		}
-		return Local(wall, zone)
+	if p, ok := parsePlain(s); ok {
+		return p.instant(), p.hasOffset, nil
 	}
-	return time.Time{}, fmt.Errorf("%q is no time, such as 2024-06-10T12:00:00Z", clip(text))
+	if at, err := ParseTimestamp(s); err == nil {
+		return at, true, nil
+	}
+	for _, layout := range localLayouts {
+		if wall, err := time.Parse(layout, s); err == nil {
+			return wall, false, nil
+		}
+	}
+	return time.Time{}, false, fmt.Errorf("%q is no time, such as 2024-06-10T12:00:00Z", clip(text))
 }
 
 func errNoZone(text string) error {
@@ -114,7 +119,12 @@ type plainTime struct {
 	hasOffset bool
 }
 
-func (p plainTime) instant() time.Time { return p.wall.Add(-p.offset) }
+func (p plainTime) instant() time.Time {
+	if p.offset == 0 {
+		return p.wall
+	}
+	return p.wall.Add(-p.offset)
+}
 
 // parsePlain says ok only for what the layouts accept too; anything else, sound
 // or not, is left to them.
@@ -125,7 +135,7 @@ func parsePlain(s string) (plainTime, bool) {
 	}
 	century, year, month, day := two(s, 0), two(s, 2), two(s, 5), two(s, 8)
 	hour, minute, second := two(s, 11), two(s, 14), two(s, 17)
-	if century < 0 || year < 0 || month < 1 || month > 12 || day < 1 || hour < 0 || hour > 23 ||
+	if century < 0 || year < 0 || month < 1 || month > 12 || day < 1 || day > daysOf(century*100+year, month) || hour < 0 || hour > 23 ||
 		minute < 0 || minute > 59 || second < 0 || second > 59 {
 		return plainTime{}, false
 	}
@@ -141,10 +151,19 @@ func parsePlain(s string) (plainTime, bool) {
 		}
 	}
 	p := plainTime{wall: time.Date(century*100+year, time.Month(month), day, hour, minute, second, nanos, time.UTC)}
-	if p.wall.Day() != day {
-		return plainTime{}, false // the month has no such day
-	}
 	return p.withOffset(s[i:])
+}
+
+func daysOf(year, month int) int {
+	switch {
+	case month == 2 && year%4 == 0 && (year%100 != 0 || year%400 == 0):
+		return 29
+	case month == 2:
+		return 28
+	case month == 4 || month == 6 || month == 9 || month == 11:
+		return 30
+	}
+	return 31
 }
 
 func (p plainTime) withOffset(s string) (plainTime, bool) {

@@ -24,6 +24,7 @@ type lines struct {
 	file   *os.File
 	raw    io.Reader // the file's own bytes; it ends with its context
 	read   *int64    // how many of them were read
+	told   int64     // how many of those the batches so far have told
 	unpack io.Closer // nil for a plain file
 	cut    *cutter
 	prefix []byte // what stands before the first record: a byte order mark, the header
@@ -184,6 +185,7 @@ func (s *Source) readTail(ctx context.Context, f file, l *lines, st state, emit 
 		if err := s.checkPrefix(f, l.raw, sum, st); err != nil {
 			return 0, err
 		}
+		l.told = st.Size
 	}
 	if err := s.start(f, l); err != nil {
 		return 0, err
@@ -318,7 +320,6 @@ func (s *Source) pump(ctx context.Context, f file, l *lines, d *payload.Decoder,
 	return pipeline(ctx, func(yield func(chunk) error) error {
 		var held *chunk // the last one is known only when the next was looked for
 		for {
-			before := *l.read
 			b, err := l.cut.next(batchRecords)
 			if errors.Is(err, io.EOF) {
 				return flush(held, &st, yield)
@@ -342,10 +343,10 @@ func (s *Source) pump(ctx context.Context, f file, l *lines, d *payload.Decoder,
 			if err := flush(held, nil, yield); err != nil {
 				return err
 			}
+			fresh := *l.read - l.told
+			l.told += fresh
 			held = &chunk{
-				batch: source.Batch{
-					Partition: f.partition, Cursor: st.String(), Format: format, Header: st.Header, Bytes: *l.read - before,
-				},
+				batch: source.Batch{Partition: f.partition, Cursor: st.String(), Format: format, Header: st.Header, Bytes: fresh},
 				decode: func(scratch *payload.Scratch) ([]recount.Event, error) {
 					return events(d, scratch, b, f.partition, first), nil
 				},
@@ -381,12 +382,16 @@ func events(d *payload.Decoder, scratch *payload.Scratch, b block, partition str
 
 // positions returns n positions from first on, joined.
 func positions(first int64, n int) string {
-	b := make([]byte, n*payload.PositionWidth)
-	for i := range n {
-		rest := first + int64(i)
-		for j := payload.PositionWidth - 1; j >= 0; j-- {
-			b[i*payload.PositionWidth+j] = byte('0' + rest%10)
-			rest /= 10
+	const width = payload.PositionWidth
+	b := make([]byte, 0, n*width)
+	b = fmt.Appendf(b, "%0*d", width, first)
+	for i := 1; i < n; i++ {
+		b = append(b, b[len(b)-width:]...)
+		for j := len(b) - 1; ; j-- {
+			if b[j]++; b[j] <= '9' {
+				break
+			}
+			b[j] = '0'
 		}
 	}
 	return string(b)

@@ -141,6 +141,13 @@ func (d *Decoder) key(s *Scratch, r raw) []byte {
 	return s.bytes(r.text)
 }
 
+// The zero time means "unknown" in many systems, ours among them, and a year of
+// five digits has no folder.
+var (
+	earliest = time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC).Unix()
+	latest   = time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC).Unix()
+)
+
 // parseTime reads an instant, truncated to microseconds. A number counts the
 // mapping's unit since 1970; a text may carry an offset, else it is meant in the
 // mapping's zone.
@@ -158,10 +165,10 @@ func (d *Decoder) parseTime(s *Scratch, r raw) (time.Time, error) {
 	if err != nil {
 		return time.Time{}, err
 	}
-	at = at.Truncate(time.Microsecond)
-	// The zero time means "unknown" in many systems, ours among them, and a
-	// year of five digits has no folder.
-	if at.Year() < 1 || at.Year() > 9999 || at.IsZero() {
+	if at.Nanosecond()%int(time.Microsecond) != 0 {
+		at = at.Truncate(time.Microsecond)
+	}
+	if at.Unix() < earliest || at.Unix() > latest || at.IsZero() {
 		return time.Time{}, fmt.Errorf("%s is out of range", quote(r.text))
 	}
 	return at, nil
