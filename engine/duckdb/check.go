@@ -1,0 +1,313 @@
+package duckdb
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"recount"
+)
+
+// checked is a text that passed the check.
+type checked struct {
+	script  script
+	columns []recount.Column
+	// sorted says that a part of it depends on an order that may have ties.
+	sorted bool
+}
+
+// Texts are parsed, bound and run inside these, so that a text which closes a
+// parenthesis of ours does not have the shape that is looked for.
+const (
+	queryPrefix     = "SELECT * FROM (\n"
+	querySuffix     = ") AS recount_rows"
+	conditionPrefix = "SELECT 1 FROM events WHERE (\n"
+	conditionSuffix = ")"
+)
+
+// check refuses what may not run. What it let pass is remembered: a run checks
+// again, and never relies on the caller having done so.
+func (w *worker) check(ctx context.Context, r checkRequest) (*checked, error) {
+	key, err := json.Marshal(r)
+	if err != nil {
+		return nil, fmt.Errorf("check: %w", err)
+	}
+	if c, ok := w.checked[string(key)]; ok {
+		return c, nil
+	}
+	c, err := w.checkNew(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	w.checked[string(key)] = c
+	return c, nil
+}
+
+func (w *worker) checkNew(ctx context.Context, r checkRequest) (*checked, error) {
+	if strings.ContainsRune(r.Text, 0) {
+		return nil, refused(bound{}, r, []finding{{offset: -1, what: "the text holds a NUL", instead: "remove it"}})
+	}
+	c := &checked{script: cut(r.Text)}
+	if strings.TrimSpace(c.script.text) == "" {
+		return nil, &recount.Error{Code: recount.CodeSQL, What: "the SQL is empty", Where: r.Path, Why: "there is no SELECT in it", Next: "write one"}
+	}
+	// Any window will do to parse and bind.
+	window := recount.Window{From: time.Unix(0, 0), To: time.Unix(1, 0)}
+	b := c.script.bind(queryPrefix, querySuffix, window)
+	if r.Condition {
+		b = c.script.bind(conditionPrefix, conditionSuffix, window)
+	}
+	outer, err := w.parse(ctx, b, r)
+	if err != nil {
+		return nil, err
+	}
+	walk := &walker{fields: map[string]bool{}, rowwise: r.Condition}
+	for _, f := range r.Fields {
+		walk.fields[strings.ToLower(f.Name)] = true
+	}
+	root, ok := inner(outer, r.Condition)
+	if !ok {
+		return nil, refused(b, r, []finding{{offset: -1, what: "the text is not one whole " + form(r), instead: "write one " + form(r)}})
+	}
+	top := scope{relations: map[string]bool{"events": true}, direct: r.Condition}
+	if r.Condition {
+		walk.expressions(map[string]any(root), top)
+	} else {
+		walk.node(root, top)
+	}
+	if len(walk.findings) > 0 {
+		return nil, refused(b, r, walk.findings)
+	}
+	c.sorted = walk.sorted
+	if c.columns, err = w.describe(ctx, b, r); err != nil {
+		return nil, err
+	}
+	if doubles, err := w.doubles(ctx, outer, walk.typed); err != nil {
+		return nil, err
+	} else if len(doubles) > 0 {
+		return nil, refused(b, r, doubles)
+	}
+	if r.Condition {
+		c.columns = nil
+	}
+	return c, nil
+}
+
+func form(r checkRequest) string {
+	if r.Condition {
+		return "condition"
+	}
+	return "SELECT"
+}
+
+// parsed is what json_serialize_sql returns.
+type parsed struct {
+	Error    bool   `json:"error"`
+	Type     string `json:"error_type"`
+	Message  string `json:"error_message"`
+	Position string `json:"position"`
+	// Statements has {"node": …} for each.
+	Statements []map[string]any `json:"statements"`
+}
+
+// parse returns the tree of the whole bound text.
+func (w *worker) parse(ctx context.Context, b bound, r checkRequest) (tree, error) {
+	var out string
+	err := w.checks.conn.QueryRowContext(ctx,
+		"SELECT CAST(json_serialize_sql(CAST(? AS VARCHAR), skip_null := true, skip_default := true) AS VARCHAR)", b.sql).Scan(&out)
+	if err != nil {
+		return nil, runError(err, b, r.Path, checksMemoryMiB)
+	}
+	var p parsed
+	dec := json.NewDecoder(strings.NewReader(strings.TrimPrefix(out, "[")))
+	dec.UseNumber() // a float64 would lose digits of constants
+	if err := dec.Decode(&p); err != nil {
+		return nil, fmt.Errorf("parse SQL: %w", err)
+	}
+	switch {
+	case p.Error && p.Type == "not implemented":
+		return nil, refused(b, r, []finding{{offset: -1, what: "this is no plain SELECT", instead: "write one SELECT over `events`"}})
+	case p.Error:
+		return nil, sqlError(fault{Type: "Parser", Message: p.Message, Position: p.Position}, b, r.Path)
+	case len(p.Statements) != 1:
+		return nil, refused(b, r, []finding{{offset: -1, what: "there is more than one statement", instead: "write one " + form(r)}})
+	}
+	node, _ := p.Statements[0]["node"].(map[string]any)
+	return node, nil
+}
+
+// inner returns the part of the tree that the user wrote, if all round it is
+// what was put round it.
+func inner(outer tree, condition bool) (tree, bool) {
+	allowed := []string{"type", "cte_map", "select_list", "from_table", "aggregate_handling"}
+	if condition {
+		allowed = append(allowed, "where_clause")
+	}
+	for key := range outer {
+		if !slices.Contains(allowed, key) {
+			return nil, false
+		}
+	}
+	from := child(outer, "from_table")
+	if text(outer, "type") != "SELECT_NODE" || len(child(outer, "cte_map")) > 0 || len(children(outer, "select_list")) != 1 ||
+		text(outer, "aggregate_handling") != "STANDARD_HANDLING" {
+		return nil, false
+	}
+	if condition {
+		where := child(outer, "where_clause")
+		return where, where != nil && text(from, "type") == "BASE_TABLE" && text(from, "table_name") == "events"
+	}
+	node := child(child(from, "subquery"), "node")
+	return node, node != nil && text(from, "type") == "SUBQUERY" && text(from, "alias") == "recount_rows" && from["sample"] == nil
+}
+
+// refused puts findings into one error, the first in the text first.
+func refused(b bound, r checkRequest, findings []finding) error {
+	slices.SortStableFunc(findings, func(x, y finding) int { return cmp.Compare(x.offset, y.offset) })
+	e := &recount.Error{Code: recount.CodeSQLRefused, What: "the SQL is refused", Where: r.Path}
+	if r.Condition {
+		e.What = "the condition is refused"
+	}
+	var whys, nexts []string
+	for i, f := range findings {
+		place := ""
+		if f.offset >= 0 {
+			place = b.place(f.offset)
+		}
+		if i == 0 && place != "" {
+			e.Where = strings.TrimPrefix(r.Path+":"+place, ":")
+		}
+		if place != "" && len(findings) > 1 {
+			f.what = place + " " + f.what
+		}
+		if !slices.Contains(whys, f.what) {
+			whys = append(whys, f.what)
+		}
+		if !slices.Contains(nexts, f.instead) {
+			nexts = append(nexts, f.instead)
+		}
+	}
+	e.Why, e.Next = strings.Join(whys, "; "), strings.Join(nexts, "; ")
+	return e
+}
+
+// describe binds the text against an empty relation and returns its columns.
+func (w *worker) describe(ctx context.Context, b bound, r checkRequest) (columns []recount.Column, err error) {
+	if err := w.checks.exec(ctx, emptyEvents(r.Fields)); err != nil {
+		return nil, fmt.Errorf("check SQL: %w", err)
+	}
+	// DESCRIBE stands before the text: positions count from its own start.
+	const describe = "DESCRIBE "
+	b.prefix, b.sql = describe+b.prefix, describe+b.sql
+	rows, err := w.checks.conn.QueryContext(ctx, b.sql)
+	if err != nil {
+		return nil, runError(err, b, r.Path, checksMemoryMiB)
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	var foreign []string
+	for rows.Next() {
+		var name, kind string
+		var rest [4]any
+		if err := rows.Scan(&name, &kind, &rest[0], &rest[1], &rest[2], &rest[3]); err != nil {
+			return nil, fmt.Errorf("check SQL: %w", err)
+		}
+		t, ok := resultType(kind)
+		if !ok {
+			foreign = append(foreign, name+" "+kind)
+		}
+		columns = append(columns, recount.Column{Name: name, Type: t, Nullable: true})
+	}
+	if err := rows.Err(); err != nil {
+		return nil, runError(err, b, r.Path, checksMemoryMiB)
+	}
+	if len(foreign) > 0 && !r.Condition {
+		return nil, &recount.Error{
+			Code: recount.CodeSQL, What: "a column of the result has a type that no table's column can be compared with", Where: r.Path,
+			Why: strings.Join(foreign, ", "), Next: "leave the column out, or cast it: CAST(x AS VARCHAR), a number, a timestamp, a date or a bool",
+		}
+	}
+	return columns, nil
+}
+
+// doubles finds the sums that add doubles: those whose argument does not bind in
+// a function that takes every other number.
+func (w *worker) doubles(ctx context.Context, outer tree, typed []tree) ([]finding, error) {
+	if len(typed) == 0 {
+		return nil, nil
+	}
+	if ok, err := w.binds(ctx, outer, typed); err != nil || ok {
+		return nil, err
+	}
+	var found []finding
+	for _, e := range typed {
+		ok, err := w.binds(ctx, outer, []tree{e})
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			continue
+		}
+		name, arg := text(e, "function_name"), argument(e)
+		found = append(found, finding{
+			offset:  location(e),
+			what:    fmt.Sprintf("%s adds doubles, and doubles added in another order give another sum", name),
+			instead: fmt.Sprintf("write %s(%s ORDER BY position), or use a decimal: declare the field as decimal(18,2), or CAST(%s AS DECIMAL(18,2))", name, arg, arg),
+		})
+	}
+	if len(found) == 0 {
+		// Each binds alone and all together do not: refused, since unknown.
+		found = append(found, finding{offset: location(typed[0]), what: "it cannot be told whether the sums add doubles",
+			instead: "write sum(x ORDER BY position), or cast to decimal"})
+	}
+	return found, nil
+}
+
+// binds says whether the query binds when the arguments of these aggregates are
+// put into exactName.
+func (w *worker) binds(ctx context.Context, outer tree, wrapped []tree) (bool, error) {
+	for _, e := range wrapped {
+		args := children(e, "children")
+		if len(args) == 0 {
+			return false, nil
+		}
+		kept := args[0]
+		args[0] = map[string]any{
+			"class": "FUNCTION", "type": "FUNCTION", "function_name": exactName, "children": []any{kept},
+			"order_bys": map[string]any{"type": "ORDER_MODIFIER"},
+		}
+		defer func() { args[0] = kept }()
+	}
+	whole, err := json.Marshal(map[string]any{"error": false, "statements": []any{map[string]any{"node": outer}}})
+	if err != nil {
+		return false, fmt.Errorf("check sums: %w", err)
+	}
+	var sql string
+	if err := w.checks.conn.QueryRowContext(ctx, "SELECT json_deserialize_sql(CAST(? AS JSON))", string(whole)).Scan(&sql); err != nil {
+		return false, ctx.Err() // what cannot be told is refused
+	}
+	rows, err := w.checks.conn.QueryContext(ctx, "DESCRIBE "+sql)
+	if err != nil {
+		return false, ctx.Err()
+	}
+	defer func() { _ = rows.Close() }()
+	return rows.Err() == nil, ctx.Err()
+}
+
+// emptyEvents makes the relation that texts are bound against.
+func emptyEvents(fields []recount.Field) string {
+	var b strings.Builder
+	b.WriteString("CREATE OR REPLACE TEMP VIEW events AS SELECT ")
+	for _, c := range envelope {
+		b.WriteString("CAST(NULL AS " + c.duck + ") AS " + ident(c.name) + ", ")
+	}
+	for _, f := range fields {
+		b.WriteString("CAST(NULL AS " + declared(f.Type) + ") AS " + ident(f.Name) + ", ")
+	}
+	b.WriteString("true AS hit WHERE false")
+	return b.String()
+}

@@ -1,0 +1,115 @@
+package duckdb
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"github.com/duckdb/duckdb-go/v2"
+
+	"recount"
+)
+
+// database is one DuckDB in memory, locked: nothing that runs in it can change a
+// setting or reach a file that is not named when it is opened.
+type database struct {
+	pool *sql.DB
+	conn *sql.Conn
+	// functions says that the functions of ours were added.
+	functions bool
+}
+
+// settings are what a database is opened with.
+type settings struct {
+	memoryMiB int
+	threads   int
+	// files are what it may read, scratch where it may write; none: neither.
+	files   []string
+	scratch string
+}
+
+func openDatabase(ctx context.Context, s settings) (*database, error) {
+	connector, err := duckdb.NewConnector("?threads="+fmt.Sprint(s.threads), nil)
+	if err != nil {
+		return nil, fmt.Errorf("open DuckDB: %w", err)
+	}
+	d := &database{pool: sql.OpenDB(connector)}
+	d.pool.SetMaxOpenConns(1)
+	if d.conn, err = d.pool.Conn(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("open DuckDB: %w", err), d.pool.Close())
+	}
+	if err := d.exec(ctx, s.sql()); err != nil {
+		return nil, errors.Join(fmt.Errorf("set DuckDB up: %w", err), d.close())
+	}
+	return d, nil
+}
+
+func (s settings) sql() string {
+	var b strings.Builder
+	for _, set := range []string{
+		"TimeZone = 'UTC'", "errors_as_json = true", "preserve_insertion_order = false", "enable_progress_bar = false",
+		"autoinstall_known_extensions = false", "autoload_known_extensions = false", "allow_community_extensions = false",
+		fmt.Sprintf("memory_limit = '%dMiB'", s.memoryMiB),
+	} {
+		b.WriteString("SET " + set + ";")
+	}
+	if s.scratch == "" {
+		b.WriteString("SET temp_directory = '';")
+	} else {
+		b.WriteString("SET temp_directory = " + literal(filepath.Join(s.scratch, "spill")) + ";")
+		b.WriteString("SET allowed_directories = [" + literal(s.scratch) + "];")
+	}
+	if len(s.files) > 0 {
+		var paths []string
+		for _, f := range s.files {
+			paths = append(paths, literal(f))
+		}
+		b.WriteString("SET allowed_paths = [" + strings.Join(paths, ",") + "];")
+	}
+	b.WriteString("SET enable_external_access = false;SET lock_configuration = true;")
+	return b.String()
+}
+
+func (d *database) exec(ctx context.Context, query string) error {
+	_, err := d.conn.ExecContext(ctx, query)
+	return err
+}
+
+// row reads the one row of a query.
+func (d *database) row(ctx context.Context, query string, into ...any) error {
+	return d.conn.QueryRowContext(ctx, query).Scan(into...)
+}
+
+func (d *database) close() error {
+	return errors.Join(d.conn.Close(), d.pool.Close())
+}
+
+// addFunctions adds the functions of ours. Only SQL that this package writes
+// names them: the check does not know them.
+func (d *database) addFunctions() error {
+	if d.functions {
+		return nil
+	}
+	varchar, err := duckdb.NewTypeInfo(duckdb.TYPE_VARCHAR)
+	if err != nil {
+		return fmt.Errorf("add functions: %w", err)
+	}
+	double, err := duckdb.NewTypeInfo(duckdb.TYPE_DOUBLE)
+	if err != nil {
+		return fmt.Errorf("add functions: %w", err)
+	}
+	for kind, in := range map[recount.Kind]duckdb.TypeInfo{recount.KindDouble: double, recount.KindJSON: varchar} {
+		f := canonicalFunc{kind: kind, config: duckdb.ScalarFuncConfig{InputTypeInfos: []duckdb.TypeInfo{in}, ResultTypeInfo: varchar}}
+		if err := duckdb.RegisterScalarUDF(d.conn, canonicalName(kind), f); err != nil {
+			return fmt.Errorf("add functions: %w", err)
+		}
+	}
+	if err := d.addExact(); err != nil {
+		return fmt.Errorf("add functions: %w", err)
+	}
+	d.functions = true
+	return nil
+}

@@ -1,0 +1,221 @@
+package duckdb
+
+import (
+	"maps"
+	"slices"
+	"strings"
+)
+
+// expressions walks all expressions below v, which may lie in lists and in plain
+// objects such as the parts of CASE.
+func (w *walker) expressions(v any, s scope) {
+	w.depth++
+	defer func() { w.depth-- }()
+	if w.depth > maxDepth {
+		if w.depth == maxDepth+1 {
+			w.refuse(nil, "write it shorter", "the query is nested too deep")
+		}
+		return
+	}
+	switch v := v.(type) {
+	case []any:
+		for _, e := range v {
+			w.expressions(e, s)
+		}
+	case map[string]any:
+		if _, ok := v["class"]; ok {
+			w.expression(v, s)
+			return
+		}
+		w.parts(v, s)
+	}
+}
+
+// parts walks the members of an object in a fixed order, so that findings have
+// one too.
+func (w *walker) parts(t tree, s scope) {
+	for _, key := range slices.Sorted(maps.Keys(t)) {
+		switch key {
+		case "value", "cast_type": // a constant and a type hold no expression
+		default:
+			w.expressions(t[key], s)
+		}
+	}
+}
+
+func (w *walker) expression(e tree, s scope) {
+	switch class := text(e, "class"); class {
+	case "BETWEEN", "CASE", "CAST", "COMPARISON", "CONJUNCTION", "CONSTANT", "OPERATOR", "POSITIONAL_REFERENCE", "STAR":
+		w.parts(e, s)
+	case "COLUMN_REF":
+		w.column(e, s)
+	case "LAMBDA":
+		w.lambda(e, s)
+	case "COLLATE":
+		w.refuse(e, "compare lower(x), or the text as it is", "COLLATE makes different texts equal, so that any of them may come out")
+	case "DEFAULT":
+		w.refuse(e, "write the value", "DEFAULT has no meaning here")
+	case "PARAMETER":
+		w.refuse(e, "use $from and $to, the edges of the window", "the parameter $%s has no value", text(e, "identifier"))
+	case "SUBQUERY":
+		if w.rowwise {
+			w.refuse(e, "compare columns of the event", "a condition looks at one event and holds no subquery")
+			return
+		}
+		w.expressions(e["child"], s)
+		w.node(child(child(e, "subquery"), "node"), s)
+	case "FUNCTION":
+		w.function(e, s)
+	case "WINDOW":
+		w.window(e, s)
+	default:
+		w.refuse(e, "write it otherwise", "the query holds an expression of class %s, which the check does not know", class)
+	}
+}
+
+// column refuses the names that DuckDB reads as a clock where no column has
+// them. A column may have such a name if it is certain that it is meant.
+func (w *walker) column(e tree, s scope) {
+	names := children(e, "column_names")
+	if len(names) != 1 {
+		return
+	}
+	name, _ := names[0].(string)
+	lower := strings.ToLower(name)
+	if f, ok := clockNames[lower]; ok && (!w.fields[lower] || !s.direct) {
+		w.ambient(e, f, lower)
+	}
+}
+
+// lambda walks the body; the parameters are names, not columns.
+func (w *walker) lambda(e tree, s scope) {
+	w.expressions(e["expr"], s)
+}
+
+func (w *walker) ambient(e tree, f family, name string) {
+	switch f {
+	case clock:
+		w.refuse(e, "use the event's own time, or $from and $to", "%s is the machine's clock, which differs at each run", name)
+	case chance:
+		w.refuse(e, "use what the event holds; hash(id) spreads evenly", "%s gives another value at each call", name)
+	default:
+		w.refuse(e, "leave it out; a column of that name is written with its table, such as e."+name, "%s shows the engine, not the events", name)
+	}
+}
+
+// function walks a call that is no window.
+func (w *walker) function(e tree, s scope) {
+	name := strings.ToLower(text(e, "function_name"))
+	if schema := text(e, "schema"); schema != "" && schema != "main" || text(e, "catalog") != "" {
+		w.refuse(e, "write "+name+"(…)", "the call %s.%s is not allowed: functions have no prefix", schema, name)
+	}
+	if flag(e, "export_state") {
+		w.refuse(e, "leave EXPORT_STATE out", "EXPORT_STATE shows the engine's own state")
+	}
+	given := len(orders(child(e, "order_bys"))) > 0
+	w.sorted = w.sorted || given
+	w.call(e, name, given, false)
+	w.expressions(e["children"], s)
+	w.expressions(e["filter"], s)
+	w.expressions(map[string]any(child(e, "order_bys")), s)
+}
+
+// call judges the function itself. given says that its rows come in an order.
+func (w *walker) call(e tree, name string, given, window bool) {
+	f := familyOf[name]
+	if w.rowwise && (f == exact || f == adding || f == floating || f == ordered || f == estimate || f == macro) {
+		w.refuse(e, "compare columns of the event", "a condition looks at one event and holds no aggregate such as %s", name)
+		return
+	}
+	switch f {
+	case pure:
+		if name == "age" && len(children(e, "children")) < 2 {
+			w.refuse(e, "write age(a, b)", "age of one time counts from the machine's clock")
+		}
+	case exact:
+	case adding:
+		if !given {
+			w.typed = append(w.typed, e)
+		}
+	case floating:
+		if !given {
+			w.refuse(e, "write "+name+"("+argument(e)+" ORDER BY position)", "%s computes in doubles, and doubles in another order give another sum", name)
+		}
+	case ordered:
+		if !given {
+			w.refuse(e, unordered(e, name, window), "%s without an order gives any of several results", name)
+		}
+	case listing:
+		w.listing(e, name)
+	case clock, chance, ambient:
+		w.ambient(e, f, name)
+	case estimate:
+		w.refuse(e, "use the exact form: count(DISTINCT x), quantile_cont(x, 0.5)", "%s estimates, and estimates otherwise in another order", name)
+	case macro:
+		w.refuse(e, "use an aggregate that takes one, such as list(x ORDER BY position) or sum(x ORDER BY position)", "%s takes no order of its rows", name)
+	case unknown:
+		w.refuse(e, "use another function", "the function %s is not in the list of those that are known to be repeatable", name)
+	}
+}
+
+func unordered(e tree, name string, window bool) string {
+	if window {
+		return "write " + name + "(…) OVER (… ORDER BY time, position)"
+	}
+	switch name {
+	case "arg_max", "argmax", "max_by", "arg_min", "argmin", "min_by":
+		return "write " + name + "(" + argument(e) + ", … ORDER BY position), which decides between equals"
+	}
+	return "write " + name + "(" + argument(e) + " ORDER BY time, position)"
+}
+
+// argument is the first argument as a person may have written it.
+func argument(e tree) string {
+	args := children(e, "children")
+	if len(args) > 0 {
+		if a, _ := args[0].(map[string]any); text(a, "class") == "COLUMN_REF" {
+			names := children(a, "column_names")
+			if s, ok := names[len(names)-1].(string); ok {
+				return s
+			}
+		}
+	}
+	return "x"
+}
+
+// listing judges list_aggregate(list, 'name'): the list has an order of its own.
+func (w *walker) listing(e tree, name string) {
+	args := children(e, "children")
+	if len(args) > 1 {
+		a, _ := args[1].(map[string]any)
+		if s, ok := child(a, "value")["value"].(string); ok && text(a, "class") == "CONSTANT" {
+			switch familyOf[strings.ToLower(s)] {
+			case exact, adding, floating, ordered:
+				return
+			default:
+			}
+		}
+	}
+	w.refuse(e, "write list_sum(l), list_max(l) or the like", "%s needs the name of an allowed aggregate as a constant", name)
+}
+
+// window walks a call with OVER.
+func (w *walker) window(e tree, s scope) {
+	if w.rowwise {
+		w.refuse(e, "compare columns of the event", "a condition looks at one event and holds no window")
+		return
+	}
+	name := strings.ToLower(text(e, "function_name"))
+	if text(e, "catalog") != "" || text(e, "schema") != "" && text(e, "schema") != "main" {
+		w.refuse(e, "write "+name+"(…)", "the call %s.%s is not allowed: functions have no prefix", text(e, "schema"), name)
+	}
+	sorted := len(children(e, "orders")) > 0 || len(children(e, "arg_orders")) > 0
+	w.sorted = w.sorted || sorted
+	frame := text(e, "start") + " " + text(e, "end")
+	if !sorted && (strings.Contains(frame, "ROWS") || strings.Contains(frame, "GROUPS") || strings.Contains(frame, "EXPR")) {
+		w.refuse(e, "add ORDER BY time, position to the window", "a window of rows without ORDER BY holds any rows")
+	} else {
+		w.call(e, name, sorted, true)
+	}
+	w.parts(e, s)
+}

@@ -1,0 +1,263 @@
+package duckdb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"strings"
+
+	"recount"
+)
+
+// defaultMemoryMiB is what a session may use where nobody says otherwise.
+const defaultMemoryMiB = 256
+
+// input is the child's side of a session: the files, and one database at a time.
+// Another split is another database, since a locked one keeps its threads.
+type input struct {
+	openRequest
+	db    *database
+	split int
+	// marked are the indexes of the files that may hold an event which has a
+	// mark in the window.
+	marked map[int]bool
+	// counted says that the table of marks whose events are there was made.
+	counted bool
+}
+
+// column is one column of the relation besides the declared fields.
+type column struct{ name, duck string }
+
+// envelope is what `events` has before the declared fields; `hit` follows them.
+// `seq` is no part of it: it says how the archive was written, and a result that
+// depended on it would change with another import.
+var envelope = []column{
+	{"id", "VARCHAR"},
+	{"stream", "VARCHAR"},
+	{"type", "VARCHAR"},
+	{"partition", "VARCHAR"},
+	{"position", "VARCHAR"},
+	{"time", "TIMESTAMP WITH TIME ZONE"},
+	{"ingest_time", "TIMESTAMP WITH TIME ZONE"},
+	{"key", "BLOB"},
+	{"data", "BLOB"},
+	{"headers", "STRUCT(name VARCHAR, value BLOB)[]"},
+}
+
+func openInput(ctx context.Context, r openRequest) (*input, error) {
+	if r.Limits.MemoryMiB <= 0 {
+		r.Limits.MemoryMiB = defaultMemoryMiB
+	}
+	if r.Limits.Threads <= 0 {
+		r.Limits.Threads = runtime.NumCPU()
+	}
+	in := &input{openRequest: r}
+	if err := in.use(ctx, 0); err != nil {
+		return nil, err
+	}
+	return in, nil
+}
+
+// use makes sure that the database of that split is open, and none else: two
+// would use the memory twice.
+func (in *input) use(ctx context.Context, split int) error {
+	if in.db != nil && in.split == split {
+		return nil
+	}
+	if err := in.close(); err != nil {
+		return fmt.Errorf("close database: %w", err)
+	}
+	s := settings{memoryMiB: in.Limits.MemoryMiB, threads: threads(in.Limits.Threads, split), scratch: in.Scratch}
+	for _, f := range in.Files {
+		s.files = append(s.files, f.Path)
+	}
+	s.files = append(s.files, in.Marks...)
+	var err error
+	if in.db, err = openDatabase(ctx, s); err != nil {
+		return err
+	}
+	in.split, in.counted = split, false
+	return in.loadMarks(ctx)
+}
+
+// threads are more for each split, so that rows meet in another order.
+func threads(base, split int) int {
+	if split == 0 {
+		return base
+	}
+	return 2*base + split
+}
+
+func (in *input) close() error {
+	if in.db == nil {
+		return nil
+	}
+	err := in.db.close()
+	in.db = nil
+	return err
+}
+
+// loadMarks reads the marks of the window. A mark whose event is in no file is
+// harmless here: nothing is there to be left out.
+func (in *input) loadMarks(ctx context.Context) error {
+	in.marked = map[int]bool{}
+	query := "CREATE TEMP TABLE recount_marks (seq BIGINT, repeat BOOLEAN, bad BOOLEAN)"
+	if len(in.Marks) > 0 {
+		query = "CREATE TEMP TABLE recount_marks AS SELECT seq, bool_or(kind = 'repeat') AS repeat, bool_or(kind <> 'repeat') AS bad FROM " +
+			readParquet(in.Marks) + " WHERE " + in.inWindow() + " GROUP BY seq"
+	}
+	if err := in.db.exec(ctx, query); err != nil {
+		return fmt.Errorf("read marks: %w", err)
+	}
+	if len(in.Marks) == 0 {
+		return nil
+	}
+	touched, err := in.touched(ctx, "recount_marks")
+	if err != nil {
+		return err
+	}
+	for _, i := range touched {
+		in.marked[i] = true
+	}
+	return nil
+}
+
+// touched returns the indexes of the files whose span of sequence numbers holds
+// one of the table's.
+func (in *input) touched(ctx context.Context, table string) (indexes []int, err error) {
+	if len(in.Files) == 0 {
+		return nil, nil
+	}
+	var spans []string
+	for i, f := range in.Files {
+		spans = append(spans, fmt.Sprintf("(%d,%d,%d)", i, f.FirstSeq, f.LastSeq))
+	}
+	rows, err := in.db.conn.QueryContext(ctx, "SELECT i FROM (VALUES "+strings.Join(spans, ",")+") f(i, first_seq, last_seq) SEMI JOIN "+table+
+		" m ON m.seq >= f.first_seq AND m.seq <= f.last_seq ORDER BY i")
+	if err != nil {
+		return nil, fmt.Errorf("find marked files: %w", err)
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		var i int
+		if err := rows.Scan(&i); err != nil {
+			return nil, fmt.Errorf("find marked files: %w", err)
+		}
+		indexes = append(indexes, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("find marked files: %w", err)
+	}
+	return indexes, nil
+}
+
+func (in *input) inWindow() string {
+	return "time >= " + instant(in.Window.From) + " AND time < " + instant(in.Window.To)
+}
+
+// overlapping returns the indexes of the files that may hold an event of the
+// window.
+func (in *input) overlapping() []int {
+	var indexes []int
+	for i, f := range in.Files {
+		if f.TimeKnown && f.Rows > 0 && in.Window.Overlaps(f.FirstTime, f.LastTime) {
+			indexes = append(indexes, i)
+		}
+	}
+	return indexes
+}
+
+func (in *input) paths(indexes []int) []string {
+	var paths []string
+	for _, i := range indexes {
+		paths = append(paths, in.Files[i].Path)
+	}
+	return paths
+}
+
+// readParquet names files as a relation. Folders named date=… give no columns:
+// the files hold all of theirs.
+func readParquet(paths []string) string {
+	var list []string
+	for _, p := range paths {
+		list = append(list, pathLiteral(p))
+	}
+	return "read_parquet([" + strings.Join(list, ", ") + "], hive_partitioning = false)"
+}
+
+// sees says what a relation over events leaves out.
+type sees struct {
+	dedupe   bool
+	reversed bool
+}
+
+// window returns a SELECT of columns over the sound events of the window. Files
+// without a mark are read as they are; the others lose their marked events.
+func (in *input) window(columns string, s sees) string {
+	var clean, marked []int
+	for _, i := range in.overlapping() {
+		if in.marked[i] {
+			marked = append(marked, i)
+		} else {
+			clean = append(clean, i)
+		}
+	}
+	if s.reversed {
+		slices.Reverse(clean)
+		slices.Reverse(marked)
+	}
+	var parts []string
+	if len(clean) > 0 {
+		parts = append(parts, "SELECT "+columns+" FROM "+readParquet(in.paths(clean))+" AS e WHERE "+in.inWindow())
+	}
+	if len(marked) > 0 {
+		gone := "recount_marks"
+		if !s.dedupe {
+			gone = "(SELECT seq FROM recount_marks WHERE bad)"
+		}
+		parts = append(parts, "SELECT "+columns+" FROM "+readParquet(in.paths(marked))+" AS e ANTI JOIN "+gone+" AS m ON e.seq = m.seq WHERE "+in.inWindow())
+	}
+	if s.reversed {
+		slices.Reverse(parts)
+	}
+	if len(parts) == 0 {
+		return in.nothing()
+	}
+	return strings.Join(parts, " UNION ALL ")
+}
+
+// nothing is a relation with all columns and no row.
+func (in *input) nothing() string {
+	list := []string{"CAST(NULL AS BIGINT) AS seq"}
+	for _, c := range envelope {
+		list = append(list, "CAST(NULL AS "+c.duck+") AS "+ident(c.name))
+	}
+	for _, f := range in.Fields {
+		list = append(list, "CAST(NULL AS "+declared(f.Type)+") AS "+ident(f.Name))
+	}
+	return "SELECT " + strings.Join(list, ", ") + " WHERE false"
+}
+
+// columns lists seq, the envelope and the fields as read from a file.
+func (in *input) columns(field func(recount.Field) string) string {
+	list := []string{"e.seq"}
+	for _, c := range envelope {
+		if c.name == "stream" {
+			list = append(list, literal(in.Stream)+" AS stream")
+			continue
+		}
+		list = append(list, "e."+ident(c.name))
+	}
+	for _, f := range in.Fields {
+		list = append(list, field(f)+" AS "+ident(f.Name))
+	}
+	return strings.Join(list, ", ")
+}
+
+// stored is a field as its file has it; the cast costs nothing where the type is
+// the declared one.
+func stored(f recount.Field) string {
+	return "CAST(e." + ident(f.Name) + " AS " + declared(f.Type) + ")"
+}

@@ -1,0 +1,100 @@
+package duckdb
+
+import (
+	"encoding/json"
+	"time"
+
+	"recount"
+	"recount/engine"
+)
+
+// The parent and the child speak JSON, one object a line: a greeting, then
+// answers to requests, one at a time. Rows never pass through it: they go by
+// Parquet files in the scratch folder.
+
+// protocol is the version that the greeting names.
+const protocol = 1
+
+type greeting struct {
+	Engine int `json:"engine"`
+}
+
+// request has exactly one member that is not nil.
+type request struct {
+	Check       *checkRequest  `json:"check,omitempty"`
+	Open        *openRequest   `json:"open,omitempty"`
+	Count       *countRequest  `json:"count,omitempty"`
+	Minutes     *countRequest  `json:"minutes,omitempty"`
+	Quarantined *struct{}      `json:"quarantined,omitempty"`
+	Events      *eventsRequest `json:"events,omitempty"`
+	Run         *runRequest    `json:"run,omitempty"`
+	Close       *struct{}      `json:"close,omitempty"`
+}
+
+type answer struct {
+	Value json.RawMessage `json:"value,omitempty"`
+	Error *wireError      `json:"error,omitempty"`
+}
+
+type wireError struct {
+	Code  recount.Code `json:"code"`
+	What  string       `json:"what"`
+	Where string       `json:"where"`
+	Why   string       `json:"why"`
+	Next  string       `json:"next"`
+}
+
+type checkRequest struct {
+	Text      string          `json:"text"`
+	Path      string          `json:"path"`
+	Condition bool            `json:"condition"`
+	Fields    []recount.Field `json:"fields"`
+}
+
+type checkAnswer struct {
+	Columns []recount.Column `json:"columns"`
+}
+
+type openRequest struct {
+	Stream  string          `json:"stream"`
+	Fields  []recount.Field `json:"fields"`
+	Files   []openFile      `json:"files"`
+	Marks   []string        `json:"marks"`
+	Window  recount.Window  `json:"window"`
+	Scratch string          `json:"scratch"`
+	Limits  engine.Limits   `json:"limits"`
+}
+
+type openFile struct {
+	Path      string    `json:"path"`
+	Rows      int64     `json:"rows"`
+	FirstSeq  int64     `json:"first_seq"`
+	LastSeq   int64     `json:"last_seq"`
+	FirstTime time.Time `json:"first_time"`
+	LastTime  time.Time `json:"last_time"`
+	TimeKnown bool      `json:"time_known"`
+	Before    time.Time `json:"before"`
+}
+
+type countRequest struct {
+	Dedupe bool `json:"dedupe"`
+	Most   int  `json:"most"`
+}
+
+type eventsRequest struct {
+	Query engine.Query `json:"query"`
+	Out   string       `json:"out"`
+}
+
+type eventsAnswer struct {
+	Rows int64 `json:"rows"`
+}
+
+type runRequest struct {
+	Variant engine.Variant `json:"variant"`
+	Out     string         `json:"out"`
+}
+
+type runAnswer struct {
+	Shape recount.Shape `json:"shape"`
+}

@@ -1,0 +1,101 @@
+package duckdb
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"strconv"
+
+	"recount"
+	"recount/engine"
+)
+
+// session is the parent's side: it asks its child and reads the files that the
+// child wrote.
+type session struct {
+	engine  *Engine
+	child   *process
+	input   engine.Input
+	scratch string
+	files   int // result files so far, for their names
+	closed  bool
+}
+
+// out names a new file in the scratch folder.
+func (s *session) out(what string) string {
+	s.files++
+	return filepath.Join(s.scratch, what+"-"+strconv.Itoa(s.files)+".parquet")
+}
+
+func (s *session) Count(ctx context.Context, dedupe bool) (recount.EventCounts, error) {
+	var c recount.EventCounts
+	if err := s.child.call(ctx, request{Count: &countRequest{Dedupe: dedupe}}, &c); err != nil {
+		return c, fmt.Errorf("count events of %s: %w", s.input.Stream, err)
+	}
+	return c, nil
+}
+
+func (s *session) Minutes(ctx context.Context, dedupe bool, most int) ([]recount.MinuteCount, error) {
+	var steps []recount.MinuteCount
+	if err := s.child.call(ctx, request{Minutes: &countRequest{Dedupe: dedupe, Most: most}}, &steps); err != nil {
+		return nil, fmt.Errorf("count events of %s per step: %w", s.input.Stream, err)
+	}
+	return steps, nil
+}
+
+func (s *session) Quarantined(ctx context.Context) ([]recount.Mark, error) {
+	var marks []recount.Mark
+	if err := s.child.call(ctx, request{Quarantined: &struct{}{}}, &marks); err != nil {
+		return nil, fmt.Errorf("list quarantined events of %s: %w", s.input.Stream, err)
+	}
+	return marks, nil
+}
+
+func (s *session) Events(ctx context.Context, q engine.Query) ([]engine.ReplayEvent, error) {
+	out := s.out("events")
+	var a eventsAnswer
+	if err := s.child.call(ctx, request{Events: &eventsRequest{Query: q, Out: out}}, &a); err != nil {
+		return nil, fmt.Errorf("list events of %s: %w", s.input.Stream, err)
+	}
+	if a.Rows == 0 {
+		return nil, nil
+	}
+	events, err := readEvents(ctx, out, s.input.Fields)
+	if err != nil {
+		return nil, fmt.Errorf("list events of %s: %w", s.input.Stream, err)
+	}
+	return events, nil
+}
+
+func (s *session) Run(ctx context.Context, v engine.Variant) (engine.Rows, error) {
+	if err := s.engine.onlySQL(v.Logic); err != nil {
+		return nil, err
+	}
+	out := s.out("rows")
+	var a runAnswer
+	if err := s.child.call(ctx, request{Run: &runRequest{Variant: v, Out: out}}, &a); err != nil {
+		return nil, fmt.Errorf("replay %s: %w", name(v.Logic), err)
+	}
+	r, err := openRows(ctx, out, a.Shape, v.Logic.Path)
+	if err != nil {
+		return nil, fmt.Errorf("replay %s: %w", name(v.Logic), err)
+	}
+	return r, nil
+}
+
+// Close gives the child back. A child that does not close its input in good
+// order is not used again.
+func (s *session) Close() error {
+	if s.closed {
+		return nil
+	}
+	s.closed = true
+	if !s.child.broken() {
+		// Nobody waits for long here: the databases are in memory.
+		if err := s.child.call(context.Background(), request{Close: &struct{}{}}, &struct{}{}); err != nil {
+			s.child.end()
+		}
+	}
+	s.engine.give(s.child)
+	return nil
+}

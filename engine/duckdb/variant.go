@@ -1,0 +1,215 @@
+package duckdb
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"recount"
+	"recount/engine"
+)
+
+// run runs a variant's logic and writes its rows, in key order, to a file.
+func (w *worker) run(ctx context.Context, r runRequest) (runAnswer, error) {
+	in, v := w.input, r.Variant
+	logic, err := w.check(ctx, checkRequest{Text: v.Logic.Text, Path: v.Logic.Path, Fields: in.Fields})
+	if err != nil {
+		return runAnswer{}, err
+	}
+	var missed []*checked
+	for _, m := range v.Missed {
+		c := &checked{}
+		if strings.TrimSpace(m.Where) != "" {
+			if c, err = w.check(ctx, checkRequest{Text: m.Where, Condition: true, Fields: in.Fields}); err != nil {
+				return runAnswer{}, err
+			}
+		}
+		missed = append(missed, c)
+	}
+	shape, err := shapeOf(logic.columns, v)
+	if err != nil {
+		return runAnswer{}, err
+	}
+	if err := in.use(ctx, v.Split); err != nil {
+		return runAnswer{}, err
+	}
+	if err := in.makeEvents(ctx, v, missed, logic.sorted); err != nil {
+		return runAnswer{}, err
+	}
+	for _, c := range shape.Key {
+		if c.Type.Kind == recount.KindDouble || c.Type.Kind == recount.KindJSON {
+			if err := in.db.addFunctions(); err != nil {
+				return runAnswer{}, err
+			}
+		}
+	}
+	b := copyRows(logic.script, shape, v, in.Window, r.Out)
+	if err := in.db.exec(ctx, b.sql); err != nil {
+		return runAnswer{}, runError(err, b, v.Logic.Path, in.Limits.MemoryMiB)
+	}
+	return runAnswer{Shape: renamed(shape, v)}, nil
+}
+
+// shapeOf finds the key and value columns in the result. The names in it are the
+// logic's own.
+func shapeOf(columns []recount.Column, v engine.Variant) (recount.Shape, error) {
+	var s recount.Shape
+	var missing []string
+	find := func(names []string) (found []recount.Column) {
+		for _, name := range names {
+			i := slices.IndexFunc(columns, func(c recount.Column) bool { return c.Name == name })
+			if i < 0 {
+				i = slices.IndexFunc(columns, func(c recount.Column) bool { return strings.EqualFold(c.Name, name) })
+			}
+			if i < 0 {
+				missing = append(missing, name)
+				continue
+			}
+			found = append(found, columns[i])
+		}
+		return found
+	}
+	s.Key, s.Values = find(v.Key), find(v.Columns)
+	if len(missing) > 0 {
+		var has []string
+		for _, c := range columns {
+			has = append(has, c.Name)
+		}
+		return s, &recount.Error{
+			Code: recount.CodeNoColumn, What: "the result lacks a column", Where: v.Logic.Path,
+			Why:  fmt.Sprintf("the calculation names %s; the SQL returns %s", strings.Join(missing, ", "), strings.Join(has, ", ")),
+			Next: "return the column from the SQL, or take it out of `key` or `columns`",
+		}
+	}
+	return s, nil
+}
+
+// renamed gives the columns the names that the caller uses.
+func renamed(s recount.Shape, v engine.Variant) recount.Shape {
+	for i := range s.Key {
+		s.Key[i].Name = v.Key[i]
+	}
+	for i := range s.Values {
+		s.Values[i].Name = v.Columns[i]
+	}
+	return s
+}
+
+// copyRows is the statement that writes the rows. DuckDB keeps the order of an
+// ORDER BY in COPY; the reader checks it all the same.
+func copyRows(s script, shape recount.Shape, v engine.Variant, window recount.Window, out string) bound {
+	var list, order []string
+	for i, c := range shape.Key {
+		name := "k" + strconv.Itoa(i)
+		list = append(list, plain("recount_rows."+ident(c.Name), c.Type)+" AS "+name)
+		order = append(order, sortText(name, c.Type)+" ASC NULLS FIRST")
+	}
+	for i, c := range shape.Values {
+		list = append(list, plain("recount_rows."+ident(c.Name), c.Type)+" AS v"+strconv.Itoa(i))
+	}
+	sorted := ""
+	if len(order) > 0 {
+		sorted = " ORDER BY " + strings.Join(order, ", ")
+	}
+	prefix := "COPY (SELECT * FROM (SELECT " + strings.Join(list, ", ") + " FROM (\n"
+	return s.bind(prefix, querySuffix+") AS recount_typed"+sorted+") TO "+literal(out)+" (FORMAT parquet, COMPRESSION snappy)", window)
+}
+
+// makeEvents makes the relation that the logic reads.
+func (in *input) makeEvents(ctx context.Context, v engine.Variant, missed []*checked, sorted bool) error {
+	reversed := v.Split%2 == 1
+	var source, hit string
+	if v.Only == nil {
+		source, hit = in.window(in.columns(stored), sees{dedupe: v.Dedupe, reversed: reversed}), "true"
+	} else {
+		var err error
+		if source, err = in.only(ctx, v); err != nil {
+			return err
+		}
+		hit = "coalesce(" + in.inWindow() + ", false)"
+	}
+	if reversed && sorted {
+		// Rows in another order show ties: where an order leaves two rows equal,
+		// another of them comes first. It costs a sort, so only what depends on
+		// an order pays for it.
+		source = "SELECT * FROM (" + source + ") ORDER BY seq DESC"
+	}
+	list := in.public(hit)
+	query := "SELECT " + list + " FROM (" + source + ") AS e"
+	for i, m := range v.Missed {
+		query = "SELECT * FROM (" + query + ") AS events WHERE NOT coalesce(" + in.missed(m, missed[i]) + ", false)"
+	}
+	if err := in.db.exec(ctx, "CREATE OR REPLACE TEMP VIEW events AS "+query); err != nil {
+		return fmt.Errorf("read events of %s: %w", in.Stream, err)
+	}
+	return nil
+}
+
+// public lists the columns that SQL sees.
+func (in *input) public(hit string) string {
+	var list []string
+	for _, c := range envelope {
+		list = append(list, "e."+ident(c.name))
+	}
+	for _, f := range in.Fields {
+		list = append(list, "e."+ident(f.Name))
+	}
+	return strings.Join(append(list, hit+" AS hit"), ", ")
+}
+
+// missed is the condition under which an event was missed. NULL is not true.
+func (in *input) missed(m recount.Missed, where *checked) string {
+	parts := []string{"hit"}
+	if !m.From.IsZero() {
+		parts = append(parts, "time >= "+instant(m.From))
+	}
+	if !m.To.IsZero() {
+		parts = append(parts, "time < "+instant(m.To))
+	}
+	if where.script.text != "" {
+		parts = append(parts, where.script.bind("(\n", ")", in.Window).sql)
+	}
+	return strings.Join(parts, " AND ")
+}
+
+// only returns a SELECT of the named events, whatever their marks. The broken
+// fields of those are replaced.
+func (in *input) only(ctx context.Context, v engine.Variant) (string, error) {
+	if err := in.db.exec(ctx, "CREATE OR REPLACE TEMP TABLE recount_only AS SELECT unnest("+seqList(v.Only)+") AS seq"); err != nil {
+		return "", fmt.Errorf("choose events of %s: %w", in.Stream, err)
+	}
+	touched, err := in.touched(ctx, "recount_only")
+	if err != nil {
+		return "", err
+	}
+	if len(touched) == 0 {
+		return in.nothing(), nil
+	}
+	if v.Split%2 == 1 {
+		slices.Reverse(touched)
+	}
+	from := readParquet(in.paths(touched)) + " AS e SEMI JOIN recount_only AS o ON e.seq = o.seq"
+	if len(in.Marks) == 0 || v.Probe == 0 {
+		return "SELECT " + in.columns(stored) + " FROM " + from, nil
+	}
+	probed := func(f recount.Field) string {
+		return "CASE WHEN list_contains(b.broken, " + literal(f.Name) + ") THEN " + probe(f.Type, v.Probe) + " ELSE " + stored(f) + " END"
+	}
+	return "SELECT " + in.columns(probed) + " FROM (SELECT * FROM " + from + ") AS e LEFT JOIN (SELECT seq, flatten(list(string_split(broken, ','))) AS broken FROM " +
+		readParquet(in.Marks) + " SEMI JOIN recount_only USING (seq) WHERE broken IS NOT NULL GROUP BY seq) AS b ON e.seq = b.seq", nil
+}
+
+func seqList(seqs []int64) string {
+	var b strings.Builder
+	b.WriteString("CAST([")
+	for i, s := range seqs {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		b.WriteString(strconv.FormatInt(s, 10))
+	}
+	b.WriteString("] AS BIGINT[])")
+	return b.String()
+}
