@@ -101,7 +101,7 @@ func payloadPath(v value) string {
 	if !ok {
 		return ""
 	}
-	if text == "$" || text == "$." || strings.HasPrefix(text, "$") && !strings.HasPrefix(text, "$.") {
+	if text == "$" || text == "$." || strings.HasPrefix(text, "$") && !strings.HasPrefix(text, "$.") && !strings.HasPrefix(text, "$[") {
 		v.problem("a JSON path begins with $. and a name, such as $.order.id")
 		return ""
 	}

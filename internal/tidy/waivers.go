@@ -14,7 +14,8 @@ type Waiver struct {
 }
 
 // Waivers is the whole list.
-var Waivers = []Waiver{}
+var Waivers = []Waiver{
+	{"folder size", "docs/errors", "one page for each code", "2026-11-23"}}
 
 var lineOf = regexp.MustCompile(`:\d+$`)
 
