@@ -139,27 +139,29 @@ func (p *page) flush(w io.Writer) error {
 // paint escapes, clips and colours one line.
 func (p *page) paint(line []span) string {
 	room := p.st.width()
-	var b strings.Builder
+	texts := make([]string, len(line))
 	for i, s := range line {
 		text := s.text
 		if !plainText(text) {
-			text = Visible(text, false)
+			text = Visible(text, p.st.ASCII)
 		}
-		if i == len(line)-1 {
-			text = strings.TrimRight(text, " ")
-		}
-		text = clip(text, room, p.g.more)
-		room -= columns(text)
-		if text == "" {
-			continue
-		}
-		if code := s.ink.sgr(); code != "" && p.st.Color {
-			text = code + text + "\x1b[0m"
-		}
-		b.WriteString(text)
-		if room <= 0 {
+		texts[i] = clip(text, room, p.g.more)
+		room -= columns(texts[i])
+	}
+	// No line ends in spaces.
+	for i := len(texts) - 1; i >= 0; i-- {
+		if texts[i] = strings.TrimRight(texts[i], " "); texts[i] != "" {
 			break
 		}
+	}
+	var b strings.Builder
+	for i, text := range texts {
+		code := line[i].ink.sgr()
+		if text == "" || code == "" || !p.st.Color {
+			b.WriteString(text)
+			continue
+		}
+		b.WriteString(code + text + "\x1b[0m")
 	}
 	return b.String()
 }

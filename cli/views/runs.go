@@ -43,7 +43,7 @@ func (v runsHuman) Listed(runs []recount.Run) error {
 	t.write(p)
 	for i, r := range slices.Backward(runs) {
 		if !r.Window.From.IsZero() {
-			p.lines = slices.Insert(p.lines, from+i+1, []span{{"    " + r.Calculation + " " + windowText(r.Window), dim}})
+			p.lines = slices.Insert(p.lines, from+i+1, []span{{"    " + strings.TrimSpace(r.Calculation+" "+windowText(r.Window)), dim}})
 		}
 	}
 	return p.flush(v.o.Out)

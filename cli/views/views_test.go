@@ -302,12 +302,14 @@ func TestEveryViewLooksAsRecorded(t *testing.T) {
 	}
 }
 
-// checkScreen holds the promises of every screen.
-func checkScreen(t interface {
+// reporter is *testing.T or *rapid.T.
+type reporter interface {
 	Helper()
-	Errorf(string, ...any)
-}, text string, long bool,
-) {
+	Errorf(format string, args ...any)
+}
+
+// checkScreen holds the promises of every screen.
+func checkScreen(t reporter, text string, long bool) {
 	t.Helper()
 	lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
 	if len(lines) > MaxLines && !long {
@@ -320,8 +322,11 @@ func checkScreen(t interface {
 		if strings.HasSuffix(line, " ") {
 			t.Errorf("line ends in a space: %q", line)
 		}
+		if !utf8.ValidString(line) {
+			t.Errorf("line is no text: %q", line)
+		}
 		for _, r := range line {
-			if r == utf8.RuneError || !unicode.IsGraphic(r) {
+			if !unicode.IsGraphic(r) {
 				t.Errorf("line holds %U: %q", r, line)
 			}
 		}
@@ -329,7 +334,7 @@ func checkScreen(t interface {
 }
 
 // checkJSON holds the promises of JSON: an object a line, its type first.
-func checkJSON(t *testing.T, texts ...[]byte) {
+func checkJSON(t reporter, texts ...[]byte) {
 	t.Helper()
 	for _, text := range texts {
 		for line := range bytes.Lines(text) {
