@@ -37,7 +37,8 @@ type Tree struct {
 	Fset  *token.FileSet
 	Go    []GoFile
 	Texts []TextFile
-	// Folders counts the files of each folder, tests and hidden ones left out.
+	// Folders counts the files of each folder; tests, testdata and hidden ones are
+	// left out.
 	Folders map[string]int
 }
 
@@ -96,7 +97,7 @@ func Read(top string) (*Tree, error) {
 		if !d.Type().IsRegular() || rel == "LICENSE" || rel == "go.sum" || strings.HasPrefix(d.Name(), ".") {
 			return nil
 		}
-		if !strings.HasSuffix(rel, "_test.go") {
+		if !strings.HasSuffix(rel, "_test.go") && !strings.Contains("/"+rel, "/testdata/") {
 			t.Folders[path.Dir(rel)]++
 		}
 		if !slices.Contains(textEndings, path.Ext(rel)) {
