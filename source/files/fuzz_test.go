@@ -1,0 +1,155 @@
+package files
+
+import (
+	"bytes"
+	"encoding/csv"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+	"testing/iotest"
+)
+
+// cutAll cuts data with reads of one size and returns the records and what lies
+// between them.
+func cutAll(t *testing.T, data []byte, isCSV bool, r io.Reader, most int) (records [][]byte, joined []byte) {
+	t.Helper()
+	c := newCutter(r, isCSV)
+	for {
+		b, err := c.next(most)
+		if errors.Is(err, io.EOF) {
+			return records, joined
+		}
+		if err != nil {
+			t.Fatalf("cut %.100q: %v", data, err)
+		}
+		at := 0
+		for _, sp := range b.spans {
+			if gap := strings.Trim(string(b.data[at:sp.from]), " \t\r\n"); gap != "" {
+				t.Fatalf("%.100q: %q lies between records", data, gap)
+			}
+			records = append(records, b.data[sp.from:sp.to])
+			at = int(sp.to)
+		}
+		if gap := strings.Trim(string(b.data[at:]), " \t\r\n"); gap != "" {
+			t.Fatalf("%.100q: %q lies after the last record", data, gap)
+		}
+		joined = append(joined, b.data...)
+	}
+}
+
+// FuzzCSV: payloads and the line ends between them are the file, whatever the
+// sizes of the reads, and a file that encoding/csv reads has the same records.
+func FuzzCSV(f *testing.F) {
+	for _, seed := range []string{
+		"", "a\n", "a", "a\r\n", "a\r", "\n\n", "a,\"b\nc\"\nd\n", "\"a", "\"a\nb\n", "\"a\"b\nc\n", "a\"b\nc\n", "\"\"\"\n\"\"\"\n", "\"a\"\r\n\"b\"\r",
+		"\xef\xbb\xbfa\n", "\x00\n\xff\n", "\"a\"\rb\n", "\"a\r\nb\"\r\n", ",\"\",\n", "a,\"\nb\",\"c\"d\ne\n",
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		for _, isCSV := range []bool{true, false} {
+			records, joined := cutAll(t, data, isCSV, bytes.NewReader(data), 100)
+			if !bytes.Equal(joined, data) {
+				t.Fatalf("blocks: got %q, want %q", joined, data)
+			}
+			slow, _ := cutAll(t, data, isCSV, iotest.OneByteReader(bytes.NewReader(data)), 1)
+			if !equalRecords(records, slow) {
+				t.Fatalf("%q: got records %q, byte by byte %q", data, records, slow)
+			}
+			if isCSV {
+				compareWithLibrary(t, data, records)
+			}
+		}
+	})
+}
+
+func equalRecords(a, b [][]byte) bool {
+	return len(a) == len(b) && bytes.Equal(bytes.Join(a, []byte("\x01\x02")), bytes.Join(b, []byte("\x01\x02")))
+}
+
+// compareWithLibrary skips broken files: there the library gives up what
+// follows, and we do not. It drops carriage returns, which we keep.
+func compareWithLibrary(t *testing.T, data []byte, records [][]byte) {
+	t.Helper()
+	if bytes.IndexByte(data, '\r') >= 0 {
+		return
+	}
+	r := csv.NewReader(bytes.NewReader(data))
+	r.FieldsPerRecord = -1
+	var want [][]byte
+	from := int64(0)
+	for {
+		_, err := r.Read()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return
+		}
+		want = append(want, bytes.Trim(data[from:r.InputOffset()], "\n"))
+		from = r.InputOffset()
+	}
+	if !equalRecords(records, want) {
+		t.Fatalf("%q: got %q, encoding/csv has %q", data, records, want)
+	}
+}
+
+// FuzzCursor: whatever the archive holds, a cursor is understood or refused, and
+// what is understood is written the same again.
+func FuzzCursor(f *testing.F) {
+	f.Add("")
+	f.Add("{}")
+	f.Add("nonsense")
+	f.Add(state{Size: 7, SHA256: strings.Repeat("ab", 32), Records: 1, Header: "a,\"b\"", Open: openLine}.String())
+	f.Add(state{Size: 7, SHA256: strings.Repeat("ab", 32), Whole: true, Done: true}.String())
+	f.Add(`{"v":2,"size":1,"sha256":""}`)
+	f.Add(`{"v":1,"size":-1,"sha256":"` + strings.Repeat("ab", 32) + `"}`)
+	f.Fuzz(func(t *testing.T, text string) {
+		st, err := parseCursor(text)
+		if err != nil || text == "" {
+			return
+		}
+		again, err := parseCursor(st.String())
+		if err != nil || again != st {
+			t.Fatalf("%q: got %+v, %v; want %+v", text, again, err, st)
+		}
+	})
+}
+
+func TestLongestRecord(t *testing.T) {
+	const most = 1 << 12
+	cut := func(text string) ([]string, error) {
+		c := newCutter(strings.NewReader(text), true)
+		c.most = most
+		c.buf = make([]byte, 0)
+		var records []string
+		for {
+			b, err := c.next(10)
+			if errors.Is(err, io.EOF) {
+				return records, nil
+			}
+			if err != nil {
+				return records, err
+			}
+			for _, sp := range b.spans {
+				records = append(records, string(b.data[sp.from:sp.to]))
+			}
+		}
+	}
+	swallowed := "\"open\n" + strings.Repeat("a\n", 2*blockBytes)
+	if got, err := cut(swallowed); err != nil || len(got) != 2*blockBytes+1 || got[0] != "\"open" {
+		t.Errorf("a quote that is never closed: got %d records, %v; want %d", len(got), err, 2*blockBytes+1)
+	}
+	if _, err := cut(strings.Repeat("a", 3*blockBytes)); !errors.Is(err, errLongLine) {
+		t.Errorf("a line without end: got %v, want %v", err, errLongLine)
+	}
+}
+
+func TestPositionsCount(t *testing.T) {
+	got := positions(98, 4)
+	want := "00000000000000000098" + "00000000000000000099" + "00000000000000000100" + "00000000000000000101"
+	if got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
