@@ -40,8 +40,7 @@ func (e *Error) Exit() int { return e.Code.Exit() }
 // AsError returns err as an *Error; one that is none becomes CodeInternal, whose
 // Why is its text.
 func AsError(err error) *Error {
-	var e *Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*Error](err); ok {
 		return e
 	}
 	return &Error{

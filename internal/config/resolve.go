@@ -51,16 +51,10 @@ func resolve(text, dir string, getenv func(string) (string, bool)) (string, erro
 
 // cause takes the path out of a file error: messages show it as it was written.
 func cause(err error) error {
-	var p *os.PathError
-	if errors.As(err, &p) {
+	if p, ok := errors.AsType[*os.PathError](err); ok {
 		return p.Err
 	}
 	return err
-}
-
-// isReference says whether resolve would look elsewhere.
-func isReference(text string) bool {
-	return strings.HasPrefix(text, "env:") || strings.HasPrefix(text, "file:")
 }
 
 // Resolve returns a copy of an adapter's block in which every reference is

@@ -2,6 +2,7 @@ package doctest
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 )
@@ -128,10 +129,10 @@ func Diff(want, got []string, now time.Time) string {
 	for i := range length {
 		length[i] = make([]int, len(got)+1)
 	}
-	for i := len(want) - 1; i >= 0; i-- {
-		for j := len(got) - 1; j >= 0; j-- {
+	for i, w := range slices.Backward(want) {
+		for j, g := range slices.Backward(got) {
 			length[i][j] = max(length[i+1][j], length[i][j+1])
-			if MatchLine(want[i], got[j], now) {
+			if MatchLine(w, g, now) {
 				length[i][j] = length[i+1][j+1] + 1
 			}
 		}

@@ -142,11 +142,3 @@ func (t *Tree) place(pos token.Pos) string {
 	p := t.Fset.Position(pos)
 	return p.Filename + ":" + strconv.Itoa(p.Line)
 }
-
-// packagePath is the import path of a folder.
-func packagePath(folder string) string {
-	if folder == "." {
-		return Module
-	}
-	return Module + "/" + folder
-}

@@ -18,7 +18,8 @@ var Waivers = []Waiver{
 	{"homes", "internal/tools/check/main.go", "a program of its own, which tells by its exit code that a part failed", "2026-11-23"},
 	{"homes", "bench/seed/main.go", "a program of its own, which tells by its exit code that a peer failed", "2026-11-23"},
 	{"homes", "bench/seed/measure.go", "it measures by the wall clock", "2026-11-23"},
-	{"folder size", "docs/errors", "one page for each code", "2026-11-23"}}
+	{"folder size", "docs/errors", "one page for each code", "2026-11-23"},
+}
 
 var lineOf = regexp.MustCompile(`:\d+$`)
 

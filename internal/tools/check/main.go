@@ -56,7 +56,7 @@ func main() {
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "check:", err)
-		os.Exit(1)
+		os.Exit(1) //nolint:forbidigo // a program of its own
 	}
 }
 
@@ -168,7 +168,7 @@ func (c check) fuzz(ctx context.Context) error {
 		return fmt.Errorf("look for fuzz targets: %w", err)
 	}
 	var folders []string
-	for _, file := range strings.Fields(string(out)) {
+	for file := range strings.FieldsSeq(string(out)) {
 		folder := "."
 		if i := strings.LastIndexByte(file, '/'); i >= 0 {
 			folder = "./" + file[:i]
