@@ -1,0 +1,141 @@
+package eventfile
+
+import (
+	"time"
+	"unicode/utf8"
+
+	"recount"
+)
+
+// Rows is the rows of one row group, column by column. It is filled once, written
+// once, and may be used again after Reset.
+type Rows struct {
+	n                             int
+	bytes                         int64
+	seq, time, ingest             longs
+	id, kind, partition, position texts
+	key, data, fault              texts
+	headers                       headerColumns
+	fields                        []*fieldColumn
+}
+
+// NewRows returns empty rows with the given typed columns.
+func NewRows(fields []recount.Field) *Rows {
+	r := &Rows{}
+	r.seq.required, r.partition.required, r.position.required, r.data.required = true, true, true, true
+	for _, f := range fields {
+		r.fields = append(r.fields, newFieldColumn(f))
+	}
+	return r
+}
+
+// Len is the number of rows.
+func (r *Rows) Len() int { return r.n }
+
+// Bytes is about how much memory the values take.
+func (r *Rows) Bytes() int64 { return r.bytes }
+
+// Reset empties the rows and keeps their memory.
+func (r *Rows) Reset() {
+	r.n, r.bytes = 0, 0
+	for _, c := range []*longs{&r.seq, &r.time, &r.ingest} {
+		c.reset()
+	}
+	for _, c := range []*texts{&r.id, &r.kind, &r.partition, &r.position, &r.key, &r.data, &r.fault} {
+		c.reset()
+	}
+	r.headers.reset()
+	for _, f := range r.fields {
+		f.reset()
+	}
+}
+
+// MaxEventBytes is how large one event may be: offsets within a row group are
+// 31 bits wide.
+const MaxEventBytes = 1 << 30
+
+// perRow is about what a row takes besides its texts: numbers and offsets.
+const perRow = 64
+
+// Append adds an event. timeKnown says whether its time is one; the event's
+// texts must be valid UTF-8 (see Sound) and its fields as many as the columns.
+func (r *Rows) Append(seq int64, e *recount.Event, timeKnown bool) error {
+	size := perRow + len(e.ID) + len(e.Type) + len(e.Partition) + len(e.Position) + len(e.Key) + len(e.Data) + len(e.Fault)
+	for i, c := range r.fields {
+		n, err := c.add(e.Fields[i])
+		if err != nil {
+			return err
+		}
+		size += n
+	}
+	r.seq.add(seq)
+	addText(&r.id, e.ID)
+	addText(&r.kind, e.Type)
+	r.partition.add(e.Partition)
+	r.position.add(e.Position)
+	addTime(&r.time, e.Time, timeKnown)
+	addTime(&r.ingest, e.IngestTime, !e.IngestTime.IsZero())
+	if e.Key == nil {
+		r.key.addNull()
+	} else {
+		r.key.addBytes(e.Key)
+	}
+	r.data.addBytes(e.Data)
+	r.headers.add(e.Headers)
+	for _, h := range e.Headers {
+		size += perRow + len(h.Name) + len(h.Value)
+	}
+	addText(&r.fault, e.Fault)
+	r.n++
+	r.bytes += int64(size)
+	return nil
+}
+
+func addText(c *texts, s string) {
+	if s == "" {
+		c.addNull()
+		return
+	}
+	c.add(s)
+}
+
+func addTime(c *longs, t time.Time, known bool) {
+	if !known {
+		c.addNull()
+		return
+	}
+	c.add(t.UnixMicro())
+}
+
+// lowCardinality says whether few values of a text field are different, judged by
+// its first rows.
+func (r *Rows) lowCardinality(field int) bool {
+	const sample = 4096
+	c := &r.fields[field].texts
+	n := min(sample, len(c.ends)-1)
+	if n <= 0 {
+		return true
+	}
+	seen := make(map[string]struct{}, n)
+	for i := range n {
+		seen[string(c.at(i))] = struct{}{}
+	}
+	return len(seen) <= n/2+1
+}
+
+// Unsound names the first text of an event that is no UTF-8 and so cannot stand
+// in a column of text: "id", "type", or a field by its index.
+func Unsound(e *recount.Event, fields []recount.Field) (name string, field int) {
+	if !utf8.ValidString(e.ID) {
+		return "id", -1
+	}
+	if !utf8.ValidString(e.Type) {
+		return "type", -1
+	}
+	for i, v := range e.Fields {
+		if !utf8.ValidString(v.Text) {
+			return fields[i].Name, i
+		}
+	}
+	return "", -1
+}
