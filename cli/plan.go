@@ -21,7 +21,7 @@ func (c *call) planCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "plan CALC…", Short: "replays, compares and writes a plan; changes nothing",
 		Example: examples("recount plan user_totals"+exampleWindow+" --out fix.plan",
-			`recount plan user_totals --from "2024-06-10 14:00" --to "2024-06-10 14:30" --timezone Europe/Berlin`),
+			"recount plan user_totals --from 2024-06-10T14:00 --to 2024-06-10T14:30 --timezone Europe/Berlin"),
 		Args: c.takes(1, -1, "the name of a calculation"),
 	}
 	window.add(cmd)

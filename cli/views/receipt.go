@@ -33,19 +33,31 @@ func (v receiptHuman) About(s app.Shown) error {
 	b := s.Plan.Body
 	rows := b.Rows
 	text := fmt.Sprintf("Will change %s of %s in %s %s, in one transaction: %s update, %s insert, %s delete.",
-		counted(rows.Writes(), "row"), b.Target.Table, b.Target.Adapter, b.Target.Place,
+		counted(rows.Writes(), "row"), p.brief(b.Target.Table), p.brief(b.Target.Adapter), p.brief(b.Target.Place),
 		count(rows.Update), count(rows.Insert), count(rows.Delete))
 	p.wrapped(2, plain, text)
+	var nets []string
 	for _, s := range b.Sums {
-		if s.Net != "0" && s.Net != "" {
-			p.wrapped(2, plain, "Net "+s.Column+" "+signed(s.Net)+".")
-		}
+		nets = append(nets, "net "+p.brief(s.Column)+" "+p.brief(signed(s.Net)))
+	}
+	for _, line := range p.limit(p.flow(nets, p.st.width()-2), 3) {
+		p.line(say("  " + line))
 	}
 	if left := rows.Held + rows.Extra + rows.Excluded; left > 0 {
-		p.wrapped(2, plain, counted(left, "row")+" stay wrong on purpose: "+leftText(rows.Held, rows.Extra, rows.Excluded)+".")
+		p.wrapped(2, plain, stay(left)+" wrong on purpose: "+leftText(rows.Held, rows.Extra, rows.Excluded)+".")
 	}
 	p.several("Hazards", 3, b.Hazards)
 	return p.flush(v.o.Err)
+}
+
+// brief is a foreign name that a sentence can hold.
+func (p *page) brief(s string) string { return clip(p.text(s), 60, p.g.more) }
+
+func stay(n int64) string {
+	if n == 1 {
+		return "1 row stays"
+	}
+	return count(n) + " rows stay"
 }
 
 func leftText(held, extra, excluded int64) string {
