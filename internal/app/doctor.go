@@ -157,4 +157,3 @@ func (d *doctor) role(ctx context.Context, calc config.Calculation) (detail stri
 	}
 	return "as it should be", nil
 }
-

@@ -168,7 +168,9 @@ func TestExcludedKnowsARowOnlyIfNoProbeMovesIt(t *testing.T) {
 	}{
 		"value broken": {
 			recount.Mark{Seq: 7, Kind: recount.MarkFault, Time: at, Broken: []string{"amount"}},
-			func(v engine.Variant) ([]recount.Row, error) { return []recount.Row{row("u1", fmt.Sprint(v.Probe), "")}, nil },
+			func(v engine.Variant) ([]recount.Row, error) {
+				return []recount.Row{row("u1", fmt.Sprint(v.Probe), "")}, nil
+			},
 			[]string{"u1"}, false,
 		},
 		"filtered by the broken value": {

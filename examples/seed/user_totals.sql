@@ -1,0 +1,3 @@
+SELECT user_id, sum(value) AS total
+FROM events
+GROUP BY user_id
