@@ -36,6 +36,7 @@ func (c *call) root() *cobra.Command {
 	flags.StringVarP(&c.flags.dir, "dir", "C", "", "use the project in this `DIR`")
 	flags.BoolVar(&c.flags.noInput, "no-input", false, "ask nothing")
 	flags.BoolVar(&c.flags.noColor, "no-color", false, "print without colours")
+	flags.BoolP("help", "h", false, "show this help")
 	cobra.EnableCommandSorting = false
 	root.AddCommand(
 		c.initCommand(), c.archiveCommand(), c.replayCommand(), c.diffCommand(), c.planCommand(), c.showCommand(),
@@ -62,6 +63,7 @@ func (c *call) helpCommand(root *cobra.Command) *cobra.Command {
 				}
 				found = next
 			}
+			found.InitDefaultVersionFlag()
 			return found.Help()
 		},
 	}

@@ -17,10 +17,15 @@ import (
 	"recount/adapter"
 	"recount/cli"
 	"recount/cli/views"
+	"recount/engine/duckdb"
 	"recount/internal/clock"
 )
 
 func main() {
+	// The engine runs SQL in a process of its own: this program once more.
+	if handled, exit := duckdb.Child(os.Args[1:], os.Stdin, os.Stdout, os.Stderr); handled {
+		os.Exit(exit)
+	}
 	os.Exit(run())
 }
 
