@@ -31,7 +31,6 @@ func (c *call) applyCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			view := views.NewReceipt(c.output())
 			req.Confirm, err = c.confirm(ctx, confirmation{
 				table: table, given: req.Confirm, again: "recount apply " + views.ShellWord(req.File),
 				about: func() error {
@@ -39,7 +38,7 @@ func (c *call) applyCommand() *cobra.Command {
 					if err != nil {
 						return err
 					}
-					return view.About(shown)
+					return views.NewReceipt(c.output()).About(shown)
 				},
 			})
 			if err != nil {
@@ -49,7 +48,7 @@ func (c *call) applyCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return view.Done(receipt)
+			return views.NewReceipt(c.output()).Done(receipt)
 		})
 	})
 	return cmd
@@ -127,6 +126,7 @@ func unconfirmed(what, why, table, next string) error {
 
 // ask asks on the terminal and reads one line.
 func (c *call) ask(ctx context.Context, question string) (string, error) {
+	c.progress().clear()
 	if _, err := io.WriteString(c.env.Stderr, question); err != nil {
 		return "", err
 	}

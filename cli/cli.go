@@ -76,6 +76,7 @@ type call struct {
 	exit   int
 	signal interrupt
 	input  *bufio.Reader // answers; nil until one is asked for
+	bars   *bars         // nil until something may last
 }
 
 // globals are the flags that every command takes.
@@ -89,6 +90,7 @@ type globals struct {
 
 // finish shows the error, if there is one, and returns the exit code.
 func (c *call) finish(err error) int {
+	c.progress().clear()
 	if err == nil {
 		return c.exit
 	}
@@ -135,8 +137,11 @@ func (c *call) cutShort(err error) bool {
 	return errors.Is(err, context.Canceled)
 }
 
-// output is where and how views write.
+// output is where and how views write. Bars are cleared for it.
 func (c *call) output() *views.Output {
+	if c.bars != nil {
+		c.bars.clear()
+	}
 	return &views.Output{
 		Out: c.env.Stdout, Err: c.env.Stderr, JSON: c.json(), Quiet: c.flags.quiet,
 		Style: c.style(c.env.Stdout), ErrStyle: c.style(c.env.Stderr),

@@ -104,7 +104,7 @@ func (c *call) replayCommand() *cobra.Command {
 		}
 		req.Calculation = args[0]
 		return c.open(ctx, func(project Recount) error {
-			done, err := project.Replay(ctx, req, c.env.Stdout, c.flags.json)
+			done, err := project.Replay(ctx, req, clearing{c}, c.flags.json)
 			if err != nil {
 				return err
 			}

@@ -19,14 +19,17 @@ type bars struct {
 	out io.Writer // nil: says nothing
 
 	mu      sync.Mutex
-	stopped bool
 	running map[*bar]bool
 	pool    *mpb.Progress // nil until there is a first bar
 }
 
 // progress returns the progress that fits: bars on a terminal, else nothing.
 func (c *call) progress() *bars {
+	if c.bars != nil {
+		return c.bars
+	}
 	b := &bars{running: map[*bar]bool{}}
+	c.bars = b
 	_, terminal := c.env.Terminal(c.env.Stderr)
 	term, _ := c.env.Getenv("TERM")
 	if terminal && term != "dumb" && !c.flags.quiet && !c.flags.json {
@@ -48,14 +51,15 @@ func (b *bars) Begin(act string, total int64) recount.Act {
 	return a
 }
 
-// stop ends all bars, so that nothing is drawn over a result.
-func (b *bars) stop() {
+// clear takes all bars away and returns when nothing more is drawn, so that a
+// result or a question has the terminal for itself.
+func (b *bars) clear() {
 	b.mu.Lock()
-	b.stopped = true
 	for a := range b.running {
 		a.end()
 	}
 	pool := b.pool
+	b.pool = nil
 	b.mu.Unlock()
 	if pool != nil {
 		pool.Wait()
@@ -75,7 +79,7 @@ type bar struct {
 func (a *bar) appear() {
 	a.of.mu.Lock()
 	defer a.of.mu.Unlock()
-	if a.of.stopped || !a.of.running[a] {
+	if !a.of.running[a] {
 		return
 	}
 	if a.of.pool == nil {
@@ -118,4 +122,13 @@ func (a *bar) end() {
 	if a.shown != nil {
 		a.shown.Abort(true)
 	}
+}
+
+// clearing is standard output for what is written while bars may stand there.
+type clearing struct{ c *call }
+
+// Write clears the bars and writes.
+func (w clearing) Write(p []byte) (int, error) {
+	w.c.progress().clear()
+	return w.c.env.Stdout.Write(p)
 }

@@ -61,7 +61,7 @@ func (c *call) initCommand() *cobra.Command {
 			if start == nil {
 				start = app.Init
 			}
-			req := app.InitRequest{Dir: c.dir(), Files: args}
+			req := app.InitRequest{App: c.options(), Files: args}
 			if c.asks() {
 				req.Ask = func(q app.Question) (string, error) { return c.question(ctx, q) }
 			}

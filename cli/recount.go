@@ -31,16 +31,11 @@ var _ Recount = (*app.App)(nil)
 
 // open opens the project and gives it to work.
 func (c *call) open(ctx context.Context, work func(Recount) error) (err error) {
-	bars := c.progress()
-	defer bars.stop()
 	open := c.env.Open
 	if open == nil {
 		open = func(ctx context.Context, o app.Options) (Recount, error) { return app.Open(ctx, o) }
 	}
-	project, err := open(ctx, app.Options{
-		Dir: c.dir(), Registry: c.env.Registry, Clock: c.env.Clock, Progress: bars,
-		User: c.env.User, Program: "recount " + c.env.Build.Version, Getenv: c.env.Getenv,
-	})
+	project, err := open(ctx, c.options())
 	if err != nil {
 		return err
 	}
@@ -50,6 +45,14 @@ func (c *call) open(ctx context.Context, work func(Recount) error) (err error) {
 		}
 	}()
 	return work(project)
+}
+
+// options are what the project needs of the process.
+func (c *call) options() app.Options {
+	return app.Options{
+		Dir: c.dir(), Registry: c.env.Registry, Clock: c.env.Clock, Progress: c.progress(),
+		User: c.env.User, Program: "recount " + c.env.Build.Version, Getenv: c.env.Getenv,
+	}
 }
 
 // dir is the project folder.
