@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -49,30 +50,31 @@ func (w *worker) check(ctx context.Context, r checkRequest) (*checked, error) {
 }
 
 func (w *worker) checkNew(ctx context.Context, r checkRequest) (*checked, error) {
-	if strings.ContainsRune(r.Text, 0) {
-		return nil, refused(bound{}, r, []finding{{offset: -1, what: "the text holds a NUL", instead: "remove it"}})
-	}
 	c := &checked{script: cut(r.Text)}
-	if strings.TrimSpace(c.script.text) == "" {
-		return nil, &recount.Error{Code: recount.CodeSQL, What: "the SQL is empty", Where: r.Path, Why: "there is no SELECT in it", Next: "write one"}
+	if err := c.script.whole(r); err != nil {
+		return nil, err
 	}
-	// Any window will do to parse and bind.
-	window := recount.Window{From: time.Unix(0, 0), To: time.Unix(1, 0)}
-	b := c.script.bind(queryPrefix, querySuffix, window)
-	if r.Condition {
-		b = c.script.bind(conditionPrefix, conditionSuffix, window)
+	// Any window will do to parse and bind. The text is parsed alone, so that it
+	// is whole by itself and messages quote what was written; then inside what
+	// it will be run in.
+	b := c.script.bind(alone(r), "", anyWindow)
+	if _, err := w.parse(ctx, b, r); err != nil {
+		return nil, err
+	}
+	if b = c.script.bind(queryPrefix, querySuffix, anyWindow); r.Condition {
+		b = c.script.bind(conditionPrefix, conditionSuffix, anyWindow)
 	}
 	outer, err := w.parse(ctx, b, r)
 	if err != nil {
-		return nil, err
-	}
-	walk := &walker{fields: map[string]bool{}, rowwise: r.Condition}
-	for _, f := range r.Fields {
-		walk.fields[strings.ToLower(f.Name)] = true
+		return nil, errNotWhole(b, r)
 	}
 	root, ok := inner(outer, r.Condition)
 	if !ok {
-		return nil, refused(b, r, []finding{{offset: -1, what: "the text is not one whole " + form(r), instead: "write one " + form(r)}})
+		return nil, errNotWhole(b, r)
+	}
+	walk := &walker{source: b.sql, fields: map[string]bool{}, rowwise: r.Condition}
+	for _, f := range r.Fields {
+		walk.fields[strings.ToLower(f.Name)] = true
 	}
 	top := scope{relations: map[string]bool{"events": true}, direct: r.Condition}
 	if r.Condition {
@@ -80,22 +82,54 @@ func (w *worker) checkNew(ctx context.Context, r checkRequest) (*checked, error)
 	} else {
 		walk.node(root, top)
 	}
+	if err := w.misspelt(ctx, walk.strangers, b, r); err != nil {
+		return nil, err
+	}
 	if len(walk.findings) > 0 {
 		return nil, refused(b, r, walk.findings)
 	}
 	c.sorted = walk.sorted
-	if c.columns, err = w.describe(ctx, b, r); err != nil {
+	if c.columns, err = w.describe(ctx, c.script, r); err != nil {
 		return nil, err
 	}
-	if doubles, err := w.doubles(ctx, outer, walk.typed); err != nil {
+	doubles, err := w.doubles(ctx, walk, outer)
+	if err != nil {
 		return nil, err
-	} else if len(doubles) > 0 {
+	}
+	if len(doubles) > 0 {
 		return nil, refused(b, r, doubles)
 	}
-	if r.Condition {
-		c.columns = nil
-	}
 	return c, nil
+}
+
+var anyWindow = recount.Window{From: time.Unix(0, 0), To: time.Unix(1, 0)}
+
+// alone is what stands before a text that is parsed by itself.
+func alone(r checkRequest) string {
+	if r.Condition {
+		return "SELECT 1 FROM events WHERE\n"
+	}
+	return ""
+}
+
+// whole refuses texts of which something is known before they are parsed.
+func (s script) whole(r checkRequest) error {
+	b := bound{script: s}
+	switch {
+	case strings.ContainsRune(s.text, 0):
+		return refused(b, r, []finding{{offset: -1, what: "the text holds a NUL", instead: "remove it"}})
+	case strings.TrimSpace(s.text) == "":
+		return &recount.Error{
+			Code: recount.CodeSQL, What: "the SQL is empty", Where: r.Path, Why: "there is no " + form(r) + " in it", Next: "write one",
+		}
+	case s.second > 0:
+		return refused(b, r, []finding{{offset: s.second, what: "there is more than one statement", instead: "write one " + form(r)}})
+	}
+	return nil
+}
+
+func errNotWhole(b bound, r checkRequest) error {
+	return refused(b, r, []finding{{offset: -1, what: "the text is not one whole " + form(r), instead: "write one " + form(r)}})
 }
 
 func form(r checkRequest) string {
@@ -103,6 +137,55 @@ func form(r checkRequest) string {
 		return "condition"
 	}
 	return "SELECT"
+}
+
+// misspelt reports a function that there is not, with the nearest names: that is
+// a mistake and no danger.
+func (w *worker) misspelt(ctx context.Context, strangers []finding, b bound, r checkRequest) error {
+	for _, f := range strangers {
+		name := literal(f.what)
+		var there int
+		if err := w.checks.row(ctx, "SELECT count(*) FROM duckdb_functions() WHERE lower(function_name) = "+name, &there); err != nil {
+			return fmt.Errorf("look up function: %w", err)
+		}
+		if there > 0 {
+			continue
+		}
+		near := fault{Message: "there is no function " + f.what, Position: strconv.Itoa(f.offset)}
+		var names []string
+		for known, family := range familyOf {
+			if family == pure || family == exact || family == adding || family == ordered {
+				names = append(names, known)
+			}
+		}
+		slices.SortFunc(names, func(x, y string) int {
+			return cmp.Or(cmp.Compare(distance(x, f.what), distance(y, f.what)), strings.Compare(x, y))
+		})
+		near.Candidates = strings.Join(names[:3], ",")
+		return sqlError(near, b, r.Path)
+	}
+	return nil
+}
+
+// distance counts the edits between two words.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		last := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := last
+			if a[i] != b[j] {
+				cost++
+			}
+			last = row[j+1]
+			row[j+1] = min(cost, row[j]+1, last+1)
+		}
+	}
+	return row[len(b)]
 }
 
 // parsed is what json_serialize_sql returns.
@@ -135,7 +218,7 @@ func (w *worker) parse(ctx context.Context, b bound, r checkRequest) (tree, erro
 	case p.Error:
 		return nil, sqlError(fault{Type: "Parser", Message: p.Message, Position: p.Position}, b, r.Path)
 	case len(p.Statements) != 1:
-		return nil, refused(b, r, []finding{{offset: -1, what: "there is more than one statement", instead: "write one " + form(r)}})
+		return nil, errNotWhole(b, r)
 	}
 	node, _ := p.Statements[0]["node"].(map[string]any)
 	return node, nil
@@ -196,14 +279,16 @@ func refused(b bound, r checkRequest, findings []finding) error {
 	return e
 }
 
-// describe binds the text against an empty relation and returns its columns.
-func (w *worker) describe(ctx context.Context, b bound, r checkRequest) (columns []recount.Column, err error) {
+// describe binds the text against an empty relation and returns its columns;
+// those of a condition are none, but it must be a bool.
+func (w *worker) describe(ctx context.Context, text script, r checkRequest) (columns []recount.Column, err error) {
 	if err := w.checks.exec(ctx, emptyEvents(r.Fields)); err != nil {
 		return nil, fmt.Errorf("check SQL: %w", err)
 	}
-	// DESCRIBE stands before the text: positions count from its own start.
-	const describe = "DESCRIBE "
-	b.prefix, b.sql = describe+b.prefix, describe+b.sql
+	b := text.bind("DESCRIBE "+queryPrefix, querySuffix, anyWindow)
+	if r.Condition {
+		b = text.bind("DESCRIBE SELECT (\n", ") AS condition FROM events", anyWindow)
+	}
 	rows, err := w.checks.conn.QueryContext(ctx, b.sql)
 	if err != nil {
 		return nil, runError(err, b, r.Path, checksMemoryMiB)
@@ -225,7 +310,16 @@ func (w *worker) describe(ctx context.Context, b bound, r checkRequest) (columns
 	if err := rows.Err(); err != nil {
 		return nil, runError(err, b, r.Path, checksMemoryMiB)
 	}
-	if len(foreign) > 0 && !r.Condition {
+	if r.Condition {
+		if len(foreign) > 0 || len(columns) != 1 || columns[0].Type.Kind != recount.KindBool {
+			return nil, &recount.Error{
+				Code: recount.CodeSQL, What: "the condition is neither true nor false", Where: r.Path, Why: clip(text.text) + " is no bool",
+				Next: "compare it with something, such as partition = '3'",
+			}
+		}
+		return nil, nil
+	}
+	if len(foreign) > 0 {
 		return nil, &recount.Error{
 			Code: recount.CodeSQL, What: "a column of the result has a type that no table's column can be compared with", Where: r.Path,
 			Why: strings.Join(foreign, ", "), Next: "leave the column out, or cast it: CAST(x AS VARCHAR), a number, a timestamp, a date or a bool",
@@ -236,7 +330,8 @@ func (w *worker) describe(ctx context.Context, b bound, r checkRequest) (columns
 
 // doubles finds the sums that add doubles: those whose argument does not bind in
 // a function that takes every other number.
-func (w *worker) doubles(ctx context.Context, outer tree, typed []tree) ([]finding, error) {
+func (w *worker) doubles(ctx context.Context, walk *walker, outer tree) ([]finding, error) {
+	typed := walk.typed
 	if len(typed) == 0 {
 		return nil, nil
 	}
@@ -252,11 +347,17 @@ func (w *worker) doubles(ctx context.Context, outer tree, typed []tree) ([]findi
 		if ok {
 			continue
 		}
-		name, arg := text(e, "function_name"), argument(e)
+		name, arg := text(e, "function_name"), walk.arguments(e)
+		plainArg, distinct := strings.CutPrefix(arg, "DISTINCT ")
+		by := "position"
+		if distinct {
+			by = plainArg // DISTINCT sorts by its argument alone
+		}
 		found = append(found, finding{
-			offset:  location(e),
-			what:    fmt.Sprintf("%s adds doubles, and doubles added in another order give another sum", name),
-			instead: fmt.Sprintf("write %s(%s ORDER BY position), or use a decimal: declare the field as decimal(18,2), or CAST(%s AS DECIMAL(18,2))", name, arg, arg),
+			offset: location(e),
+			what:   fmt.Sprintf("%s(%s) adds doubles, and doubles added in another order give another sum", name, arg),
+			instead: fmt.Sprintf("write %s(%s ORDER BY %s), or use a decimal: declare the field as decimal(18,2), or CAST(%s AS DECIMAL(18,2))",
+				name, arg, by, plainArg),
 		})
 	}
 	if len(found) == 0 {

@@ -92,6 +92,7 @@ func killSelf() {
 type worker struct {
 	checks  *database
 	checked map[string]*checked
+	spares  spares
 	input   *input
 }
 
@@ -101,8 +102,10 @@ const checksMemoryMiB = 128
 // warm opens the database for checks before anybody asks.
 func (w *worker) warm(ctx context.Context) error {
 	var err error
-	w.checks, err = openDatabase(ctx, settings{memoryMiB: checksMemoryMiB, threads: 1})
-	if err != nil {
+	if w.checks, err = newDatabase(ctx); err != nil {
+		return err
+	}
+	if err := w.checks.lock(ctx, settings{memoryMiB: checksMemoryMiB, threads: 1}); err != nil {
 		return err
 	}
 	return w.checks.addFunctions()
@@ -114,12 +117,13 @@ func (w *worker) close() error {
 		err = w.input.close()
 		w.input = nil
 	}
-	return errors.Join(err, w.checks.close())
+	return errors.Join(err, w.spares.close(), w.checks.close())
 }
 
 var errNoInput = errors.New("no input is open")
 
 func (w *worker) do(ctx context.Context, r request) (any, error) {
+	w.spares.prepare(ctx)
 	switch {
 	case r.Check != nil:
 		c, err := w.check(ctx, *r.Check)
@@ -132,7 +136,7 @@ func (w *worker) do(ctx context.Context, r request) (any, error) {
 			return nil, errors.New("an input is open already")
 		}
 		var err error
-		w.input, err = openInput(ctx, *r.Open)
+		w.input, err = openInput(ctx, *r.Open, &w.spares)
 		return struct{}{}, err
 	case w.input == nil:
 		return nil, errNoInput

@@ -14,6 +14,9 @@ import (
 // lies wholly in the window is not counted again.
 func (in *input) count(ctx context.Context, dedupe bool) (recount.EventCounts, error) {
 	var c recount.EventCounts
+	if err := in.use(ctx, 0); err != nil {
+		return c, err
+	}
 	var inside int64
 	var edges []int
 	for _, f := range in.Files {
@@ -55,8 +58,8 @@ func (in *input) count(ctx context.Context, dedupe bool) (recount.EventCounts, e
 // presentMarks makes the table of the marks that lie in the window, or whose time
 // is unknown, and whose events are in a file.
 func (in *input) presentMarks(ctx context.Context) error {
-	if in.counted {
-		return nil
+	if err := in.use(ctx, 0); err != nil || in.counted {
+		return err
 	}
 	query := "CREATE TEMP TABLE recount_present (seq BIGINT, repeat BOOLEAN, bad BOOLEAN, time TIMESTAMP WITH TIME ZONE)"
 	if len(in.Marks) > 0 {
@@ -112,6 +115,9 @@ func (in *input) late(ctx context.Context, dedupe bool) (int64, error) {
 // minutes counts used events per step. A step is a number of whole minutes, or a
 // part of a minute where the window is shorter than one.
 func (in *input) minutes(ctx context.Context, dedupe bool, most int) (steps []recount.MinuteCount, err error) {
+	if err := in.use(ctx, 0); err != nil {
+		return nil, err
+	}
 	step := stepOf(in.Window.Length(), most)
 	if step <= 0 {
 		return nil, nil

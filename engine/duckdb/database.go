@@ -31,8 +31,10 @@ type settings struct {
 	scratch string
 }
 
-func openDatabase(ctx context.Context, s settings) (*database, error) {
-	connector, err := duckdb.NewConnector("?threads="+fmt.Sprint(s.threads), nil)
+// newDatabase opens a database that is not locked yet. Nothing of a user's may
+// run in it.
+func newDatabase(ctx context.Context) (*database, error) {
+	connector, err := duckdb.NewConnector("?threads=1", nil)
 	if err != nil {
 		return nil, fmt.Errorf("open DuckDB: %w", err)
 	}
@@ -41,16 +43,74 @@ func openDatabase(ctx context.Context, s settings) (*database, error) {
 	if d.conn, err = d.pool.Conn(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("open DuckDB: %w", err), d.pool.Close())
 	}
-	if err := d.exec(ctx, s.sql()); err != nil {
-		return nil, errors.Join(fmt.Errorf("set DuckDB up: %w", err), d.close())
-	}
 	return d, nil
+}
+
+// lock sets the database up and locks it; one that cannot be locked is closed.
+func (d *database) lock(ctx context.Context, s settings) error {
+	if err := d.exec(ctx, s.sql()); err != nil {
+		return errors.Join(fmt.Errorf("set DuckDB up: %w", err), d.close())
+	}
+	return nil
+}
+
+// spares are databases opened ahead of their use, since opening one takes longer
+// than most queries of a plan.
+type spares struct{ ready chan opened }
+
+type opened struct {
+	db  *database
+	err error
+}
+
+// spareDatabases is what a plan needs: one for its first run, one for its second.
+const spareDatabases = 2
+
+// prepare opens the spares in the background.
+func (s *spares) prepare(ctx context.Context) {
+	if s.ready != nil {
+		return
+	}
+	s.ready = make(chan opened, spareDatabases)
+	go func() {
+		defer close(s.ready)
+		for range spareDatabases {
+			db, err := newDatabase(ctx)
+			s.ready <- opened{db, err}
+		}
+	}()
+}
+
+// take returns a spare, waiting for one that is being opened, or opens another.
+func (s *spares) take(ctx context.Context) (*database, error) {
+	s.prepare(ctx)
+	if o, ok := <-s.ready; ok {
+		return o.db, o.err
+	}
+	return newDatabase(ctx)
+}
+
+// close closes what was not taken.
+func (s *spares) close() error {
+	if s.ready == nil {
+		return nil
+	}
+	var err error
+	for o := range s.ready {
+		if o.db != nil {
+			err = errors.Join(err, o.db.close())
+		}
+	}
+	return err
 }
 
 func (s settings) sql() string {
 	var b strings.Builder
 	for _, set := range []string{
 		"TimeZone = 'UTC'", "errors_as_json = true", "preserve_insertion_order = false", "enable_progress_bar = false",
+		// Two databases share the memory of one: none keeps what it has read.
+		"enable_external_file_cache = false", "allow_persistent_secrets = false",
+		fmt.Sprintf("threads = %d", s.threads),
 		"autoinstall_known_extensions = false", "autoload_known_extensions = false", "allow_community_extensions = false",
 		fmt.Sprintf("memory_limit = '%dMiB'", s.memoryMiB),
 	} {

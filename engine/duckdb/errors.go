@@ -50,14 +50,19 @@ func sqlError(f fault, b bound, path string) *recount.Error {
 		Code: recount.CodeSQL, What: "the SQL has a mistake", Where: path, Why: firstLine(f.Message),
 		Next: "mend the SQL and run the command again",
 	}
-	if at := f.offset(); at >= 0 {
+	switch at := f.offset(); {
+	case at < 0:
+	case b.ends(at):
+		e.Why = "the SQL ends too early"
+	default:
 		if place := b.place(at); place != "" {
 			e.Where = strings.TrimPrefix(path+":"+place, ":")
 			e.Why += ", in: " + clip(b.line(at))
 		}
 	}
-	if f.Candidates != "" {
-		e.Next = "mend the SQL; the nearest names are " + f.Candidates
+	// Candidates of a function are its forms, by the dozen: no help.
+	if f.Candidates != "" && !strings.Contains(f.Candidates, "->") {
+		e.Next = "mend the SQL; the nearest names are " + strings.Join(strings.Split(f.Candidates, ","), ", ")
 	}
 	return e
 }

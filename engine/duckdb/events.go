@@ -17,6 +17,9 @@ const defaultEvents = 10_000
 // events writes the events of a query to a file and returns how many there are,
 // at most one more than its limit.
 func (in *input) events(ctx context.Context, r eventsRequest) (eventsAnswer, error) {
+	if err := in.use(ctx, 0); err != nil {
+		return eventsAnswer{}, err
+	}
 	q := r.Query
 	if q.Limit <= 0 {
 		q.Limit = defaultEvents

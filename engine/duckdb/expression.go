@@ -83,7 +83,7 @@ func (w *walker) column(e tree, s scope) {
 	name, _ := names[0].(string)
 	lower := strings.ToLower(name)
 	if f, ok := clockNames[lower]; ok && (!w.fields[lower] || !s.direct) {
-		w.ambient(e, f, lower)
+		w.ambient(e, f, lower, "name the table before a column of that name, such as e."+lower+"; otherwise leave it out")
 	}
 }
 
@@ -92,14 +92,14 @@ func (w *walker) lambda(e tree, s scope) {
 	w.expressions(e["expr"], s)
 }
 
-func (w *walker) ambient(e tree, f family, name string) {
+func (w *walker) ambient(e tree, f family, name, instead string) {
 	switch f {
 	case clock:
 		w.refuse(e, "use the event's own time, or $from and $to", "%s is the machine's clock, which differs at each run", name)
 	case chance:
 		w.refuse(e, "use what the event holds; hash(id) spreads evenly", "%s gives another value at each call", name)
 	default:
-		w.refuse(e, "leave it out; a column of that name is written with its table, such as e."+name, "%s shows the engine, not the events", name)
+		w.refuse(e, instead, "%s shows or changes the engine, not the events", name)
 	}
 }
 
@@ -139,46 +139,54 @@ func (w *walker) call(e tree, name string, given, window bool) {
 		}
 	case floating:
 		if !given {
-			w.refuse(e, "write "+name+"("+argument(e)+" ORDER BY position)", "%s computes in doubles, and doubles in another order give another sum", name)
+			w.refuse(e, "write "+name+"("+w.arguments(e)+" ORDER BY position)", "%s computes in doubles, and doubles in another order give another sum", name)
 		}
 	case ordered:
 		if !given {
-			w.refuse(e, unordered(e, name, window), "%s without an order gives any of several results", name)
+			w.refuse(e, w.unordered(e, name, window), "%s without an order gives any of several results", name)
 		}
 	case listing:
 		w.listing(e, name)
 	case clock, chance, ambient:
-		w.ambient(e, f, name)
+		w.ambient(e, f, name, "leave it out")
 	case estimate:
 		w.refuse(e, "use the exact form: count(DISTINCT x), quantile_cont(x, 0.5)", "%s estimates, and estimates otherwise in another order", name)
 	case macro:
 		w.refuse(e, "use an aggregate that takes one, such as list(x ORDER BY position) or sum(x ORDER BY position)", "%s takes no order of its rows", name)
 	case unknown:
+		w.strangers = append(w.strangers, finding{offset: location(e), what: name})
 		w.refuse(e, "use another function", "the function %s is not in the list of those that are known to be repeatable", name)
 	}
 }
 
-func unordered(e tree, name string, window bool) string {
+func (w *walker) unordered(e tree, name string, window bool) string {
 	if window {
-		return "write " + name + "(…) OVER (… ORDER BY time, position)"
+		return "write " + name + "(" + w.arguments(e) + ") OVER (… ORDER BY time, position)"
 	}
-	switch name {
-	case "arg_max", "argmax", "max_by", "arg_min", "argmin", "min_by":
-		return "write " + name + "(" + argument(e) + ", … ORDER BY position), which decides between equals"
-	}
-	return "write " + name + "(" + argument(e) + " ORDER BY time, position)"
+	return "write " + name + "(" + w.arguments(e) + " ORDER BY time, position)"
 }
 
-// argument is the first argument as a person may have written it.
-func argument(e tree) string {
-	args := children(e, "children")
-	if len(args) > 0 {
-		if a, _ := args[0].(map[string]any); text(a, "class") == "COLUMN_REF" {
-			names := children(a, "column_names")
-			if s, ok := names[len(names)-1].(string); ok {
-				return s
+// arguments is what stands between the parentheses of a call, as it was written.
+func (w *walker) arguments(e tree) string {
+	at := location(e)
+	if at < 0 || at >= len(w.source) {
+		return "x"
+	}
+	l := lexer{text: w.source[at:]}
+	depth, start := 0, 0
+	for l.at < len(l.text) {
+		switch l.text[l.at] {
+		case '(':
+			if depth == 0 {
+				start = l.at + 1
+			}
+			depth++
+		case ')':
+			if depth--; depth == 0 {
+				return strings.Join(strings.Fields(l.text[start:l.at]), " ")
 			}
 		}
+		l.step()
 	}
 	return "x"
 }

@@ -14,16 +14,19 @@ import (
 // defaultMemoryMiB is what a session may use where nobody says otherwise.
 const defaultMemoryMiB = 256
 
-// input is the child's side of a session: the files, and one database at a time.
-// Another split is another database, since a locked one keeps its threads.
+// input is the child's side of a session: the files, and a database for each
+// split, since a locked one keeps its threads. One of them works at a time.
 type input struct {
 	openRequest
-	db    *database
-	split int
+	spares *spares
+	splits map[int]*database
+	// db is the database in use.
+	db *database
 	// marked are the indexes of the files that may hold an event which has a
 	// mark in the window.
 	marked map[int]bool
-	// counted says that the table of marks whose events are there was made.
+	// counted says that the table of marks whose events are there was made, in
+	// the database of split 0.
 	counted bool
 }
 
@@ -46,39 +49,39 @@ var envelope = []column{
 	{"headers", "STRUCT(name VARCHAR, value BLOB)[]"},
 }
 
-func openInput(ctx context.Context, r openRequest) (*input, error) {
+func openInput(ctx context.Context, r openRequest, spares *spares) (*input, error) {
 	if r.Limits.MemoryMiB <= 0 {
 		r.Limits.MemoryMiB = defaultMemoryMiB
 	}
 	if r.Limits.Threads <= 0 {
 		r.Limits.Threads = runtime.NumCPU()
 	}
-	in := &input{openRequest: r}
+	in := &input{openRequest: r, spares: spares, splits: map[int]*database{}}
 	if err := in.use(ctx, 0); err != nil {
-		return nil, err
+		return nil, errors.Join(err, in.close())
 	}
 	return in, nil
 }
 
-// use makes sure that the database of that split is open, and none else: two
-// would use the memory twice.
+// use takes the database of that split.
 func (in *input) use(ctx context.Context, split int) error {
-	if in.db != nil && in.split == split {
+	if db, ok := in.splits[split]; ok {
+		in.db = db
 		return nil
-	}
-	if err := in.close(); err != nil {
-		return fmt.Errorf("close database: %w", err)
 	}
 	s := settings{memoryMiB: in.Limits.MemoryMiB, threads: threads(in.Limits.Threads, split), scratch: in.Scratch}
 	for _, f := range in.Files {
 		s.files = append(s.files, f.Path)
 	}
 	s.files = append(s.files, in.Marks...)
-	var err error
-	if in.db, err = openDatabase(ctx, s); err != nil {
+	db, err := in.spares.take(ctx)
+	if err != nil {
 		return err
 	}
-	in.split, in.counted = split, false
+	if err := db.lock(ctx, s); err != nil {
+		return err
+	}
+	in.splits[split], in.db = db, db
 	return in.loadMarks(ctx)
 }
 
@@ -91,11 +94,11 @@ func threads(base, split int) int {
 }
 
 func (in *input) close() error {
-	if in.db == nil {
-		return nil
+	var err error
+	for _, db := range in.splits {
+		err = errors.Join(err, db.close())
 	}
-	err := in.db.close()
-	in.db = nil
+	clear(in.splits)
 	return err
 }
 

@@ -16,6 +16,8 @@ import (
 type script struct {
 	text  string // without what follows the statement: semicolon and comments
 	holes []hole
+	// second is one past the semicolon that a second statement follows; 0: none.
+	second int
 }
 
 type hole struct {
@@ -44,6 +46,9 @@ func cut(text string) script {
 		end = l.semicolon - 1
 	}
 	s := script{text: text[:end]}
+	if l.more {
+		s.second = l.semicolon
+	}
 	for _, h := range l.holes {
 		if h.end <= end {
 			s.holes = append(s.holes, h)
@@ -227,6 +232,12 @@ func (b bound) place(offset int) string {
 	line := strings.Count(before, "\n") + 1
 	column := utf8.RuneCountInString(before[strings.LastIndexByte(before, '\n')+1:]) + 1
 	return fmt.Sprintf("%d:%d", line, column)
+}
+
+// ends says that offset lies behind the user's text.
+func (b bound) ends(offset int) bool {
+	at, ok := b.origin(offset)
+	return ok && strings.TrimSpace(b.script.text[at:]) == "" || !ok && at > len(b.script.text)
 }
 
 // line returns the line of the user's text at offset, for a message.

@@ -22,8 +22,11 @@ type tree map[string]any
 // walker looks at every part of a parsed query. What it does not know, it
 // refuses.
 type walker struct {
+	source   string          // the text that was parsed
 	fields   map[string]bool // names of the relation's columns
 	findings []finding
+	// strangers are functions that the list does not have; what is the name.
+	strangers []finding
 	// typed are the aggregates that are exact unless they add doubles.
 	typed []tree
 	// sorted says that a part of the query depends on an order that may have
@@ -43,7 +46,7 @@ type scope struct {
 const maxDepth = 2000
 
 func (w *walker) refuse(at tree, instead, format string, args ...any) {
-	w.findings = append(w.findings, finding{offset: location(at), what: fmt.Sprintf(format, args...), instead: instead})
+	w.findings = append(w.findings, finding{offset: nearest(at), what: fmt.Sprintf(format, args...), instead: instead})
 }
 
 func location(t tree) int {
@@ -53,6 +56,31 @@ func location(t tree) int {
 		return -1
 	}
 	return at
+}
+
+// nearest returns the location of t, or else the first of its parts.
+func nearest(t tree) int {
+	if at := location(t); at >= 0 || t == nil {
+		return at
+	}
+	best := -1
+	for _, part := range t {
+		at := -1
+		switch part := part.(type) {
+		case map[string]any:
+			at = nearest(part)
+		case []any:
+			for _, e := range part {
+				if m, ok := e.(map[string]any); ok && at < 0 {
+					at = nearest(m)
+				}
+			}
+		}
+		if at >= 0 && (best < 0 || at < best) {
+			best = at
+		}
+	}
+	return best
 }
 
 func text(t tree, key string) string { s, _ := t[key].(string); return s }
@@ -138,7 +166,7 @@ func (w *walker) with(n tree, s scope) scope {
 
 func (w *walker) selection(n tree, s scope) {
 	if n["sample"] != nil {
-		w.refuse(n, "use WHERE with a condition, such as hash(id) % 100 = 0", "a sample takes other rows at each run")
+		w.refuse(child(n, "from_table"), "use WHERE with a condition, such as hash(id) % 100 = 0", "a sample takes other rows at each run")
 	}
 	s.direct = false
 	if from := child(n, "from_table"); from != nil {
@@ -167,12 +195,12 @@ func (w *walker) modifiers(n tree, s scope) {
 			}
 			w.sorted = true
 			if !sorted {
-				w.refuse(n, "add ORDER BY with columns that name one row, such as ORDER BY time, position", "DISTINCT ON without ORDER BY keeps any row")
+				w.refuse(t, "add ORDER BY with columns that name one row, such as ORDER BY time, position", "DISTINCT ON without ORDER BY keeps any row")
 			}
 		case "LIMIT_MODIFIER", "LIMIT_PERCENT_MODIFIER":
 			w.sorted = true
 			if !sorted {
-				w.refuse(n, "add ORDER BY with columns that name one row, or leave LIMIT out", "LIMIT without ORDER BY keeps any rows")
+				w.refuse(t, "add ORDER BY with columns that name one row, or leave LIMIT out", "LIMIT without ORDER BY keeps any rows")
 			}
 		default:
 			w.refuse(n, "write it as a plain SELECT", "the query uses %s, which the check does not know", kind)
