@@ -47,7 +47,7 @@ func (d *Demo) Stage(title, text, command string) error {
 	rule := max(p.st.width()-columns(lead)-3, 0)
 	p.line(say("  "), span{lead, bold}, span{" " + strings.Repeat(p.g.rule, rule), dim})
 	for line := range strings.Lines(text) {
-		p.wrapped(2, plain, line)
+		p.wrapped(2, plain, strings.TrimRight(line, "\n"))
 	}
 	if command != "" {
 		p.blank()

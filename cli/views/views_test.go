@@ -221,6 +221,18 @@ func everyView() map[string]func(*Output) error {
 		"version": func(o *Output) error {
 			return NewVersion(o).Built(Build{Version: "v0.1.0", Revision: "9f3c1ab20000aa", Go: "go1.26.8"})
 		},
+		"demo": func(o *Output) error {
+			d := NewDemo(o, nil)
+			if err := d.Stage("A shop", "Orders lie in orders.jsonl.\nSomething went wrong.", "recount archive run --once"); err != nil {
+				return err
+			}
+			if err := d.Stage("Is it right now?", "", ""); err != nil {
+				return err
+			}
+			d.Fact("The half hour's rows have digest 0f5c1d2b9a77 before and after the process was killed with SIGKILL: nothing is half done.")
+			d.Compared(wide)
+			return d.Err()
+		},
 		"archive_run": func(o *Output) error {
 			return NewArchive(o).Ran([]app.ArchiveRan{
 				{Source: "orders", Events: 20241, Repeats: 240, Conflicts: 2, Quarantined: 1, Files: 2, Bytes: 412_345, Commits: 1, Snapshot: "9f3c1ab20000aa", Watermark: at12.Add(25 * time.Hour), TookMS: 210},
