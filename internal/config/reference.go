@@ -12,7 +12,7 @@ import (
 func Reference(reg *adapter.Registry) string {
 	var b strings.Builder
 	b.WriteString("# recount.yaml\n\n" +
-		"<!-- Generated: go test ./internal/doctest -update -->\n\n" +
+		"<!-- Generated: go test ./cmd/recount -update -->\n\n" +
 		"One file a project. Every command reads the one in the working folder, or in the folder of `-C DIR`. A key that is\n" +
 		"not listed here is an error, with its place and the nearest key. Relative paths start in the project folder.\n\n" +
 		"Any text except `archive` may be a reference, so that no secret stands in the file: `env:NAME` is an environment\n" +
