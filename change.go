@@ -74,7 +74,7 @@ func (c Cause) Parts() []string { return strings.Split(string(c), "+") }
 // KeyText is a key as one text, for sorting and for maps: each part framed so
 // that no two keys share a text.
 func KeyText(key []Value) string {
-	if len(key) == 1 && !key[0].Null {
+	if len(key) == 1 && !key[0].Null && !strings.Contains(key[0].Text, "\x00") {
 		return key[0].Text
 	}
 	var b strings.Builder

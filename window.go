@@ -1,6 +1,7 @@
 package recount
 
 import (
+	"errors"
 	"fmt"
 	"time"
 )
@@ -44,6 +45,8 @@ type Bucket struct {
 // None says that results are not bucketed.
 func (b Bucket) None() bool { return b.Size == 0 }
 
+const day = 24 * time.Hour
+
 // Floor returns the start of the bucket that holds t. Whole days follow the
 // zone's calendar, so that a day may have 23 or 25 hours; shorter buckets align
 // at the zone's midnight.
@@ -51,31 +54,63 @@ func (b Bucket) Floor(t time.Time) time.Time {
 	if b.None() {
 		return t
 	}
-	local := t.In(b.zone())
-	midnight := time.Date(local.Year(), local.Month(), local.Day(), 0, 0, 0, 0, b.zone())
-	const day = 24 * time.Hour
+	year, month, date := b.dayOf(t)
 	if b.Size%day == 0 {
 		days := int(b.Size / day)
-		since := int(time.Date(local.Year(), local.Month(), local.Day(), 0, 0, 0, 0, time.UTC).Unix() / int64(day/time.Second))
+		since := int(time.Date(year, month, date, 0, 0, 0, 0, time.UTC).Unix() / int64(day/time.Second))
 		back := ((since % days) + days) % days
-		return time.Date(local.Year(), local.Month(), local.Day()-back, 0, 0, 0, 0, b.zone()).UTC()
+		return b.dayStart(year, month, date-back)
 	}
-	return midnight.Add(t.Sub(midnight).Truncate(b.Size)).UTC()
+	midnight := b.dayStart(year, month, date)
+	return midnight.Add(t.Sub(midnight).Truncate(b.Size))
 }
 
 // Next returns the end of the bucket that starts at start.
 func (b Bucket) Next(start time.Time) time.Time {
-	const day = 24 * time.Hour
-	local := start.In(b.zone())
+	year, month, date := b.dayOf(start)
 	if b.Size%day == 0 {
-		return time.Date(local.Year(), local.Month(), local.Day()+int(b.Size/day), 0, 0, 0, 0, b.zone()).UTC()
+		return b.dayStart(year, month, date+int(b.Size/day))
 	}
 	next := start.Add(b.Size)
 	// A day that the clock made shorter or longer ends at midnight all the same.
-	if tomorrow := time.Date(local.Year(), local.Month(), local.Day()+1, 0, 0, 0, 0, b.zone()); next.After(tomorrow) {
-		return tomorrow.UTC()
+	if tomorrow := b.dayStart(year, month, date+1); next.After(tomorrow) {
+		return tomorrow
 	}
 	return next.UTC()
+}
+
+// dayOf returns the day to which t belongs. It is the one that a clock shows,
+// but where the clock is put back over midnight: there it shows yesterday for a
+// second time, when today has begun.
+func (b Bucket) dayOf(t time.Time) (year int, month time.Month, date int) {
+	year, month, date = t.In(b.zone()).Date()
+	if !b.dayStart(year, month, date+1).After(t) {
+		date++
+	}
+	return year, month, date
+}
+
+// dayStart returns the first instant of a day in the bucket's zone. Where the
+// clock is put forward at midnight the day starts at one; where it is put back
+// over midnight, at the earlier of two.
+func (b Bucket) dayStart(year int, month time.Month, date int) time.Time {
+	wall := time.Date(year, month, date, 0, 0, 0, 0, time.UTC)
+	at, err := Local(wall, b.zone())
+	var two *LocalTimeError
+	switch {
+	case err == nil:
+		return at
+	case errors.As(err, &two) && len(two.Times) > 0:
+		return two.Times[0].UTC()
+	}
+	// Midnight was skipped: the day starts when the clock was put forward.
+	at = time.Date(year, month, date, 0, 0, 0, 0, b.zone())
+	before, after := at.ZoneBounds()
+	_, offset := at.Zone()
+	if at.Add(time.Duration(offset) * time.Second).UTC().Before(wall) {
+		return after.UTC()
+	}
+	return before.UTC()
 }
 
 // Widen returns the smallest window of whole buckets that covers w.

@@ -37,10 +37,11 @@ type cutter struct {
 	// open tells what the last record lacked.
 	open string
 	most int // bytes of a record
+	room int // bytes of a buffer
 }
 
 func newCutter(r io.Reader, csv bool) *cutter {
-	return &cutter{r: r, csv: csv, most: maxRecordBytes}
+	return &cutter{r: r, csv: csv, most: maxRecordBytes, room: blockBytes}
 }
 
 // next returns a block of at most most records; io.EOF when there is nothing
@@ -108,7 +109,7 @@ func (c *cutter) record(b []byte) (length, next int, open string, err error) {
 // a new buffer, larger where even one record did not fit.
 func (c *cutter) fill() error {
 	left := c.buf[c.from:]
-	buf := make([]byte, max(blockBytes, 2*len(left)))
+	buf := make([]byte, max(c.room, 2*len(left)))
 	n := copy(buf, left)
 	for n < len(buf) && !c.end {
 		// Not io.ReadFull: it calls the end of a stream what gzip calls a cut one.
