@@ -5,6 +5,7 @@
 package config
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"io/fs"
@@ -131,6 +132,7 @@ func Load(dir string, reg *adapter.Registry, getenv func(string) (string, bool))
 }
 
 func parse(source []byte, dir string, reg *adapter.Registry, getenv func(string) (string, bool)) (*Project, error) {
+	source = bytes.TrimPrefix(source, []byte("\ufeff")) // some editors begin a file so
 	if getenv == nil {
 		getenv = func(string) (string, bool) { return "", false }
 	}

@@ -265,6 +265,37 @@ func TestUnknownNamesNameTheNearest(t *testing.T) {
 	}
 }
 
+func TestTheSameFileReadsAlikeHoweverItIsSpelled(t *testing.T) {
+	plain := strings.Replace(whole, "defaults: &none\n", "", 1)
+	want, err := load(t, plain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	merged := strings.Replace(plain, "  plain:\n    source: orders\n    sql: totals.sql\n    key: [user_id]\n",
+		"  plain:\n    <<: *base\n    key: *key\n", 1)
+	merged = strings.Replace(merged, "  user_totals:\n    source: orders\n    sql: totals.sql\n    key: [user_id]\n",
+		"  other: &base\n    source: orders\n    sql: totals.sql\n    key: &key [user_id]\n    target: {sqlite: {path: live.db}}\n"+
+			"  user_totals:\n    source: orders\n    sql: totals.sql\n    key: [user_id]\n", 1)
+	for name, yaml := range map[string]string{
+		"lines that end in CRLF":   strings.ReplaceAll(plain, "\n", "\r\n"),
+		"a byte order mark":        "\ufeff" + plain,
+		"a document's marks":       "---\n" + plain + "...\n",
+		"comments and empty lines": "# a\n\n" + strings.Replace(plain, "sources:\n", "sources: # b\n\n  # c\n", 1),
+		"anchors and merged keys":  merged,
+	} {
+		got, err := load(t, yaml)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		a, b := want.Calculations["plain"], got.Calculations["plain"]
+		a.Line, b.Line, a.Target.Config, b.Target.Config = 0, 0, nil, nil
+		if fmt.Sprintf("%+v", a) != fmt.Sprintf("%+v", b) {
+			t.Errorf("%s: got %+v, want %+v", name, b, a)
+		}
+	}
+}
+
 func TestAliasesCannotMakeASmallFileHuge(t *testing.T) {
 	var b strings.Builder
 	b.WriteString("version: 1\narchive: a\nsources:\n  a0: &a0 {files: {paths: [x]}, event: {time: t}}\n")
