@@ -233,12 +233,33 @@ func everyView() map[string]func(*Output) error {
 			d.Compared(wide)
 			return d.Err()
 		},
+		"archive_ls":    func(o *Output) error { return NewArchive(o).Holds(fixtureSnapshots()) },
+		"archive_empty": func(o *Output) error { return NewArchive(o).Holds(nil) },
 		"archive_run": func(o *Output) error {
 			return NewArchive(o).Ran([]app.ArchiveRan{
 				{Source: "orders", Events: 20241, Repeats: 240, Conflicts: 2, Quarantined: 1, Files: 2, Bytes: 412_345, Commits: 1, Snapshot: "9f3c1ab20000aa", Watermark: at12.Add(25 * time.Hour), TookMS: 210},
 				{Source: "payments", Snapshot: "77aa", Watermark: at12, TookMS: 2},
 			})
 		},
+	}
+}
+
+func fixtureSnapshots() []recount.Snapshot {
+	file := func(hour, rows int64) recount.DataFile {
+		at := at12.Add(time.Duration(hour) * time.Hour)
+		return recount.DataFile{
+			Name: "orders/date=2024-06-10/hour=12/1.parquet", SHA256: "ab", Bytes: 1000 * rows, Rows: rows, Commit: 1, FirstSeq: 1, LastSeq: rows,
+			FirstTime: at, LastTime: at.Add(59 * time.Minute), TimeKnown: hour >= 0,
+			Spans: []recount.PositionSpan{{Partition: "events.csv", First: "00001", Last: "00009", Rows: rows}},
+		}
+	}
+	many := recount.Snapshot{Stream: "payments", ID: "77aa", Commit: 90, Watermark: at12.Add(100 * time.Hour)}
+	for h := range int64(90) {
+		many.Files = append(many.Files, file(h, 10+h))
+	}
+	return []recount.Snapshot{
+		{Stream: "orders", ID: "9f3c1ab20000aa", Commit: 2, Watermark: at12.Add(25 * time.Hour), Lateness: time.Minute, Files: []recount.DataFile{file(0, 10241), file(0, 12), file(1, 9000), file(-1, 2)}},
+		many, {Stream: "new"},
 	}
 }
 
