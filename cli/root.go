@@ -39,9 +39,9 @@ func (c *call) root() *cobra.Command {
 	flags.BoolP("help", "h", false, "show this help")
 	cobra.EnableCommandSorting = false
 	root.AddCommand(
-		c.initCommand(), c.archiveCommand(), c.replayCommand(), c.diffCommand(), c.planCommand(), c.showCommand(),
+		c.initCommand(), c.demoCommand(), c.archiveCommand(), c.replayCommand(), c.diffCommand(), c.planCommand(), c.showCommand(),
 		c.explainCommand(), c.verifyCommand(), c.applyCommand(), c.rollbackCommand(), c.runsCommand(),
-		c.doctorCommand(), c.versionCommand(), c.completionCommand(),
+		c.doctorCommand(), c.versionCommand(), c.completionCommand(), c.dieCommand(),
 	)
 	root.SetHelpCommand(c.helpCommand(root))
 	root.InitDefaultHelpCmd()

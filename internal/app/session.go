@@ -12,6 +12,7 @@ import (
 	"recount/engine"
 	"recount/internal/archive"
 	"recount/internal/config"
+	"recount/source"
 )
 
 // replaying is a calculation over one window, made ready.
@@ -276,3 +277,15 @@ func reach(s recount.Snapshot) (first, last time.Time, ok bool) {
 
 // joined closes c and adds its error to err's.
 func joined(err *error, c func() error) { *err = errors.Join(*err, c()) }
+
+// decoder reads payloads again, for columns declared after they were archived.
+func (r *replaying) decoder(ctx context.Context) func(format, header string) (source.Decoder, error) {
+	return func(format, header string) (decoder source.Decoder, err error) {
+		src, err := r.app.openSource(ctx, r.source)
+		if err != nil {
+			return nil, err
+		}
+		defer joined(&err, src.Close)
+		return src.Decoder(format, header)
+	}
+}
