@@ -29,20 +29,21 @@ func (s *screen) text() string {
 
 func TestOnlyWhatLastsOverASecondGetsABar(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		// In this bubble time passes at once.
 		var s screen
 		b := &bars{out: &s, running: map[*bar]bool{}}
 		short := b.Begin("short", 10)
 		short.Add(10)
-		time.Sleep(patience / 2)
+		<-time.After(patience / 2)
 		short.End()
 		long := b.Begin("replay", 200)
 		unknown := b.Begin("read", 0)
 		long.Add(50)
 		unknown.Add(7)
-		time.Sleep(patience + time.Second)
+		<-time.After(patience + time.Second)
 		long.Add(50)
 		unknown.Add(1)
-		time.Sleep(time.Second)
+		<-time.After(time.Second)
 		long.End()
 		long.End()
 		long.Add(1)
@@ -58,7 +59,7 @@ func TestOnlyWhatLastsOverASecondGetsABar(t *testing.T) {
 		}
 		b.clear()
 		again := b.Begin("again", 3)
-		time.Sleep(2 * patience)
+		<-time.After(2 * patience)
 		again.End()
 		b.clear()
 		if !strings.Contains(s.text(), "again") {

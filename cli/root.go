@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"strings"
+	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -37,7 +38,7 @@ func (c *call) root() *cobra.Command {
 	flags.BoolVar(&c.flags.noInput, "no-input", false, "ask nothing")
 	flags.BoolVar(&c.flags.noColor, "no-color", false, "print without colours")
 	flags.BoolP("help", "h", false, "show this help")
-	cobra.EnableCommandSorting = false
+	keepOrder()
 	root.AddCommand(
 		c.initCommand(), c.demoCommand(), c.archiveCommand(), c.replayCommand(), c.diffCommand(), c.planCommand(), c.showCommand(),
 		c.explainCommand(), c.verifyCommand(), c.applyCommand(), c.rollbackCommand(), c.runsCommand(),
@@ -47,6 +48,10 @@ func (c *call) root() *cobra.Command {
 	root.InitDefaultHelpCmd()
 	return root
 }
+
+// keepOrder lists commands in the order in which they are used; cobra keeps
+// that switch for all of a process.
+var keepOrder = sync.OnceFunc(func() { cobra.EnableCommandSorting = false })
 
 // examples indents the lines that stand first in a command's help.
 func examples(lines ...string) string { return "  " + strings.Join(lines, "\n  ") }
