@@ -37,17 +37,16 @@ func (c *call) dieCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: dieCommand + " FILE", Hidden: true, Args: cobra.ExactArgs(1),
 		RunE: c.run(func(ctx context.Context, args []string) error {
-			return demo.Die(ctx, c.options(c.dir(), recount.Quiet{}), args[0])
+			return demo.Die(ctx, c.quietly(c.dir()), args[0])
 		}),
 	}
 }
 
-// options are what the use cases need of this process.
-func (c *call) options(dir string, progress recount.Progress) app.Options {
-	return app.Options{
-		Dir: dir, Registry: c.env.Registry, Clock: c.env.Clock, Progress: progress,
-		User: c.env.User, Program: "recount " + c.env.Build.Version, Getenv: c.env.Getenv,
-	}
+// quietly are the options of a project in dir that shows no progress.
+func (c *call) quietly(dir string) app.Options {
+	options := c.options()
+	options.Dir, options.Progress = dir, recount.Quiet{}
+	return options
 }
 
 func (c *call) demo(ctx context.Context, auto bool, keep string) (err error) {
@@ -76,7 +75,7 @@ func (c *call) demo(ctx context.Context, auto bool, keep string) (err error) {
 		}
 	}
 	err = demo.Run(ctx, demo.Options{
-		App: c.options(dir, recount.Quiet{}), Narrator: narrator, Die: []string{self, "-C", dir, dieCommand},
+		App: c.quietly(dir), Narrator: narrator, Die: []string{self, "-C", dir, dieCommand},
 	})
 	return errors.Join(err, narrator.Err())
 }
