@@ -151,6 +151,9 @@ func parsePlain(s string) (plainTime, bool) {
 		}
 	}
 	p := plainTime{wall: time.Date(century*100+year, time.Month(month), day, hour, minute, second, nanos, time.UTC)}
+	if rest := s[i:]; len(rest) == len("+00") && s[10] == ' ' {
+		return p.withOffset(rest + ":00") // as PostgreSQL prints it
+	}
 	return p.withOffset(s[i:])
 }
 

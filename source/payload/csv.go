@@ -138,7 +138,7 @@ func Header(record string) ([]string, error) {
 // names; it has no Where.
 func MissingColumn(name string, names []string) error {
 	why := "its columns are " + list(names)
-	if near := Nearest(name, names); near != "" {
+	if near := recount.Nearest(name, names); near != "" {
 		why = fmt.Sprintf("the nearest is %q; %s", near, why)
 	}
 	if len(names) == 1 {
