@@ -123,9 +123,10 @@ func (w *worker) close() error {
 var errNoInput = errors.New("no input is open")
 
 func (w *worker) do(ctx context.Context, r request) (any, error) {
-	w.spares.prepare(ctx)
 	switch {
 	case r.Check != nil:
+		// Whoever checks SQL will most likely run it.
+		w.spares.prepare(ctx, mostSpares)
 		c, err := w.check(ctx, *r.Check)
 		if err != nil {
 			return nil, err
@@ -137,6 +138,7 @@ func (w *worker) do(ctx context.Context, r request) (any, error) {
 		}
 		var err error
 		w.input, err = openInput(ctx, *r.Open, &w.spares)
+		w.spares.prepare(ctx, 1) // for the second run
 		return struct{}{}, err
 	case w.input == nil:
 		return nil, errNoInput

@@ -55,49 +55,48 @@ func (d *database) lock(ctx context.Context, s settings) error {
 }
 
 // spares are databases opened ahead of their use, since opening one takes longer
-// than most queries of a plan.
-type spares struct{ ready chan opened }
+// than most queries of a plan. One goroutine uses them.
+type spares struct {
+	ready  chan opened
+	coming int // opened or being opened, and not taken
+}
 
 type opened struct {
 	db  *database
 	err error
 }
 
-// spareDatabases is what a plan needs: one for its first run, one for its second.
-const spareDatabases = 2
+// mostSpares is what a plan needs: one for its first run, one for its second.
+const mostSpares = 2
 
-// prepare opens the spares in the background.
-func (s *spares) prepare(ctx context.Context) {
-	if s.ready != nil {
-		return
+// prepare opens spares in the background until there are n.
+func (s *spares) prepare(ctx context.Context, n int) {
+	if s.ready == nil {
+		s.ready = make(chan opened, mostSpares)
 	}
-	s.ready = make(chan opened, spareDatabases)
-	go func() {
-		defer close(s.ready)
-		for range spareDatabases {
+	for ; s.coming < min(n, mostSpares); s.coming++ {
+		go func() {
 			db, err := newDatabase(ctx)
 			s.ready <- opened{db, err}
-		}
-	}()
+		}()
+	}
 }
 
 // take returns a spare, waiting for one that is being opened, or opens another.
 func (s *spares) take(ctx context.Context) (*database, error) {
-	s.prepare(ctx)
-	if o, ok := <-s.ready; ok {
-		return o.db, o.err
+	if s.coming == 0 {
+		return newDatabase(ctx)
 	}
-	return newDatabase(ctx)
+	s.coming--
+	o := <-s.ready
+	return o.db, o.err
 }
 
 // close closes what was not taken.
 func (s *spares) close() error {
-	if s.ready == nil {
-		return nil
-	}
 	var err error
-	for o := range s.ready {
-		if o.db != nil {
+	for ; s.coming > 0; s.coming-- {
+		if o := <-s.ready; o.db != nil {
 			err = errors.Join(err, o.db.close())
 		}
 	}
@@ -126,6 +125,10 @@ func (s settings) sql() string {
 		var paths []string
 		for _, f := range s.files {
 			paths = append(paths, literal(f))
+			// DuckDB asks for the pattern first, then for the file that it names.
+			if p := pathLiteral(f); p != literal(f) {
+				paths = append(paths, p)
+			}
 		}
 		b.WriteString("SET allowed_paths = [" + strings.Join(paths, ",") + "];")
 	}
