@@ -160,7 +160,7 @@ func (c check) race(ctx context.Context) error {
 
 // fuzzTime is enough to meet what a new parser gets wrong at once; long runs are
 // started by hand.
-const fuzzTime = "5s"
+const fuzzTime = "3s"
 
 func (c check) fuzz(ctx context.Context) error {
 	out, err := exec.CommandContext(ctx, "git", "grep", "-l", "--untracked", "-E", "^func Fuzz", "--", "*_test.go").Output()
