@@ -39,6 +39,11 @@ type DataFile struct {
 	// Format and Header are what a payload needs to be read again.
 	Format string
 	Header string
+	// Repeats, Conflicts and Faults count the marks of each kind that the
+	// snapshot holds about events of this file.
+	Repeats   int64
+	Conflicts int64
+	Faults    int64
 }
 
 // PositionSpan is a run of positions of one partition, both ends inside.

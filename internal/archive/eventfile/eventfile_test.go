@@ -192,7 +192,13 @@ func TestMarksReadBackAsWritten(t *testing.T) {
 		marks = append(marks, m)
 	}
 	var b bytes.Buffer
-	if err := WriteMarks(&b, "s", marks); err != nil {
+	w := NewMarksWriter(&b, "s")
+	for _, part := range [][]recount.Mark{marks[:1000], nil, marks[1000:]} {
+		if err := w.Write(part); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
 		t.Fatal(err)
 	}
 	f, err := Open(bytes.NewReader(b.Bytes()))

@@ -22,15 +22,48 @@ func marksSchema() (*schema.GroupNode, error) {
 	}, -1)
 }
 
-// WriteMarks writes a file of marks, in the order given: that of their events,
-// then of their kinds.
-func WriteMarks(w io.Writer, stream string, marks []recount.Mark) error {
+// MarksWriter writes a file of marks. It begins the file with the first mark.
+type MarksWriter struct {
+	to     io.Writer
+	stream string
+	w      *file.Writer
+	rows   int64
+}
+
+// NewMarksWriter returns a writer that has written nothing yet.
+func NewMarksWriter(w io.Writer, stream string) *MarksWriter {
+	return &MarksWriter{to: w, stream: stream}
+}
+
+// Rows is the number of marks written so far.
+func (w *MarksWriter) Rows() int64 { return w.rows }
+
+// Write writes marks, in the order given.
+func (w *MarksWriter) Write(marks []recount.Mark) error {
+	for len(marks) > 0 {
+		if err := w.begin(); err != nil {
+			return err
+		}
+		n := min(len(marks), MaxGroupRows)
+		if err := writeMarks(w.w, marks[:n]); err != nil {
+			return err
+		}
+		w.rows += int64(n)
+		marks = marks[n:]
+	}
+	return nil
+}
+
+func (w *MarksWriter) begin() error {
+	if w.w != nil {
+		return nil
+	}
 	node, err := marksSchema()
 	if err != nil {
 		return fmt.Errorf("make schema of marks: %w", err)
 	}
 	kv := metadata.NewKeyValueMetadata()
-	for _, pair := range [][2]string{{"recount.format", FormatVersion}, {"recount.stream", stream}} {
+	for _, pair := range [][2]string{{"recount.format", FormatVersion}, {"recount.stream", w.stream}} {
 		if err := kv.Append(pair[0], pair[1]); err != nil {
 			return fmt.Errorf("set metadata %s: %w", pair[0], err)
 		}
@@ -40,18 +73,19 @@ func WriteMarks(w io.Writer, stream string, marks []recount.Mark) error {
 		parquet.WithCompressionLevel(zstdLevel), parquet.WithCreatedBy("recount"), parquet.WithMaxRowGroupLength(MaxGroupRows),
 		parquet.WithBatchSize(batchRows), parquet.WithDictionaryFor("kind", true), parquet.WithDictionaryFor("broken", true),
 		parquet.WithDictionaryFor("why", true), parquet.WithEncodingFor("seq", packed), parquet.WithEncodingFor("time", packed))
-	pw, err := file.NewParquetWriterWithError(w, node, file.WithWriterProps(props), file.WithWriteMetadata(kv))
+	w.w, err = file.NewParquetWriterWithError(w.to, node, file.WithWriterProps(props), file.WithWriteMetadata(kv))
 	if err != nil {
 		return fmt.Errorf("begin marks file: %w", err)
 	}
-	for len(marks) > 0 {
-		n := min(len(marks), MaxGroupRows)
-		if err := writeMarks(pw, marks[:n]); err != nil {
-			return err
-		}
-		marks = marks[n:]
+	return nil
+}
+
+// Close writes the footer, also of a file without marks.
+func (w *MarksWriter) Close() error {
+	if err := w.begin(); err != nil {
+		return err
 	}
-	if err := pw.Close(); err != nil {
+	if err := w.w.Close(); err != nil {
 		return fmt.Errorf("end marks file: %w", err)
 	}
 	return nil

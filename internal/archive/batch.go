@@ -1,0 +1,345 @@
+package archive
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"recount"
+	"recount/internal/archive/eventfile"
+)
+
+// budget says how much memory the parts of a batch may take.
+type budget struct {
+	live  int64 // rows that wait for their row group
+	group int64 // one row group, so also what each encoder holds
+	spool int64 // encoded files that wait for their end
+	rows  int   // in a row group
+}
+
+func newBudget(total int64, workers int) budget {
+	const least = 64 << 10
+	b := budget{live: max(total*3/8, least), spool: max(total*3/8, least), rows: eventfile.MaxGroupRows}
+	b.group = max(total/4/int64(workers), least)
+	return b
+}
+
+// batch is what a run has read since its last commit: open files by hour, whose
+// row groups are encoded by a few goroutines of the batch's own.
+type batch struct {
+	archive *Archive
+	number  int64 // of the commit that it will be
+	stream  string
+	fields  []recount.Field
+	budget  budget
+
+	files map[fileKey]*openFile
+	last  *openFile
+	parts map[hour]int
+	live  int64
+
+	workers []chan task
+	running sync.WaitGroup // goroutines
+	pending sync.WaitGroup // tasks
+	free    chan *eventfile.Rows
+
+	done []*openFile
+
+	mu  sync.Mutex
+	err error // of an encoder
+}
+
+// fileKey says which rows may share a file.
+type fileKey struct {
+	hour    hour
+	payload payload
+}
+
+// payload is what a reader must know of a file's payloads.
+type payload struct{ format, header string }
+
+// openFile is one file of a batch. Its rows and statistics are the run's, its
+// writer and spool its encoder's.
+type openFile struct {
+	key    fileKey
+	part   int
+	worker int
+	rows   *eventfile.Rows
+	groups int
+	entry  fileEntry
+	first  int64 // times, in microseconds
+	final  int64
+	spans  map[string]*recount.PositionSpan
+	span   *recount.PositionSpan // of the last event
+
+	w     *eventfile.Writer
+	spool *spool
+}
+
+// task hands rows of a file to its encoder; finish ends the file.
+type task struct {
+	file   *openFile
+	rows   *eventfile.Rows
+	finish bool
+}
+
+func newBatch(ctx context.Context, a *Archive, ch *chain, fields []recount.Field, total int64, workers int) *batch {
+	b := &batch{
+		archive: a, number: ch.snapshot.Commit + 1, stream: ch.stream, fields: fields, budget: newBudget(total, workers),
+		files: map[fileKey]*openFile{}, parts: map[hour]int{}, free: make(chan *eventfile.Rows, 2*workers),
+	}
+	for range workers {
+		tasks := make(chan task)
+		b.workers = append(b.workers, tasks)
+		b.running.Go(func() {
+			for t := range tasks {
+				b.note(b.encode(ctx, t))
+				b.pending.Done()
+			}
+		})
+	}
+	return b
+}
+
+// close ends the encoders. What was not committed is forgotten.
+func (b *batch) close() {
+	for _, tasks := range b.workers {
+		close(tasks)
+	}
+	b.workers = nil
+	b.running.Wait()
+}
+
+func (b *batch) note(err error) {
+	if err == nil {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.err == nil {
+		b.err = err
+	}
+}
+
+func (b *batch) failed() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.err
+}
+
+// add appends an event to the file of its hour.
+func (b *batch) add(seq int64, e *recount.Event, known bool, p payload) error {
+	key := fileKey{hour: unknownHour, payload: p}
+	micros := int64(0)
+	if known {
+		micros = e.Time.UnixMicro()
+		key.hour = hourOf(micros)
+	}
+	f := b.file(key)
+	if f.rows.Len() >= b.budget.rows || f.rows.Bytes()+int64(len(e.Data)) > b.budget.group && f.rows.Len() > 0 {
+		if err := b.flush(f, false); err != nil {
+			return err
+		}
+		f = b.file(key)
+	}
+	before := f.rows.Bytes()
+	if err := f.rows.Append(seq, e, known); err != nil {
+		return fmt.Errorf("event at %s of partition %q: %w", e.Position, e.Partition, err)
+	}
+	f.count(seq, e, micros)
+	b.live += f.rows.Bytes() - before
+	return b.relieve()
+}
+
+func (b *batch) file(key fileKey) *openFile {
+	if b.last != nil && b.last.key == key {
+		return b.last
+	}
+	f := b.files[key]
+	if f == nil {
+		b.parts[key.hour]++
+		f = &openFile{key: key, part: b.parts[key.hour], rows: b.empty(), spool: newSpool(), spans: map[string]*recount.PositionSpan{}}
+		f.worker = int(uint64(key.hour) % uint64(len(b.workers)))
+		b.files[key] = f
+	}
+	b.last = f
+	return f
+}
+
+func (b *batch) empty() *eventfile.Rows {
+	select {
+	case rows := <-b.free:
+		return rows
+	default:
+		return eventfile.NewRows(b.fields)
+	}
+}
+
+// count keeps what the commit says of the file.
+func (f *openFile) count(seq int64, e *recount.Event, micros int64) {
+	n := &f.entry
+	if n.Rows == 0 {
+		n.FirstSeq, f.first, f.final = seq, micros, micros
+	}
+	n.Rows++
+	n.LastSeq = seq
+	f.first, f.final = min(f.first, micros), max(f.final, micros)
+	if e.ID != "" {
+		if n.FirstID == "" || e.ID < n.FirstID {
+			n.FirstID = e.ID
+		}
+		if e.ID > n.LastID {
+			n.LastID = e.ID
+		}
+	}
+	if e.Fault != "" {
+		n.Faults++
+	}
+	if f.span == nil || f.span.Partition != e.Partition {
+		if f.span = f.spans[e.Partition]; f.span == nil {
+			f.span = &recount.PositionSpan{Partition: e.Partition, First: e.Position, Last: e.Position}
+			f.spans[e.Partition] = f.span
+		}
+	}
+	f.span.Rows++
+	f.span.First, f.span.Last = min(f.span.First, e.Position), max(f.span.Last, e.Position)
+}
+
+// relieve keeps the batch within its budget: the largest rows become a row group,
+// and the largest encoded file is ended.
+func (b *batch) relieve() error {
+	for b.live > b.budget.live {
+		var largest *openFile
+		for _, f := range b.files {
+			if largest == nil || f.rows.Bytes() > largest.rows.Bytes() ||
+				f.rows.Bytes() == largest.rows.Bytes() && f.entry.FirstSeq < largest.entry.FirstSeq {
+				largest = f
+			}
+		}
+		if err := b.flush(largest, false); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// flush hands a file's rows to its encoder, which blocks while that one is busy,
+// and ends the fullest file where the encoded ones take too much room.
+func (b *batch) flush(f *openFile, finish bool) error {
+	const mostGroups = 4096
+	if err := b.send(f, finish || f.groups+1 >= mostGroups); err != nil || finish {
+		return err
+	}
+	total := int64(0)
+	var fullest *openFile
+	for _, f := range b.files {
+		n := f.spool.mine.Load()
+		total += n
+		if fullest == nil || n > fullest.spool.mine.Load() {
+			fullest = f
+		}
+	}
+	if total <= b.budget.spool {
+		return nil
+	}
+	return b.send(fullest, true)
+}
+
+func (b *batch) send(f *openFile, finish bool) error {
+	if err := b.failed(); err != nil {
+		return err
+	}
+	b.live -= f.rows.Bytes()
+	rows := f.rows
+	f.groups++
+	if finish {
+		delete(b.files, f.key)
+		b.last, f.rows = nil, nil
+		b.done = append(b.done, f)
+	} else {
+		f.rows = b.empty()
+	}
+	b.pending.Add(1)
+	b.workers[f.worker] <- task{file: f, rows: rows, finish: finish}
+	return nil
+}
+
+// encode is an encoder's work: it alone touches the file's writer and spool.
+func (b *batch) encode(ctx context.Context, t task) error {
+	if err := errors.Join(b.failed(), ctx.Err()); err != nil {
+		return err
+	}
+	f := t.file
+	if t.rows.Len() > 0 {
+		if f.w == nil {
+			meta := eventfile.Meta{Stream: b.stream, Format: f.key.payload.format, Header: f.key.payload.header, Fields: b.fields}
+			w, err := eventfile.NewWriter(f.spool, meta, t.rows)
+			if err != nil {
+				return err
+			}
+			f.w = w
+		}
+		if err := f.w.Write(t.rows); err != nil {
+			return err
+		}
+	}
+	t.rows.Reset()
+	select {
+	case b.free <- t.rows:
+	default:
+	}
+	if !t.finish {
+		return nil
+	}
+	if err := f.w.Close(); err != nil {
+		return err
+	}
+	base := fmt.Sprintf("%s%08d-%s-%d", f.key.hour.folder(b.stream), b.number, f.key.hour.label(), f.part)
+	name, digest, err := b.archive.keep(ctx, base, f.spool)
+	if err != nil {
+		return err
+	}
+	f.entry.Name, f.entry.SHA256, f.entry.Bytes = name, digest, f.spool.size
+	f.spool.release()
+	return nil
+}
+
+// finish ends all files and returns what the commit says of them, by hour, then
+// by order of arrival.
+func (b *batch) finish() ([]fileEntry, error) {
+	for _, f := range slices.SortedFunc(maps.Values(b.files), func(x, y *openFile) int { return cmp.Compare(x.entry.FirstSeq, y.entry.FirstSeq) }) {
+		if err := b.send(f, true); err != nil {
+			return nil, err
+		}
+	}
+	b.pending.Wait()
+	if err := b.failed(); err != nil {
+		return nil, err
+	}
+	slices.SortFunc(b.done, func(x, y *openFile) int {
+		return cmp.Or(cmp.Compare(x.key.hour, y.key.hour), cmp.Compare(x.entry.FirstSeq, y.entry.FirstSeq))
+	})
+	entries := make([]fileEntry, len(b.done))
+	for i, f := range b.done {
+		entries[i] = f.described()
+	}
+	return entries, nil
+}
+
+func (f *openFile) described() fileEntry {
+	e := f.entry
+	e.Format, e.Header = f.key.payload.format, f.key.payload.header
+	if f.key.hour != unknownHour {
+		e.FirstTime = recount.FormatTimestamp(time.UnixMicro(f.first))
+		e.LastTime = recount.FormatTimestamp(time.UnixMicro(f.final))
+	}
+	for _, partition := range slices.Sorted(maps.Keys(f.spans)) {
+		e.Spans = append(e.Spans, *f.spans[partition])
+	}
+	return e
+}

@@ -1,0 +1,254 @@
+package archive
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"strings"
+	"time"
+
+	"recount"
+	"recount/source"
+)
+
+// chain is the commit log of a stream, read from its first entry to its last.
+type chain struct {
+	stream   string
+	snapshot recount.Snapshot
+	ids      []idSpan // of the snapshot's files, in their order
+	cursor   source.Cursor
+	mapping  string
+	lastSeq  int64
+	totals   counts
+	commits  []commitInfo
+}
+
+// idSpan is the smallest and largest id of a file; both empty where no event has
+// one.
+type idSpan struct{ first, last string }
+
+// commitInfo is what is worth knowing of a commit once it has been read.
+type commitInfo struct {
+	number    int64
+	at        time.Time
+	watermark time.Time
+	program   string
+	counts    counts
+}
+
+// load reads and proves the whole commit log of a stream; one without a commit
+// gives an empty chain.
+func (a *Archive) load(ctx context.Context, stream string) (*chain, error) {
+	if err := checkStream(stream); err != nil {
+		return nil, err
+	}
+	ch := &chain{stream: stream, cursor: source.Cursor{}, snapshot: recount.Snapshot{Stream: stream}}
+	for n := int64(1); ; n++ {
+		found, err := a.loadNext(ctx, ch, n)
+		if err != nil {
+			return nil, err
+		}
+		if !found {
+			again, err := a.hole(ctx, ch, n)
+			if err != nil || !again {
+				return ch, err
+			}
+			n--
+		}
+	}
+}
+
+func (a *Archive) loadNext(ctx context.Context, ch *chain, n int64) (bool, error) {
+	name := commitName(ch.stream, n)
+	object, err := a.read(ctx, name)
+	if errors.Is(err, recount.ErrNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("read commit %d of stream %q: %w", n, ch.stream, err)
+	}
+	c, digest, err := decodeCommit(object)
+	if err == nil {
+		err = ch.add(c, digest)
+	}
+	var newer *newerError
+	if errors.As(err, &newer) {
+		return false, &recount.Error{
+			Code: recount.CodeNewerArchive, What: "a newer version of recount wrote this archive", Where: a.where(name), Why: newer.Error(), Err: err,
+			Next: "install the newer version and run the command again",
+		}
+	}
+	if err != nil {
+		return false, a.damagedCommit(ch, name, err)
+	}
+	return true, nil
+}
+
+// hole tells the end of the log from a missing commit: if a later one is there,
+// commit n was lost, or was written just now, in which case the reading goes on.
+func (a *Archive) hole(ctx context.Context, ch *chain, n int64) (again bool, err error) {
+	later := ""
+	name := commitName(ch.stream, n)
+	err = a.store.List(ctx, commitsFolder(ch.stream), func(found string, _ int64) error {
+		if found > name {
+			later = found
+		}
+		return nil
+	})
+	if err != nil {
+		return false, fmt.Errorf("look for commits after %d of stream %q: %w", n, ch.stream, err)
+	}
+	if later == "" {
+		return false, nil
+	}
+	if _, err := a.store.Stat(ctx, name); !errors.Is(err, recount.ErrNotFound) {
+		return err == nil, err
+	}
+	return false, a.damagedCommit(ch, name, fmt.Errorf("it is missing, though %s is there", path.Base(later)))
+}
+
+func (a *Archive) damagedCommit(ch *chain, name string, err error) error {
+	next := "put the file back from a copy; if there is none, move the stream's folders away and archive it anew"
+	if len(ch.commits) == 0 {
+		next = "put the file back from a copy, or move the stream's folders away and archive it anew"
+	}
+	return &recount.Error{
+		Code: recount.CodeDamaged, What: "the archive's commit log is damaged", Where: a.where(name),
+		Why: err.Error(), Err: err, Next: next,
+	}
+}
+
+// where is an object's place for a person.
+func (a *Archive) where(name string) string {
+	return strings.TrimSuffix(a.store.Place(), "/") + "/" + name
+}
+
+func (a *Archive) read(ctx context.Context, name string) ([]byte, error) {
+	r, err := a.store.Open(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	b, err := io.ReadAll(r)
+	if err := errors.Join(err, r.Close()); err != nil {
+		return nil, err
+	}
+	return b, nil
+}
+
+// add appends a commit after proving that it follows the ones before it.
+func (ch *chain) add(c *commit, digest string) error {
+	s := &ch.snapshot
+	switch {
+	case c.Stream != ch.stream:
+		return fmt.Errorf("it is of stream %q", c.Stream)
+	case c.Number != s.Commit+1:
+		return fmt.Errorf("it is commit %d, where %d must stand", c.Number, s.Commit+1)
+	case c.Previous != s.ID:
+		return fmt.Errorf("it follows another commit than number %d here", s.Commit)
+	case c.LastSeq != ch.lastSeq+c.Counts.Events:
+		return fmt.Errorf("its sequence numbers end at %d, not at %d", c.LastSeq, ch.lastSeq+c.Counts.Events)
+	}
+	fields, err := c.fields()
+	if err != nil {
+		return err
+	}
+	watermark, err := parseTime(c.Watermark)
+	if err != nil {
+		return fmt.Errorf("watermark: %w", err)
+	}
+	lateness, err := time.ParseDuration(c.Lateness)
+	if err != nil {
+		return fmt.Errorf("lateness: %w", err)
+	}
+	if err := ch.addFiles(c, fields); err != nil {
+		return err
+	}
+	for partition, cursor := range c.Cursor {
+		ch.cursor[partition] = cursor
+	}
+	s.ID, s.Commit, s.Watermark, s.Lateness, s.Fields = digest, c.Number, watermark, lateness, fields
+	ch.mapping, ch.lastSeq = c.Mapping, c.LastSeq
+	ch.totals.Events += c.Counts.Events
+	ch.totals.Repeats += c.Counts.Repeats
+	ch.totals.Conflicts += c.Counts.Conflicts
+	ch.totals.Faults += c.Counts.Faults
+	ch.commits = append(ch.commits, commitInfo{number: c.Number, at: c.At, watermark: watermark, program: c.Program, counts: c.Counts})
+	return nil
+}
+
+func (ch *chain) addFiles(c *commit, fields []recount.Field) error {
+	s := &ch.snapshot
+	for _, m := range c.Marked {
+		if !ch.mark(m) {
+			return fmt.Errorf("it marks events of %q, which no earlier commit has", m.Name)
+		}
+	}
+	rows := int64(0)
+	for i := range c.Files {
+		f := &c.Files[i]
+		d, err := f.dataFile(c, fields, s.Watermark)
+		if err != nil {
+			return err
+		}
+		s.Files = append(s.Files, d)
+		ch.ids = append(ch.ids, idSpan{f.FirstID, f.LastID})
+		rows += f.Rows
+	}
+	if rows != c.Counts.Events {
+		return fmt.Errorf("its files have %d rows, not %d", rows, c.Counts.Events)
+	}
+	for _, m := range c.Marks {
+		s.Marks = append(s.Marks, recount.MarksFile{Name: m.Name, SHA256: m.SHA256, Bytes: m.Bytes, Rows: m.Rows, Commit: c.Number})
+	}
+	return nil
+}
+
+func (ch *chain) mark(m markedEntry) bool {
+	for i := range ch.snapshot.Files {
+		if f := &ch.snapshot.Files[i]; f.Name == m.Name {
+			f.Repeats += m.Repeats
+			f.Conflicts += m.Conflicts
+			return true
+		}
+	}
+	return false
+}
+
+// Snapshot returns what the archive holds of a stream now. A stream without a
+// commit is CodeNoArchive, a broken log CodeDamaged.
+func (a *Archive) Snapshot(ctx context.Context, stream string) (recount.Snapshot, error) {
+	ch, err := a.load(ctx, stream)
+	if err != nil {
+		return recount.Snapshot{}, err
+	}
+	if ch.snapshot.Commit == 0 {
+		return recount.Snapshot{}, a.nothing(stream)
+	}
+	return ch.snapshot, nil
+}
+
+func (a *Archive) nothing(stream string) error {
+	return &recount.Error{
+		Code: recount.CodeNoArchive, What: fmt.Sprintf("nothing is archived for source %s", stream), Where: a.store.Place(),
+		Why:  "results are recalculated from archived events, and the archive has no commit of this stream",
+		Next: fmt.Sprintf("recount archive run %s --once", stream),
+	}
+}
+
+// Streams lists the streams that the archive holds, sorted.
+func (a *Archive) Streams(ctx context.Context) ([]string, error) {
+	var streams []string
+	err := a.store.List(ctx, metaFolder, func(name string, _ int64) error {
+		stream, rest, ok := strings.Cut(strings.TrimPrefix(name, metaFolder), "/")
+		if ok && strings.HasPrefix(rest, "commits/") && (len(streams) == 0 || streams[len(streams)-1] != stream) {
+			streams = append(streams, stream)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list streams: %w", err)
+	}
+	return streams, nil
+}

@@ -1,0 +1,89 @@
+package archive
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"time"
+
+	"recount/internal/archive/eventfile"
+	"recount/source"
+)
+
+// commit makes what the run has read since its last commit part of the archive:
+// files first, then marks, then the entry that names them.
+func (r *run) commit(ctx context.Context, watermark time.Time) error {
+	ch := r.chain
+	c := &commit{
+		Format: formatVersion, Stream: r.opts.Stream, Number: ch.snapshot.Commit + 1, Previous: ch.snapshot.ID,
+		At: r.archive.clock.Now().UTC().Truncate(time.Microsecond), Program: r.opts.Program, Mapping: r.opts.MappingDigest,
+		Fields: fieldEntries(r.opts.Fields), Lateness: r.opts.Lateness.String(), Watermark: timeText(watermark), LastSeq: r.seq,
+		Cursor: maps.Clone(r.cursor), Counts: counts{Events: r.events},
+		Files: []fileEntry{}, Marks: []marksEntry{}, Marked: []markedEntry{},
+	}
+	if r.batch != nil {
+		files, err := r.batch.finish()
+		if err != nil {
+			return err
+		}
+		r.batch.close()
+		r.batch = nil
+		c.Files = files
+	}
+	if err := r.judge(ctx, c); err != nil {
+		return err
+	}
+	digest, err := r.archive.putCommit(ctx, c)
+	if err != nil {
+		return err
+	}
+	if err := ch.add(c, digest); err != nil {
+		return fmt.Errorf("commit %d: %w", c.Number, err)
+	}
+	r.committed(c)
+	return nil
+}
+
+func (r *run) committed(c *commit) {
+	r.result.Events += c.Counts.Events
+	r.result.Repeats += c.Counts.Repeats
+	r.result.Conflicts += c.Counts.Conflicts
+	r.result.Faults += c.Counts.Faults
+	r.result.Files += len(c.Files)
+	for _, f := range c.Files {
+		r.result.Bytes += f.Bytes
+	}
+	r.result.Commits++
+	r.result.Snapshot, r.result.Watermark = r.chain.snapshot.ID, r.chain.snapshot.Watermark
+	r.events, r.bytes, r.faults, r.ids, r.cursor = 0, 0, nil, idSet{}, source.Cursor{}
+}
+
+// judge writes the marks of a batch: faults as they were read, repeats and
+// conflicts as they are found now. It fills in the commit's counts.
+func (r *run) judge(ctx context.Context, c *commit) error {
+	sink := newSpool()
+	w := eventfile.NewMarksWriter(sink, r.opts.Stream)
+	if err := w.Write(r.faults); err != nil {
+		return err
+	}
+	c.Counts.Faults = int64(len(r.faults))
+	if r.ids.count > 0 {
+		res := newResolver(r.archive, r.chain, c, &r.ids)
+		if err := res.resolve(ctx, w.Write); err != nil {
+			return fmt.Errorf("find repeats in commit %d: %w", c.Number, err)
+		}
+		res.count(c)
+	}
+	if w.Rows() == 0 {
+		return nil
+	}
+	if err := w.Close(); err != nil {
+		return err
+	}
+	name, digest, err := r.archive.keep(ctx, fmt.Sprintf("%s%08d", marksFolder(r.opts.Stream), c.Number), sink)
+	if err != nil {
+		return err
+	}
+	c.Marks = append(c.Marks, marksEntry{Name: name, SHA256: digest, Bytes: sink.size, Rows: w.Rows()})
+	return nil
+}

@@ -1,0 +1,222 @@
+package archive
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+	"unicode/utf8"
+
+	"recount"
+)
+
+// formatVersion is the version of the commit log. A higher one is refused.
+const formatVersion = 1
+
+// commit is one entry of the commit log.
+type commit struct {
+	Format    int               `json:"format"`
+	Stream    string            `json:"stream"`
+	Number    int64             `json:"commit"`
+	Previous  string            `json:"previous"` // digest of the commit before; empty for the first
+	At        time.Time         `json:"at"`
+	Program   string            `json:"program"`
+	Mapping   string            `json:"mapping"` // digest of what makes an event's envelope
+	Fields    []fieldEntry      `json:"fields"`
+	Lateness  string            `json:"lateness"`
+	Watermark string            `json:"watermark"` // empty: nothing is complete yet
+	LastSeq   int64             `json:"last_seq"`  // of the stream, this commit included
+	Cursor    map[string]string `json:"cursor"`    // of the partitions that moved
+	Counts    counts            `json:"counts"`    // of this commit
+	Files     []fileEntry       `json:"files"`
+	Marks     []marksEntry      `json:"marks"`
+	// Marked counts marks of this commit about events of earlier ones.
+	Marked []markedEntry `json:"marked"`
+}
+
+// counts counts events and marks by kind.
+type counts struct {
+	Events    int64 `json:"events"`
+	Repeats   int64 `json:"repeats"`
+	Conflicts int64 `json:"conflicts"`
+	Faults    int64 `json:"faults"`
+}
+
+type fieldEntry struct {
+	Name string `json:"name"`
+	Type string `json:"type"`
+	Path string `json:"path"`
+}
+
+type fileEntry struct {
+	Name      string                 `json:"name"`
+	SHA256    string                 `json:"sha256"`
+	Bytes     int64                  `json:"bytes"`
+	Rows      int64                  `json:"rows"`
+	FirstSeq  int64                  `json:"first_seq"`
+	LastSeq   int64                  `json:"last_seq"`
+	FirstTime string                 `json:"first_time"` // empty: times that cannot be read
+	LastTime  string                 `json:"last_time"`
+	FirstID   string                 `json:"first_id"` // smallest and largest id in byte order; empty: none has one
+	LastID    string                 `json:"last_id"`
+	Spans     []recount.PositionSpan `json:"spans"`
+	Format    string                 `json:"payload"`
+	Header    string                 `json:"header"`
+	Repeats   int64                  `json:"repeats"`
+	Conflicts int64                  `json:"conflicts"`
+	Faults    int64                  `json:"faults"`
+}
+
+type marksEntry struct {
+	Name   string `json:"name"`
+	SHA256 string `json:"sha256"`
+	Bytes  int64  `json:"bytes"`
+	Rows   int64  `json:"rows"`
+}
+
+type markedEntry struct {
+	Name      string `json:"name"` // of a file of an earlier commit
+	Repeats   int64  `json:"repeats"`
+	Conflicts int64  `json:"conflicts"`
+}
+
+// The frame of a commit's object: one line, in which every byte is fixed by the
+// body, so that no changed byte goes unseen even in the newest commit.
+const (
+	frameHead = `{"sha256":"`
+	frameBody = `","body":`
+	frameTail = "}\n"
+)
+
+// encode returns the object of a commit and its digest: the SHA-256 of its body,
+// which is also the id of the snapshot that it makes.
+func (c *commit) encode() (object []byte, digest string, err error) {
+	var body bytes.Buffer
+	enc := json.NewEncoder(&body)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(c); err != nil {
+		return nil, "", fmt.Errorf("encode commit %d: %w", c.Number, err)
+	}
+	text := bytes.TrimSuffix(body.Bytes(), []byte("\n"))
+	digest = digestOf(text)
+	var b bytes.Buffer
+	b.Grow(len(text) + len(frameHead) + len(digest) + len(frameBody) + len(frameTail))
+	for _, part := range [][]byte{[]byte(frameHead), []byte(digest), []byte(frameBody), text, []byte(frameTail)} {
+		b.Write(part)
+	}
+	return b.Bytes(), digest, nil
+}
+
+func digestOf(b []byte) string {
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:])
+}
+
+// decodeCommit reads the object of a commit and returns its digest. Errors are
+// plain: the caller knows the object's name. A newer format is *newerError.
+func decodeCommit(object []byte) (*commit, string, error) {
+	rest, ok := bytes.CutPrefix(object, []byte(frameHead))
+	const digestLen = 2 * sha256.Size
+	if !ok || len(rest) < digestLen+len(frameBody)+len(frameTail) {
+		return nil, "", errors.New("it is no commit, or was cut")
+	}
+	digest := string(rest[:digestLen])
+	body, ok := bytes.CutPrefix(rest[digestLen:], []byte(frameBody))
+	body, ended := bytes.CutSuffix(body, []byte(frameTail))
+	if !ok || !ended {
+		return nil, "", errors.New("it is no commit, or was cut")
+	}
+	if digestOf(body) != digest {
+		return nil, "", errors.New("its bytes do not give its digest")
+	}
+	var version struct {
+		Format int `json:"format"`
+	}
+	if err := json.Unmarshal(body, &version); err != nil {
+		return nil, "", fmt.Errorf("read its format: %w", err)
+	}
+	if version.Format > formatVersion {
+		return nil, "", &newerError{version.Format}
+	}
+	dec := json.NewDecoder(bytes.NewReader(body))
+	dec.DisallowUnknownFields()
+	c := &commit{}
+	if err := dec.Decode(c); err != nil {
+		return nil, "", fmt.Errorf("read it: %w", err)
+	}
+	if dec.More() {
+		return nil, "", errors.New("something follows it")
+	}
+	return c, digest, nil
+}
+
+// newerError says that a newer version wrote a commit.
+type newerError struct{ format int }
+
+func (e *newerError) Error() string {
+	return fmt.Sprintf("it has format %d; this program reads formats up to %d", e.format, formatVersion)
+}
+
+func fieldEntries(fields []recount.Field) []fieldEntry {
+	list := make([]fieldEntry, len(fields))
+	for i, f := range fields {
+		list[i] = fieldEntry{Name: f.Name, Type: f.Type.String(), Path: f.Path}
+	}
+	return list
+}
+
+func (c *commit) fields() ([]recount.Field, error) {
+	list := make([]recount.Field, len(c.Fields))
+	for i, f := range c.Fields {
+		t, err := recount.ParseType(f.Type)
+		if err != nil {
+			return nil, fmt.Errorf("field %q: %w", f.Name, err)
+		}
+		list[i] = recount.Field{Name: f.Name, Type: t, Path: f.Path}
+	}
+	return list, nil
+}
+
+func timeText(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return recount.FormatTimestamp(t)
+}
+
+func parseTime(text string) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
+	}
+	return recount.ParseTimestamp(text)
+}
+
+// dataFile returns the file as the snapshot shows it.
+func (f *fileEntry) dataFile(c *commit, fields []recount.Field, before time.Time) (recount.DataFile, error) {
+	first, err := parseTime(f.FirstTime)
+	if err != nil {
+		return recount.DataFile{}, fmt.Errorf("file %q: %w", f.Name, err)
+	}
+	last, err := parseTime(f.LastTime)
+	if err != nil {
+		return recount.DataFile{}, fmt.Errorf("file %q: %w", f.Name, err)
+	}
+	return recount.DataFile{
+		Name: f.Name, SHA256: f.SHA256, Bytes: f.Bytes, Rows: f.Rows, Commit: c.Number, FirstSeq: f.FirstSeq, LastSeq: f.LastSeq,
+		FirstTime: first, LastTime: last, TimeKnown: f.FirstTime != "", Spans: f.Spans, Before: before, Fields: fields,
+		Format: f.Format, Header: f.Header, Repeats: f.Repeats, Conflicts: f.Conflicts, Faults: f.Faults,
+	}, nil
+}
+
+// checkTexts refuses what JSON would not keep byte for byte.
+func checkTexts(what string, texts ...string) error {
+	for _, text := range texts {
+		if !utf8.ValidString(text) {
+			return fmt.Errorf("%s %q is no UTF-8", what, text)
+		}
+	}
+	return nil
+}

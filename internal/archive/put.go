@@ -1,0 +1,209 @@
+package archive
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"sync/atomic"
+
+	"recount"
+)
+
+// spool is a finished object in memory, with its digest. Files are encoded into
+// it, since their names hold their digest.
+type spool struct {
+	chunks [][]byte
+	size   int64
+	sum    hash.Hash
+	mine   atomic.Int64 // room that it takes
+}
+
+func newSpool() *spool { return &spool{sum: sha256.New()} }
+
+const (
+	smallChunk = 16 << 10
+	largeChunk = 512 << 10
+)
+
+// Write keeps p.
+func (s *spool) Write(p []byte) (int, error) {
+	s.sum.Write(p)
+	s.size += int64(len(p))
+	n := len(p)
+	for len(p) > 0 {
+		last := len(s.chunks) - 1
+		if last < 0 || len(s.chunks[last]) == cap(s.chunks[last]) {
+			room := min(max(smallChunk, int(s.mine.Load())), largeChunk)
+			s.chunks = append(s.chunks, make([]byte, 0, room))
+			s.mine.Add(int64(room))
+			last++
+		}
+		chunk := s.chunks[last]
+		take := min(len(p), cap(chunk)-len(chunk))
+		s.chunks[last] = append(chunk, p[:take]...)
+		p = p[take:]
+	}
+	return n, nil
+}
+
+func (s *spool) writeTo(w io.Writer) error {
+	for _, chunk := range s.chunks {
+		if _, err := w.Write(chunk); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *spool) digest() string { return hex.EncodeToString(s.sum.Sum(nil)) }
+
+// release gives the room back.
+func (s *spool) release() {
+	s.chunks = nil
+	s.mine.Store(0)
+}
+
+// attempts bounds how often a write with an unknown outcome, or a taken name, is
+// tried again.
+const attempts = 5
+
+// keep puts an object under a name made from base and its digest, reads it back,
+// and returns the name. An object that a crashed run left under that name is
+// used if it is the same, and passed by if not.
+func (a *Archive) keep(ctx context.Context, base string, s *spool) (name, digest string, err error) {
+	const short = 8
+	digest = s.digest()
+	name = base + "-" + digest[:short] + ".parquet"
+	for try := 1; ; try++ {
+		putErr := a.store.Put(ctx, name, s.writeTo)
+		if putErr != nil && !errors.Is(putErr, recount.ErrExists) && !errors.Is(putErr, recount.ErrUnknown) {
+			return "", "", fmt.Errorf("put %q: %w", name, putErr)
+		}
+		readErr := a.check(ctx, name, s.size, digest)
+		var differs *differsError
+		switch {
+		case readErr == nil:
+			return name, digest, nil
+		case try == attempts:
+			return "", "", a.unkept(name, errors.Join(putErr, readErr))
+		case errors.Is(readErr, recount.ErrNotFound): // the outcome was unknown, and now is: no
+		case errors.As(readErr, &differs):
+			// Also a put that said yes: what was kept is not what was written, and
+			// an object is never changed.
+			name = fmt.Sprintf("%s-%s-%d.parquet", base, digest[:short], try)
+		default:
+			return "", "", fmt.Errorf("read back %q: %w", name, readErr)
+		}
+	}
+}
+
+func (a *Archive) unkept(name string, err error) error {
+	return &recount.Error{
+		Code: recount.CodeStorage, What: "the archive's store does not keep what is written", Where: a.where(name),
+		Why:  fmt.Sprintf("after %d tries the object does not read back as written: %v", attempts, err),
+		Next: "check the store's disk; nothing of this run's last batch was committed", Err: err,
+	}
+}
+
+// differsError says how an object differs from what was committed.
+type differsError struct {
+	missing           bool
+	gotSize, size     int64
+	gotDigest, digest string
+}
+
+func (e *differsError) Error() string {
+	switch {
+	case e.missing:
+		return "it is missing"
+	case e.gotSize < e.size:
+		return fmt.Sprintf("it was cut: %d of %d bytes are there", e.gotSize, e.size)
+	case e.gotSize > e.size:
+		return fmt.Sprintf("it has %d bytes, not %d", e.gotSize, e.size)
+	}
+	return fmt.Sprintf("its bytes were changed: their SHA-256 is %.8s…, not %.8s…", e.gotDigest, e.digest)
+}
+
+// check reads an object whole and compares size and SHA-256; a *differsError
+// says that they differ.
+func (a *Archive) check(ctx context.Context, name string, size int64, digest string) error {
+	return a.checkInto(ctx, name, size, digest, io.Discard)
+}
+
+// checkInto also copies the object's bytes to w while it reads them.
+func (a *Archive) checkInto(ctx context.Context, name string, size int64, digest string, w io.Writer) error {
+	r, err := a.store.Open(ctx, name)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = r.Close() }()
+	sum := sha256.New()
+	buf := make([]byte, largeChunk)
+	n := int64(0)
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		got, err := r.Read(buf)
+		sum.Write(buf[:got])
+		n += int64(got)
+		if _, writeErr := w.Write(buf[:got]); writeErr != nil {
+			return fmt.Errorf("copy %q: %w", name, writeErr)
+		}
+		if errors.Is(err, io.EOF) || n > size {
+			break
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if got := hex.EncodeToString(sum.Sum(nil)); n != size || got != digest {
+		return &differsError{gotSize: n, size: size, gotDigest: got, digest: digest}
+	}
+	return nil
+}
+
+// putCommit makes a commit visible, if no other run was first.
+func (a *Archive) putCommit(ctx context.Context, c *commit) (digest string, err error) {
+	object, digest, err := c.encode()
+	if err != nil {
+		return "", err
+	}
+	name := commitName(c.Stream, c.Number)
+	for try := 1; ; try++ {
+		putErr := a.store.Put(ctx, name, func(w io.Writer) error {
+			_, err := w.Write(object)
+			return err
+		})
+		if putErr != nil && !errors.Is(putErr, recount.ErrExists) && !errors.Is(putErr, recount.ErrUnknown) {
+			return "", fmt.Errorf("put commit %d of stream %q: %w", c.Number, c.Stream, putErr)
+		}
+		found, readErr := a.read(ctx, name)
+		switch {
+		case readErr == nil && bytes.Equal(found, object):
+			return digest, nil
+		case readErr == nil:
+			return "", a.lostRace(c)
+		case errors.Is(readErr, recount.ErrNotFound) && try < attempts: // the outcome was unknown, and now is: no
+		default:
+			return "", &recount.Error{
+				Code: recount.CodeStorage, What: "it is not known whether the last commit was made", Where: a.where(name),
+				Why:  fmt.Sprintf("writing it said %v, and reading it %v", putErr, readErr),
+				Next: fmt.Sprintf("recount archive run %s --once: it finds out and goes on from there", c.Stream), Err: errors.Join(putErr, readErr),
+			}
+		}
+	}
+}
+
+func (a *Archive) lostRace(c *commit) error {
+	return &recount.Error{
+		Code: recount.CodeArchiveLocked, What: "another process archived this stream at the same time", Where: a.where(commitName(c.Stream, c.Number)),
+		Why:  fmt.Sprintf("commit %d was made by another run; what this run read since commit %d is not committed", c.Number, c.Number-1),
+		Next: fmt.Sprintf("let one process archive a stream; then recount archive run %s --once", c.Stream), Err: recount.ErrLocked,
+	}
+}
