@@ -20,7 +20,7 @@ func (c *call) applyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "apply FILE", Short: "applies a plan in one transaction, or refuses",
 		Example: examples("recount apply fix.plan", "recount apply fix.plan --confirm user_totals --no-input"),
-		Args:    c.takes(1, 1, "one plan file"),
+		Args:    c.takes(1, 1, "one plan file"), ValidArgsFunction: completePlans,
 	}
 	cmd.Flags().StringVar(&req.Confirm, "confirm", "", "the name of the `TABLE` that may be written")
 	cmd.Flags().BoolVar(&req.Overrides.NoControl, "no-control", false, "apply although the control window is red (recorded)")

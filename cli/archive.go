@@ -24,7 +24,7 @@ func (c *call) archiveRunCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "run [SOURCE…]", Short: "brings events into the archive; what is in it is not read twice",
 		Example: examples("recount archive run --once", "recount archive run orders --once"),
-		Args:    c.takes(0, -1, "names of sources"),
+		Args:    c.takes(0, -1, "names of sources"), ValidArgsFunction: c.completeNames(sources),
 	}
 	cmd.Flags().BoolVar(&once, "once", false, "stop at the present end")
 	cmd.RunE = c.run(func(ctx context.Context, args []string) error {

@@ -22,7 +22,7 @@ func (c *call) planCommand() *cobra.Command {
 		Use: "plan CALC…", Short: "replays, compares and writes a plan; changes nothing",
 		Example: examples("recount plan user_totals"+exampleWindow+" --out fix.plan",
 			"recount plan user_totals --from 2024-06-10T14:00 --to 2024-06-10T14:30 --timezone Europe/Berlin"),
-		Args: c.takes(1, -1, "the name of a calculation"),
+		Args: c.takes(1, -1, "the name of a calculation"), ValidArgsFunction: c.completeNames(calculations),
 	}
 	window.add(cmd)
 	cmd.Flags().StringVar(&req.Out, "out", "", "write the plan to this `FILE` (default CALC-ID.plan)")
@@ -61,8 +61,9 @@ func (c *call) diffCommand() *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use: "diff CALC", Short: "replays and compares, without a plan; exit 2 where rows differ",
-		Example: examples("recount diff user_totals"+exampleWindow, "recount diff user_totals"+exampleWindow+" --json"),
-		Args:    c.takes(1, 1, "the name of one calculation"),
+		Example:           examples("recount diff user_totals"+exampleWindow, "recount diff user_totals"+exampleWindow+" --json"),
+		Args:              c.takes(1, 1, "the name of one calculation"),
+		ValidArgsFunction: c.completeNames(calculations),
 	}
 	window.add(cmd)
 	addOverrides(cmd, &req.Overrides)
@@ -92,8 +93,9 @@ func (c *call) replayCommand() *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use: "replay CALC", Short: "recalculates only; prints the rows with a checksum each",
-		Example: examples("recount replay user_totals"+exampleWindow, "recount replay user_totals"+exampleWindow+" --out right.csv"),
-		Args:    c.takes(1, 1, "the name of one calculation"),
+		Example:           examples("recount replay user_totals"+exampleWindow, "recount replay user_totals"+exampleWindow+" --out right.csv"),
+		Args:              c.takes(1, 1, "the name of one calculation"),
+		ValidArgsFunction: c.completeNames(calculations),
 	}
 	window.add(cmd)
 	cmd.Flags().StringVar(&req.Out, "out", "", "write the rows to this `FILE`")
@@ -123,7 +125,8 @@ func (c *call) verifyCommand() *cobra.Command {
 		Use: "verify CALC", Short: "proves that a window known to be good gives no difference",
 		Example: examples("recount verify user_totals --from 2024-06-10T11:00:00Z --to 2024-06-10T12:00:00Z",
 			"recount verify user_totals --from 2024-06-10T11:00:00Z --to 2024-06-10T12:00:00Z --json"),
-		Args: c.takes(1, 1, "the name of one calculation"),
+		Args:              c.takes(1, 1, "the name of one calculation"),
+		ValidArgsFunction: c.completeNames(calculations),
 	}
 	window.add(cmd)
 	addOverrides(cmd, &req.Overrides)

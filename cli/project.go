@@ -33,7 +33,7 @@ func (c *call) doctorCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "doctor [CALC…]", Short: "checks everything that the next command will need",
 		Example: examples("recount doctor", "recount doctor user_totals"),
-		Args:    c.takes(0, -1, "names of calculations"),
+		Args:    c.takes(0, -1, "names of calculations"), ValidArgsFunction: c.completeNames(calculations),
 		RunE: c.run(func(ctx context.Context, args []string) error {
 			return c.open(ctx, func(project Recount) error {
 				found, err := project.Doctor(ctx, args)

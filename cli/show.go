@@ -13,7 +13,7 @@ func (c *call) showCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "show FILE", Short: "shows a plan again",
 		Example: examples("recount show fix.plan --all", "recount show fix.plan --csv > corrections_to_apply.csv"),
-		Args:    c.takes(1, 1, "one plan file"),
+		Args:    c.takes(1, 1, "one plan file"), ValidArgsFunction: completePlans,
 	}
 	cmd.Flags().BoolVar(&all, "all", false, "list every change")
 	cmd.Flags().BoolVar(&csv, "csv", false, "print every change as CSV")
@@ -41,7 +41,7 @@ func (c *call) explainCommand() *cobra.Command {
 		Example: examples("recount explain fix.plan 10482", "recount explain fix.plan -- -5"),
 		Long: "Shows the events that make a row right, step by step.\n" +
 			"KEY is a value, or COL=VALUE for each key column; -- before a key that begins with a dash.",
-		Args: c.takes(2, -1, "a plan file and a key"),
+		Args: c.takes(2, -1, "a plan file and a key"), ValidArgsFunction: completePlans,
 	}
 	cmd.RunE = c.run(func(ctx context.Context, args []string) error {
 		return c.open(ctx, func(project Recount) error {
