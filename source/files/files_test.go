@@ -366,3 +366,23 @@ func TestRegistered(t *testing.T) {
 		t.Fatalf("got %v %+v, want the adapter with two keys", ok, spec)
 	}
 }
+
+func TestMarksAndEmptyLinesOfJSON(t *testing.T) {
+	dir := t.TempDir()
+	line := `{"id":"e1","time":"2024-06-10T12:00:00Z","user":"u1","value":9007199254740993.25,"note":null}`
+	write(t, filepath.Join(dir, "e.jsonl"), []byte("\xef\xbb\xbf"+line+"\r\n\n \t\n"+line))
+	s := open(t, dir, sourcetest.Mapping(), "e.jsonl")
+	cursor := source.Cursor{}
+	events, err := read(t, s, cursor)
+	if err != nil || len(events) != 2 {
+		t.Fatalf("got %d events, %v; want 2", len(events), err)
+	}
+	for _, ev := range events {
+		if string(ev.Data) != line || ev.Fields[1] != recount.Text("9007199254740993.25") || !ev.Fields[2].Null || ev.Fault != "" {
+			t.Errorf("got %+v", ev)
+		}
+	}
+	if again, err := read(t, s, cursor); err != nil || len(again) != 0 {
+		t.Errorf("again: got %d events, %v; want none", len(again), err)
+	}
+}

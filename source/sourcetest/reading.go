@@ -14,7 +14,7 @@ import (
 )
 
 // some is a count of rows that takes several batches.
-const some = 20_000
+const some = 17_000
 
 func everyEvent(t *testing.T, h Harness) {
 	rows := [][]Row{many("a", some), many("b", 3), many("c", 1)}
