@@ -11,6 +11,7 @@ import (
 
 	"recount"
 	"recount/source"
+	"recount/store"
 )
 
 // chain is the commit log of a stream, read from its first entry to its last.
@@ -188,6 +189,9 @@ func (ch *chain) addFiles(c *commit, fields []recount.Field) error {
 	rows := int64(0)
 	for i := range c.Files {
 		f := &c.Files[i]
+		if f.Rows < 1 || f.Bytes < 0 || f.LastSeq-f.FirstSeq+1 < f.Rows || store.CheckName(f.Name) != nil {
+			return fmt.Errorf("file %q cannot be: %d rows, sequence numbers %d to %d", f.Name, f.Rows, f.FirstSeq, f.LastSeq)
+		}
 		d, err := f.dataFile(c, fields, s.Watermark)
 		if err != nil {
 			return err
@@ -200,6 +204,9 @@ func (ch *chain) addFiles(c *commit, fields []recount.Field) error {
 		return fmt.Errorf("its files have %d rows, not %d", rows, c.Counts.Events)
 	}
 	for _, m := range c.Marks {
+		if m.Rows < 1 || m.Bytes < 0 || store.CheckName(m.Name) != nil {
+			return fmt.Errorf("file of marks %q cannot be: %d rows", m.Name, m.Rows)
+		}
 		s.Marks = append(s.Marks, recount.MarksFile{Name: m.Name, SHA256: m.SHA256, Bytes: m.Bytes, Rows: m.Rows, Commit: c.Number})
 	}
 	return nil
