@@ -15,6 +15,7 @@ import (
 	"golang.org/x/term"
 
 	"recount/adapter"
+	_ "recount/adapters/all"
 	"recount/cli"
 	"recount/cli/views"
 	"recount/engine/duckdb"

@@ -193,9 +193,9 @@ func (r *replaying) open(ctx context.Context, window recount.Window) (engine.Ses
 	if err != nil {
 		return nil, err
 	}
-	files := archive.Select(r.snapshot, window)
 	staged, err := r.archive.Stage(ctx, archive.StageOptions{
-		Snapshot: r.snapshot, Files: files, Fields: r.source.Mapping.Fields, Dir: staging, Decoder: r.decoder(ctx), Progress: r.app.opts.Progress,
+		Snapshot: r.snapshot, Files: archive.Select(r.snapshot, window), Fields: r.source.Mapping.Fields, Dir: staging,
+		Decoder: r.decoder(ctx), Progress: r.app.opts.Progress,
 	})
 	if err != nil {
 		return nil, err

@@ -1,0 +1,10 @@
+// Package all is the one import list: a program that imports it has every
+// adapter. It holds nothing else.
+package all
+
+import (
+	_ "recount/engine/duckdb" // runs SQL calculations
+	_ "recount/source/files"  // reads files of events
+	_ "recount/store/disk"    // keeps the archive in a folder
+	_ "recount/target/sqlite" // live tables in SQLite
+)

@@ -1,0 +1,91 @@
+package app
+
+import (
+	"context"
+	"errors"
+
+	"recount"
+	"recount/internal/archive"
+)
+
+// ArchiveStream is what the archive holds of one stream.
+type ArchiveStream struct {
+	archive.StreamSummary
+	// Files are the committed files.
+	Files []recount.DataFile
+}
+
+// ArchiveReport is the proof that one stream is whole, or what is wrong with it.
+type ArchiveReport = archive.StreamReport
+
+// ArchivedEvent is one archived copy of an event.
+type ArchivedEvent struct {
+	Stream string
+	archive.CatEvent
+}
+
+// ArchiveLs sums up the named streams, or all that the archive holds.
+func (a *App) ArchiveLs(ctx context.Context, sources []string) ([]ArchiveStream, error) {
+	arch, err := a.openArchive(ctx)
+	if err != nil {
+		return nil, err
+	}
+	list, err := arch.Ls(ctx, sources...)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]ArchiveStream, len(list))
+	for i, s := range list {
+		snapshot, err := arch.Snapshot(ctx, s.Stream)
+		if err != nil {
+			return nil, err
+		}
+		out[i] = ArchiveStream{StreamSummary: s, Files: snapshot.Files}
+	}
+	return out, nil
+}
+
+// ArchiveVerify proves the named streams, or all. It reads on after a damage:
+// the reports have all of them, the error is the first.
+func (a *App) ArchiveVerify(ctx context.Context, sources []string) ([]ArchiveReport, error) {
+	arch, streams, err := a.streams(ctx, sources)
+	if err != nil {
+		return nil, err
+	}
+	report, err := arch.Verify(ctx, streams, a.opts.Progress)
+	return report.Streams, err
+}
+
+// ArchiveCat returns every archived copy of an event: of one source's stream, or
+// of all where source is empty.
+func (a *App) ArchiveCat(ctx context.Context, source, event string) ([]ArchivedEvent, error) {
+	var sources []string
+	if source != "" {
+		sources = []string{source}
+	}
+	arch, streams, err := a.streams(ctx, sources)
+	if err != nil {
+		return nil, err
+	}
+	var found []ArchivedEvent
+	var missing error
+	for _, stream := range streams {
+		copies, err := arch.Cat(ctx, stream, event)
+		var e *recount.Error
+		switch {
+		case errors.As(err, &e) && (e.Code == recount.CodeNoEvent || e.Code == recount.CodeNoArchive):
+			if missing == nil {
+				missing = err
+			}
+		case err != nil:
+			return nil, err
+		}
+		for _, c := range copies {
+			found = append(found, ArchivedEvent{Stream: stream, CatEvent: c})
+		}
+	}
+	if len(found) == 0 {
+		return nil, missing
+	}
+	return found, nil
+}
