@@ -37,6 +37,7 @@ var layers = []layer{
 	{folder: "internal/STEP", may: []string{".", "adapter", "source", "store", "engine", "target", "internal/clock", "internal/STEP/"}, vendor: true, why: "steps meet in root types alone"},
 	{folder: "internal/STEP/", may: []string{".", "adapter", "source", "store", "engine", "target", "internal/clock", "internal/STEP/"}, vendor: true, why: "a step's folders know no other step"},
 	{folder: "internal/demo", may: []string{".", "adapter", "internal/app", "internal/clock", "internal/config"}, vendor: true, why: "the demo is a user of app, in a shop of its own"},
+	{folder: "internal/pgtest", may: []string{"."}, vendor: true, why: "it starts a server for tests"},
 	{folder: "internal/guess", may: []string{"."}, vendor: true, why: "guesses are made from files alone"},
 	{folder: "internal/app", may: []string{".", "adapter", "source", "store", "engine", "target", "internal/clock", "internal/config", "internal/guess", "internal/STEP", "internal/app/"}, vendor: true, why: "app joins the steps and knows no surface"},
 	{folder: "internal/app/", may: []string{".", "adapter", "source", "store", "engine", "target", "internal/clock", "internal/config", "internal/STEP", "internal/app", "internal/app/"}, vendor: true, why: "app joins the steps and knows no surface"},
