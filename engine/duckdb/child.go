@@ -44,7 +44,8 @@ const lastBreath = time.Second
 func serve(in io.Reader, out io.Writer) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	requests := make(chan request)
+	requests, done := make(chan request), make(chan struct{})
+	defer close(done)
 	go func() {
 		defer close(requests)
 		dec := json.NewDecoder(bufio.NewReader(in))
@@ -56,7 +57,11 @@ func serve(in io.Reader, out io.Writer) error {
 			requests <- r
 		}
 		cancel()
-		time.AfterFunc(lastBreath, killSelf)
+		select {
+		case <-done:
+		case <-time.After(lastBreath):
+			killSelf()
+		}
 	}()
 	enc := json.NewEncoder(out)
 	if err := enc.Encode(greeting{Engine: protocol}); err != nil {
@@ -64,6 +69,9 @@ func serve(in io.Reader, out io.Writer) error {
 	}
 	w := &worker{checked: map[string]*checked{}}
 	if err := w.warm(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil // nobody waits for it any more
+		}
 		return err
 	}
 	for r := range requests {

@@ -97,6 +97,9 @@ func renamed(s recount.Shape, v engine.Variant) recount.Shape {
 	return s
 }
 
+// groupRows bounds what the writer and the reader of rows hold in memory.
+const groupRows = 32768
+
 // copyRows is the statement that writes the rows. DuckDB keeps the order of an
 // ORDER BY in COPY; the reader checks it all the same.
 func copyRows(s script, shape recount.Shape, v engine.Variant, window recount.Window, out string) bound {
@@ -114,7 +117,7 @@ func copyRows(s script, shape recount.Shape, v engine.Variant, window recount.Wi
 		sorted = " ORDER BY " + strings.Join(order, ", ")
 	}
 	prefix := "COPY (SELECT * FROM (SELECT " + strings.Join(list, ", ") + " FROM (\n"
-	return s.bind(prefix, querySuffix+") AS recount_typed"+sorted+") TO "+literal(out)+" (FORMAT parquet, COMPRESSION snappy)", window)
+	return s.bind(prefix, querySuffix+") AS recount_typed"+sorted+") TO "+literal(out)+" (FORMAT parquet, COMPRESSION snappy, ROW_GROUP_SIZE "+strconv.Itoa(groupRows)+")", window)
 }
 
 // makeEvents makes the relation that the logic reads.
