@@ -15,7 +15,7 @@ func (c *call) archiveCommand() *cobra.Command {
 		Args:    cobra.ArbitraryArgs,
 		RunE:    c.group,
 	}
-	cmd.AddCommand(c.archiveRunCommand())
+	cmd.AddCommand(c.archiveRunCommand(), c.archiveLsCommand(), c.archiveVerifyCommand(), c.archiveCatCommand())
 	return cmd
 }
 
@@ -38,4 +38,65 @@ func (c *call) archiveRunCommand() *cobra.Command {
 		})
 	})
 	return cmd
+}
+
+func (c *call) archiveLsCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "ls [SOURCE…]", Short: "shows what is in the archive",
+		Example: examples("recount archive ls", "recount archive ls orders --json"),
+		Args:    c.takes(0, -1, "names of sources"), ValidArgsFunction: c.completeNames(sources),
+		RunE: c.run(func(ctx context.Context, args []string) error {
+			return c.open(ctx, func(project Recount) error {
+				list, err := project.ArchiveLs(ctx, args)
+				if err != nil {
+					return err
+				}
+				return views.NewArchive(c.output()).Holds(list)
+			})
+		}),
+	}
+}
+
+func (c *call) archiveVerifyCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "verify [SOURCE…]", Short: "proves that the archive is whole, byte by byte",
+		Example: examples("recount archive verify", "recount archive verify orders"),
+		Args:    c.takes(0, -1, "names of sources"), ValidArgsFunction: c.completeNames(sources),
+		RunE: c.run(func(ctx context.Context, args []string) error {
+			return c.open(ctx, func(project Recount) error {
+				list, err := project.ArchiveVerify(ctx, args)
+				if err != nil && len(list) == 0 {
+					return err
+				}
+				// A damage is an error, and all of them are in the report.
+				if showErr := views.NewArchive(c.output()).Proved(list); err == nil {
+					err = showErr
+				}
+				return err
+			})
+		}),
+	}
+}
+
+func (c *call) archiveCatCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "cat [SOURCE] EVENT", Short: "prints an event's own bytes",
+		Example: examples("recount archive cat e008560", "recount archive cat orders archived_events.csv@17"),
+		Long: "Prints an event's own bytes as they came in. EVENT is its id, or PARTITION@POSITION.\n" +
+			"Where the event came more than once, each payload is printed once.",
+		Args: c.takes(1, 2, "an event, and before it the source's name where several sources have it"),
+		RunE: c.run(func(ctx context.Context, args []string) error {
+			source, event := "", args[0]
+			if len(args) > 1 {
+				source, event = args[0], args[1]
+			}
+			return c.open(ctx, func(project Recount) error {
+				copies, err := project.ArchiveCat(ctx, source, event)
+				if err != nil {
+					return err
+				}
+				return views.NewArchive(c.output()).Event(copies)
+			})
+		}),
+	}
 }

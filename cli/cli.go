@@ -142,8 +142,9 @@ func (c *call) output() *views.Output {
 	if c.bars != nil {
 		c.bars.clear()
 	}
+	_, terminal := c.env.Terminal(c.env.Stdout)
 	return &views.Output{
-		Out: c.env.Stdout, Err: c.env.Stderr, JSON: c.json(), Quiet: c.flags.quiet,
+		Out: c.env.Stdout, Err: c.env.Stderr, JSON: c.json(), Terminal: terminal, Quiet: c.flags.quiet,
 		Style: c.style(c.env.Stdout), ErrStyle: c.style(c.env.Stderr),
 	}
 }

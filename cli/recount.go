@@ -12,6 +12,9 @@ import (
 // Recount is what the command line needs of a project: *app.App.
 type Recount interface {
 	ArchiveRun(ctx context.Context, sources []string) ([]app.ArchiveRan, error)
+	ArchiveLs(ctx context.Context, sources []string) ([]app.ArchiveStream, error)
+	ArchiveVerify(ctx context.Context, sources []string) ([]app.ArchiveReport, error)
+	ArchiveCat(ctx context.Context, source, event string) ([]app.ArchivedEvent, error)
 	Replay(ctx context.Context, req app.PlanRequest, w io.Writer, json bool) (app.Replayed, error)
 	Diff(ctx context.Context, req app.PlanRequest) (app.Planned, error)
 	Plan(ctx context.Context, req app.PlanRequest) (app.Planned, error)

@@ -20,6 +20,8 @@ type Output struct {
 	Err io.Writer
 	// JSON chooses the side.
 	JSON bool
+	// Terminal says that Out is one, which would obey what it is sent.
+	Terminal bool
 	// Quiet leaves out what is neither a result nor an error.
 	Quiet bool
 	// Style is that of Out, ErrStyle that of Err, on the Human side.

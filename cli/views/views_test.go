@@ -14,6 +14,7 @@ import (
 
 	"recount"
 	"recount/internal/app"
+	"recount/internal/archive"
 )
 
 var update = flag.Bool("update", false, "write the goldens anew")
@@ -233,7 +234,12 @@ func everyView() map[string]func(*Output) error {
 			d.Compared(wide)
 			return d.Err()
 		},
-		"archive_ls":    func(o *Output) error { return NewArchive(o).Holds(fixtureSnapshots()) },
+		"archive_ls":     func(o *Output) error { return NewArchive(o).Holds(fixtureStreams()) },
+		"archive_verify": func(o *Output) error { return NewArchive(o).Proved(fixtureReports()) },
+		"archive_cat": func(o *Output) error {
+			o.Terminal = true
+			return NewArchive(o).Event(fixtureEvent())
+		},
 		"archive_empty": func(o *Output) error { return NewArchive(o).Holds(nil) },
 		"archive_run": func(o *Output) error {
 			return NewArchive(o).Ran([]app.ArchiveRan{
@@ -244,23 +250,50 @@ func everyView() map[string]func(*Output) error {
 	}
 }
 
-func fixtureSnapshots() []recount.Snapshot {
-	file := func(hour, rows int64) recount.DataFile {
-		at := at12.Add(time.Duration(hour) * time.Hour)
-		return recount.DataFile{
-			Name: "orders/date=2024-06-10/hour=12/1.parquet", SHA256: "ab", Bytes: 1000 * rows, Rows: rows, Commit: 1, FirstSeq: 1, LastSeq: rows,
-			FirstTime: at, LastTime: at.Add(59 * time.Minute), TimeKnown: hour >= 0,
-			Spans: []recount.PositionSpan{{Partition: "events.csv", First: "00001", Last: "00009", Rows: rows}},
-		}
+func fixtureStreams() []app.ArchiveStream {
+	orders, payments := app.ArchiveStream{}, app.ArchiveStream{}
+	orders.Stream, orders.Snapshot, orders.Commits, orders.Watermark, orders.Lateness = "orders", "9f3c1ab20000aa", 2, at12.Add(25*time.Hour), time.Minute
+	orders.Total.Files, orders.Total.Events, orders.Total.Bytes, orders.Total.Repeats = 3, 19243, 412_345, 240
+	for i, events := range []int64{10241, 9000, 2} {
+		h := app.ArchiveHour{Start: at12.Add(time.Duration(i) * time.Hour), Known: i < 2}
+		h.Files, h.Events, h.Bytes = 1, events, 20*events
+		orders.Hours = append(orders.Hours, h)
+		orders.Files = append(orders.Files, recount.DataFile{
+			Name: "orders/date=2024-06-10/hour=12/1.parquet", SHA256: "ab", Bytes: h.Bytes, Rows: events, Commit: 1, FirstSeq: 1, LastSeq: events,
+			FirstTime: h.Start, LastTime: h.Start.Add(59 * time.Minute), TimeKnown: h.Known,
+			Spans: []recount.PositionSpan{{Partition: "events.csv", First: "00001", Last: "00009", Rows: events}},
+		})
 	}
-	many := recount.Snapshot{Stream: "payments", ID: "77aa", Commit: 90, Watermark: at12.Add(100 * time.Hour)}
-	for h := range int64(90) {
-		many.Files = append(many.Files, file(h, 10+h))
+	payments.Stream, payments.Snapshot, payments.Commits = "payments", "77aa", 1
+	for i := range 90 {
+		h := app.ArchiveHour{Start: at12.Add(time.Duration(i) * time.Hour), Known: true}
+		h.Files, h.Events, h.Bytes = 1, int64(i), int64(1000*i)
+		payments.Hours = append(payments.Hours, h)
 	}
-	return []recount.Snapshot{
-		{Stream: "orders", ID: "9f3c1ab20000aa", Commit: 2, Watermark: at12.Add(25 * time.Hour), Lateness: time.Minute, Files: []recount.DataFile{file(0, 10241), file(0, 12), file(1, 9000), file(-1, 2)}},
-		many, {Stream: "new"},
+	return []app.ArchiveStream{orders, payments}
+}
+
+func fixtureReports() []app.ArchiveReport {
+	damage := &recount.Error{
+		Code: recount.CodeDamaged, What: "a file is not what was committed", Where: "orders/date=2024-06-10/hour=12/1.parquet",
+		Why: "its SHA-256 is ab…, its commit says cd…",
 	}
+	whole := app.ArchiveReport{Stream: "orders", Snapshot: "9f3c1ab20000aa", Commits: 2, Files: 3, Events: 19243, Bytes: 412_345}
+	whole.Partitions = append(whole.Partitions, archive.PartitionSummary{Partition: "events.csv", First: "00000001", Last: "00019243", Events: 19243})
+	damaged := app.ArchiveReport{Stream: "payments", Snapshot: "77aa", Commits: 1, Files: 90, Events: 4005, Bytes: 4_000_000, Problems: []*recount.Error{damage}}
+	damaged.Leftovers = append(damaged.Leftovers, archive.Leftover{Name: "payments/date=2024-06-10/hour=13/x.parquet"})
+	return []app.ArchiveReport{whole, damaged}
+}
+
+func fixtureEvent() []app.ArchivedEvent {
+	first := app.ArchivedEvent{Stream: "orders"}
+	first.ID, first.Partition, first.Position, first.Time, first.TimeKnown = "e-77f1", "events.csv", "00000017", at12, true
+	first.Data, first.Seq, first.File, first.Commit, first.Format, first.Header = []byte("e-77f1,12:00,\x1b[31m10482,912.40"), 17, "orders/1.parquet", 1, "csv", "event_id,timestamp,user_id,value"
+	first.Key = []byte{0xff}
+	second := first
+	second.Seq, second.Position = 90, "00000090"
+	second.Marks = []recount.Mark{{Kind: recount.MarkRepeat, Why: "the same id and payload came before"}}
+	return []app.ArchivedEvent{first, second}
 }
 
 func fixtureReplayed(out string) app.Replayed {

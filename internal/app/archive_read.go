@@ -15,6 +15,9 @@ type ArchiveStream struct {
 	Files []recount.DataFile
 }
 
+// ArchiveHour is what the archive holds of one hour of a stream.
+type ArchiveHour = archive.HourSummary
+
 // ArchiveReport is the proof that one stream is whole, or what is wrong with it.
 type ArchiveReport = archive.StreamReport
 
