@@ -28,7 +28,8 @@ func Child(args []string, stdin io.Reader, stdout, stderr io.Writer) (handled bo
 
 // RunTests is what TestMain of a package whose tests use the engine calls with
 // its *testing.M: it is the child where the engine started the binary, and runs
-// the tests otherwise.
+// the tests otherwise. TestMain may drop the exit code: package testing keeps its
+// own.
 func RunTests(m interface{ Run() int }) int {
 	if handled, exit := Child(os.Args[1:], os.Stdin, os.Stdout, os.Stderr); handled {
 		return exit

@@ -135,6 +135,10 @@ func failures(t *testing.T, h Harness) {
 		}
 		want(t, "the next session", marked(t, h).open().rows(variant()), "a|17.00,2", "b|2.00,1")
 	})
+}
+
+// limits holds engines to their limit.
+func limits(t *testing.T, h Harness) {
 	t.Run("a limit of memory is an error that names it", func(t *testing.T) {
 		l := marked(t, h)
 		input := l.Input(noon, noon.Add(time.Hour))

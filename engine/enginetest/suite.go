@@ -28,7 +28,7 @@ func Run(t *testing.T, h Harness) {
 		run  func(*testing.T, Harness)
 	}{
 		{"window", windows}, {"marks", marks}, {"missed", missed}, {"only and probe", probes}, {"splits", splits},
-		{"keys", keys}, {"values", values}, {"events", events}, {"count", counts}, {"refusals", refusals}, {"failures", failures},
+		{"keys", keys}, {"values", values}, {"events", events}, {"count", counts}, {"refusals", refusals}, {"failures", failures}, {"limits", limits},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.run(t, h) })
 	}
