@@ -151,41 +151,18 @@ func (w *worker) misspelt(ctx context.Context, strangers []finding, b bound, r c
 		if there > 0 {
 			continue
 		}
-		near := fault{Message: "there is no function " + f.what, Position: strconv.Itoa(f.offset)}
+		missing := fault{Message: "there is no function " + f.what, Position: strconv.Itoa(f.offset)}
 		var names []string
 		for known, family := range familyOf {
 			if family == pure || family == exact || family == adding || family == ordered {
 				names = append(names, known)
 			}
 		}
-		slices.SortFunc(names, func(x, y string) int {
-			return cmp.Or(cmp.Compare(distance(x, f.what), distance(y, f.what)), strings.Compare(x, y))
-		})
-		near.Candidates = strings.Join(names[:3], ",")
-		return sqlError(near, b, r.Path)
+		slices.Sort(names)
+		missing.Candidates = recount.Nearest(f.what, names)
+		return sqlError(missing, b, r.Path)
 	}
 	return nil
-}
-
-// distance counts the edits between two words.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		last := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := last
-			if a[i] != b[j] {
-				cost++
-			}
-			last = row[j+1]
-			row[j+1] = min(cost, row[j]+1, last+1)
-		}
-	}
-	return row[len(b)]
 }
 
 // parsed is what json_serialize_sql returns.

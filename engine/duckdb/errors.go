@@ -62,7 +62,7 @@ func sqlError(f fault, b bound, path string) *recount.Error {
 	}
 	// Candidates of a function are its forms, by the dozen: no help.
 	if f.Candidates != "" && !strings.Contains(f.Candidates, "->") {
-		e.Next = "mend the SQL; the nearest names are " + strings.Join(strings.Split(f.Candidates, ","), ", ")
+		e.Next = "mend the SQL; the nearest: " + strings.Join(strings.Split(f.Candidates, ","), ", ")
 	}
 	return e
 }
@@ -74,7 +74,7 @@ func runError(err error, b bound, path string, limit int) error {
 	case f.Type == "Out of Memory":
 		return &recount.Error{
 			Code: recount.CodeMemory, What: fmt.Sprintf("the calculation needs more than its limit of %d MiB of memory", limit), Where: path,
-			Why: firstLine(f.Message), Next: "give it more with --memory, or replay a shorter window", Err: err,
+			Why: firstLine(f.Message), Next: "replay a shorter window, or let the SQL return or collect less", Err: err,
 		}
 	case strings.Contains(f.Message, "No space left on device"):
 		return &recount.Error{
