@@ -3,6 +3,7 @@ package recount
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -40,6 +41,20 @@ func (w Window) String() string {
 type Bucket struct {
 	Size time.Duration
 	Zone *time.Location
+}
+
+// String shows the size as recount.yaml spells it: 10m, 1h, 24h or none.
+func (b Bucket) String() string {
+	if b.None() {
+		return "none"
+	}
+	text := b.Size.String() // 10m0s, 1h0m0s
+	for _, zero := range []string{"m0s", "h0m"} {
+		if short, ok := strings.CutSuffix(text, zero); ok {
+			text = short + zero[:1]
+		}
+	}
+	return text
 }
 
 // None says that results are not bucketed.

@@ -121,3 +121,14 @@ func TestBucketsTile(t *testing.T) {
 		}
 	})
 }
+
+func TestBucketShowsItsSizeAsConfigured(t *testing.T) {
+	for want, size := range map[string]time.Duration{
+		"none": 0, "10m": 10 * time.Minute, "1h": time.Hour, "24h": 24 * time.Hour, "1h30m": 90 * time.Minute, "90s": 90 * time.Second,
+	} {
+		got := recount.Bucket{Size: size}.String()
+		if parsed, err := time.ParseDuration(got); got != want && (err != nil || parsed != size) {
+			t.Errorf("%v: got %s, want %s", size, got, want)
+		}
+	}
+}

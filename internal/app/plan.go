@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -110,15 +111,12 @@ func (r *replaying) makePlan(ctx context.Context, l *live, overrides Overrides) 
 // body fills in all that is known before the rows are explained.
 func (r *replaying) body(l *live, counts recount.EventCounts, found comparison) recount.PlanBody {
 	b := recount.PlanBody{
-		Kind: recount.PlanApply, Calculation: r.calc.Name, Window: r.window, Asked: r.asked, Bucket: "none", Zone: r.zone().String(),
+		Kind: recount.PlanApply, Calculation: r.calc.Name, Window: r.window, Asked: r.asked, Bucket: r.calc.Bucket.String(), Zone: r.zone().String(),
 		Stream: r.source.Name, Snapshot: r.snapshot.ID, Watermark: r.snapshot.Watermark, Logic: r.calc.Logic.Digest,
 		Missed: r.calc.Missed, Unexplained: r.calc.Unexplained, Extra: r.calc.Extra, Where: r.calc.Where,
 		Target: l.info.Identity, Fingerprint: l.info.Fingerprint, Hazards: append([]string{}, l.info.Hazards...), LastRun: l.info.LastRun,
 		Key: planColumns(l.key, r.shape.Key), Columns: planColumns(l.columns, r.shape.Values), Events: counts, Digest: found.Digest,
 		Given: r.calc.Hypotheses(), MaxChanges: r.calc.MaxChanges, Overrides: []string{}, Notes: []string{}, Rules: []string{},
-	}
-	if !r.calc.Bucket.None() {
-		b.Bucket = r.calc.Bucket.Size.String()
 	}
 	if r.calc.Previous != nil {
 		b.Previous = r.calc.Previous.Digest
@@ -200,7 +198,6 @@ func (r *replaying) notes(p *recount.Plan, unknown int, overrides Overrides) {
 	if r.source.Mapping.ID == "" {
 		add("events have no id, so repeats cannot be seen")
 	}
-	add("complete as known at the archive watermark %s, %d late", recount.FormatTimestamp(b.Watermark), b.Events.Late)
 	if b.Cut > 0 {
 		add("%d combinations of hypotheses were not tried", b.Cut)
 	}
@@ -238,8 +235,12 @@ func (a *App) writePlan(planned Planned) error {
 func (a *App) loadPlan(file string) (p *recount.Plan, err error) {
 	f, err := os.Open(a.path(file))
 	if err != nil {
+		code := recount.CodePlanDamaged
+		if errors.Is(err, os.ErrNotExist) {
+			code = recount.CodeUsage
+		}
 		return nil, &recount.Error{
-			Code: recount.CodePlanDamaged, What: "the plan cannot be read", Where: file, Why: err.Error(), Err: err,
+			Code: code, What: "the plan cannot be read", Where: file, Why: err.Error(), Err: err,
 			Next: "check the name; recount plan says where it saved one",
 		}
 	}
