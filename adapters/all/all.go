@@ -3,8 +3,10 @@
 package all
 
 import (
-	_ "recount/engine/duckdb" // runs SQL calculations
-	_ "recount/source/files"  // reads files of events
-	_ "recount/store/disk"    // keeps the archive in a folder
-	_ "recount/target/sqlite" // live tables in SQLite
+	_ "recount/engine/duckdb"   // runs SQL calculations
+	_ "recount/source/files"    // reads files of events
+	_ "recount/store/disk"      // keeps the archive in a folder
+	_ "recount/target/files"    // live results in CSV files
+	_ "recount/target/postgres" // live tables in PostgreSQL
+	_ "recount/target/sqlite"   // live tables in SQLite
 )
