@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/spf13/cobra"
 
@@ -140,12 +141,26 @@ func (c *call) verifyCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			// Excluded rows are not known to be wrong.
-			if done.Rows.Wrong()-done.Rows.Excluded > 0 {
-				c.exit = recount.ExitRefused
+			if err := views.NewVerify(c.output()).Verified(done); err != nil {
+				return err
 			}
-			return views.NewVerify(c.output()).Verified(done)
+			return differences(done)
 		})
 	})
 	return cmd
+}
+
+// differences is the error of a window that was to have none. Excluded rows are
+// not known to be wrong.
+func differences(v app.Verified) error {
+	wrong := v.Rows.Wrong() - v.Rows.Excluded
+	if wrong == 0 {
+		return nil
+	}
+	return &recount.Error{
+		Code: recount.CodeDifferences, What: fmt.Sprintf("%d of %d rows differ where none should", wrong, v.Rows.Checked),
+		Where: v.Calculation + ", " + v.Window.String() + " by event",
+		Why:   "the calculation and the live table disagree about a window that is said to be good",
+		Next:  "recount plan " + views.ShellWord(v.Calculation) + " over the same window, then recount explain, to see why",
+	}
 }

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -40,10 +41,10 @@ func (c *call) doctorCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				if found.Failed() {
-					c.exit = recount.ExitRefused
+				if err := views.NewDoctor(c.output()).Diagnosed(found); err != nil {
+					return err
 				}
-				return views.NewDoctor(c.output()).Diagnosed(found)
+				return unsound(&found)
 			})
 		}),
 	}
@@ -69,12 +70,22 @@ func (c *call) initCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if done.Diagnosis != nil && done.Diagnosis.Failed() {
-				c.exit = recount.ExitRefused
+			if err := views.NewInit(c.output()).Initialized(done); err != nil {
+				return err
 			}
-			return views.NewInit(c.output()).Initialized(done)
+			return unsound(done.Diagnosis)
 		}),
 	}
+}
+
+// unsound is the error of a diagnosis in which a check failed: the first.
+func unsound(d *app.Diagnosis) error {
+	if d == nil || !d.Failed() {
+		return nil
+	}
+	i := slices.IndexFunc(d.Checks, func(c app.Check) bool { return c.Status == app.CheckFail })
+	first := d.Checks[i]
+	return &recount.Error{Code: recount.CodeDoctor, What: "doctor found what must be mended first", Where: first.Name, Why: first.Detail, Next: first.Fix}
 }
 
 // question asks one question of init; an empty answer takes the default.

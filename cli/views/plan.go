@@ -40,7 +40,7 @@ func (v planHuman) Differs(p app.Planned) error {
 	body := p.Plan.Body
 	page.planScreen(p.Plan, func() {
 		page.line(say("  Compared only, in "+took(p.TookMS)+": no plan was written. "), span{"Nothing has been changed.", bold})
-		if body.Rows.Wrong() > 0 {
+		if body.Rows.Writes() > 0 {
 			page.next("recount plan " + ShellWord(body.Calculation) +
 				" --from " + recount.FormatTimestamp(body.Asked.From) + " --to " + recount.FormatTimestamp(body.Asked.To))
 		}

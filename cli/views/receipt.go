@@ -32,8 +32,8 @@ func (v receiptHuman) About(s app.Shown) error {
 	p := newPage(v.o.ErrStyle)
 	b := s.Plan.Body
 	rows := b.Rows
-	text := fmt.Sprintf("Will change %s of %s in %s %s, in one transaction: %s update, %s insert, %s delete.",
-		counted(rows.Writes(), "row"), p.brief(b.Target.Table), p.brief(b.Target.Adapter), p.brief(b.Target.Place),
+	text := fmt.Sprintf("Will change %s of %s, in one transaction: %s update, %s insert, %s delete.",
+		counted(rows.Writes(), "row"), clip(p.text(targetText(b.Target)), 120, p.g.more),
 		count(rows.Update), count(rows.Insert), count(rows.Delete))
 	p.wrapped(2, plain, text)
 	var nets []string
@@ -109,10 +109,20 @@ func pastOf(k recount.PlanKind) string {
 	return "applied"
 }
 
+// stepWords says of each step of an apply that it was done; a step that has no
+// word here is shown by its name.
+var stepWords = map[string]string{
+	"lock": "locked", "target": "the same target", "once": "not applied before", "limit": "within the limit", "unmoved": "no row moved",
+	"write": "written", "read": "read back equal", "record": "recorded", "commit": "committed", "again": "looked at again",
+}
+
 // steps shows what was done, each with its mark, and the time.
 func (p *page) steps(steps []string, tookMS int64) {
 	items := make([]string, 0, len(steps)+1)
 	for _, s := range steps {
+		if past, ok := stepWords[s]; ok {
+			s = past
+		}
 		items = append(items, p.g.yes+" "+s)
 	}
 	items = append(items, took(tookMS))

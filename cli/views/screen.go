@@ -3,6 +3,7 @@ package views
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"recount"
@@ -15,7 +16,7 @@ func (p *page) planScreen(plan *recount.Plan, end func()) {
 	p.windowLines(b)
 	p.eventLines(b)
 	p.labelled("Replay", 1, b.Calculation+" over "+b.Stream+" at snapshot "+short(b.Snapshot), "ran twice, same answer "+p.g.yes)
-	p.labelled("Compared", 2, append([]string{b.Target.Table + " in " + b.Target.Adapter + " " + b.Target.Place}, b.Rules...)...)
+	p.labelled("Compared", 2, append([]string{targetText(b.Target)}, b.Rules...)...)
 	p.blank()
 	p.totals(b)
 	p.actions(plan)
@@ -38,6 +39,14 @@ func (p *page) planScreen(plan *recount.Plan, end func()) {
 		p.blank()
 	}
 	p.lines = append(p.lines, bottom...)
+}
+
+// targetText names a live table; a file is its own table.
+func targetText(t recount.Identity) string {
+	if strings.HasSuffix(t.Place, t.Table) {
+		return t.Adapter + " " + t.Place
+	}
+	return t.Table + " in " + t.Adapter + " " + t.Place
 }
 
 func (p *page) windowLines(b *recount.PlanBody) {
@@ -64,7 +73,7 @@ func windowText(w recount.Window) string {
 }
 
 func (p *page) eventLines(b *recount.PlanBody) {
-	p.labelled("Events", 2, append(p.eventItems(b.Events), "complete as known at "+recount.FormatTimestamp(b.Watermark))...)
+	p.labelled("Events", 2, p.eventItems(b.Events)...)
 }
 
 func (p *page) eventItems(e recount.EventCounts) []string {
@@ -100,6 +109,9 @@ func (p *page) totals(b *recount.PlanBody) {
 	line = append(line, span{dot + count(rows.Wrong()) + " wrong (" + percent(rows.Wrong(), rows.Checked) + ")", bold})
 	const mostSums = 3
 	for i, s := range b.Sums {
+		if rows.Writes() == 0 {
+			break
+		}
 		if i == mostSums {
 			line = append(line, say(dot+counted(int64(len(b.Sums)-i), "column")+" more"))
 			break

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"flag"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -131,7 +132,7 @@ func golden(t *testing.T, name string, got []byte) {
 func everyView() map[string]func(*Output) error {
 	plan := app.Planned{Plan: fixturePlan(), File: "fix.plan", TookMS: 3120}
 	wide := app.Planned{Plan: widePlan(), File: "my fix.plan", TookMS: 45}
-	return map[string]func(*Output) error{
+	all := map[string]func(*Output) error{
 		"plan":      func(o *Output) error { return NewPlan(o).Planned(plan) },
 		"plan_wide": func(o *Output) error { return NewPlan(o).Planned(wide) },
 		"plan_right": func(o *Output) error {
@@ -234,6 +235,13 @@ func everyView() map[string]func(*Output) error {
 			d.Compared(wide)
 			return d.Err()
 		},
+	}
+	maps.Copy(all, archiveViews())
+	return all
+}
+
+func archiveViews() map[string]func(*Output) error {
+	return map[string]func(*Output) error{
 		"archive_ls":     func(o *Output) error { return NewArchive(o).Holds(fixtureStreams()) },
 		"archive_verify": func(o *Output) error { return NewArchive(o).Proved(fixtureReports()) },
 		"archive_cat": func(o *Output) error {

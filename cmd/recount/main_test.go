@@ -34,6 +34,6 @@ func TestScripts(t *testing.T) {
 			env.Setenv("SEED", seed)
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "runid": runID, "edit": edit, "runplan": runPlan, "lf": lf},
 	})
 }
