@@ -52,3 +52,13 @@ func (t *table) constraint(raw *sqlite.Error, err error) error {
 	}
 	return refusal.DoesNotFit(t.place, raw.Error(), err)
 }
+
+// explainWhere blames the condition for a statement that SQLite cannot read:
+// the rest of it is ours.
+func (t *table) explainWhere(where string, err error) error {
+	var raw *sqlite.Error
+	if where != "" && errors.As(err, &raw) && raw.Code() == lib.SQLITE_ERROR {
+		return refusal.Where(t.place, raw.Error(), err)
+	}
+	return t.explain("scan", err)
+}

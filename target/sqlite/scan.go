@@ -40,7 +40,7 @@ func (s *session) scan(ctx context.Context, d *described, scan target.Scan, each
 	}
 	rows, err := s.conn.QueryContext(ctx, query, args...)
 	if err != nil {
-		return s.t.explain("scan", err)
+		return s.t.explainWhere(scan.Where, err)
 	}
 	defer func() { _ = rows.Close() }()
 	values, into := holders(len(columns))
@@ -56,7 +56,7 @@ func (s *session) scan(ctx context.Context, d *described, scan target.Scan, each
 			return err
 		}
 	}
-	return s.t.explain("scan", rows.Err())
+	return s.t.explainWhere(scan.Where, rows.Err())
 }
 
 // bare lists columns as expressions: a plain column name would make the driver
