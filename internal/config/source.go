@@ -108,12 +108,6 @@ func payloadPath(v value) string {
 	return text
 }
 
-// reserved are the columns that every event has (docs/archive.md), and those
-// that the relation `events` adds.
-var reserved = []string{
-	"seq", "id", "stream", "type", "partition", "position", "time", "ingest_time", "key", "data", "headers", "fault", "hit",
-}
-
 // fields reads the typed columns. Names are compared without case, as SQL does.
 func fields(v value) []recount.Field {
 	var list []recount.Field
@@ -138,10 +132,8 @@ func fields(v value) []recount.Field {
 
 func badFieldName(name string) string {
 	const longest = 200
-	for _, r := range reserved {
-		if strings.EqualFold(name, r) {
-			return "every event has a column of that name; give the field another, and its path: {type: …, path: " + name + "}"
-		}
+	if recount.ReservedColumn(name) {
+		return "every event has a column of that name; give the field another, and its path: {type: …, path: " + name + "}"
 	}
 	if name == "" || len(name) > longest || strings.TrimSpace(name) != name || strings.ContainsFunc(name, func(r rune) bool { return r < 0x20 || r == 0x7f }) {
 		return "a field's name has 1 to 200 bytes, no control characters and no space at its ends"
