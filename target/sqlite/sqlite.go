@@ -117,6 +117,9 @@ func (t *table) Close() error {
 type session struct {
 	conn *sql.Conn
 	t    *table
+	// spellings remembers how columns spell times: reading that takes a look at
+	// each row.
+	spellings map[string]spelling
 }
 
 // begin opens a connection and starts a transaction on it.

@@ -1,9 +1,11 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,6 +26,9 @@ const plainShape = "0000-00-00 00:00:00"
 
 const dateShape = "0000-00-00"
 
+// preciseShape holds every instant that has a canonical text.
+const preciseShape = plainShape + ".000000"
+
 // learn returns the column with the shapes of its rows.
 func (s *session) learn(ctx context.Context, c column) (column, error) {
 	if c.Type.Kind != recount.KindTimestamp && c.Type.Kind != recount.KindDate {
@@ -34,35 +39,74 @@ func (s *session) learn(ctx context.Context, c column) (column, error) {
 	return c, err
 }
 
-// shapes lists the shapes of a column's texts, the most frequent first, and
-// counts the numbers in it.
+// spelling is what the rows of a column look like.
+type spelling struct {
+	shapes  []string // of the texts that are times, the most frequent first
+	numbers int64
+}
+
+// shapes reads a column once for each transaction: it takes a look at every row,
+// since a spelling that only one row has is the one under which that row is found.
 func (s *session) shapes(ctx context.Context, name string) (shapes []string, numbers int64, err error) {
-	shape := "+" + sqltable.Quote(name)
-	for d := '1'; d <= '9'; d++ {
-		shape = fmt.Sprintf("replace(%s,'%c','0')", shape, d)
+	if known, ok := s.spellings[name]; ok {
+		return known.shapes, known.numbers, nil
 	}
-	query := fmt.Sprintf("SELECT typeof(%s), CASE typeof(%[1]s) WHEN 'text' THEN %s END, count(*) FROM %s WHERE %[1]s IS NOT NULL GROUP BY 1, 2 ORDER BY 3 DESC, 2",
-		sqltable.Quote(name), shape, s.t.quoted())
-	rows, err := s.conn.QueryContext(ctx, query)
+	found, err := s.readShapes(ctx, name)
 	if err != nil {
 		return nil, 0, s.t.explain("read times of", err)
 	}
+	if s.spellings == nil {
+		s.spellings = map[string]spelling{}
+	}
+	s.spellings[name] = found
+	return found.shapes, found.numbers, nil
+}
+
+func (s *session) readShapes(ctx context.Context, name string) (found spelling, err error) {
+	column := "+" + sqltable.Quote(name) // a plain name would make the driver read times itself
+	rows, err := s.conn.QueryContext(ctx, "SELECT "+column+" FROM "+s.t.quoted()+" WHERE "+column+" IS NOT NULL")
+	if err != nil {
+		return found, err
+	}
 	defer func() { _ = rows.Close() }()
+	counts := map[string]int64{}
 	for rows.Next() {
-		var class string
-		var text *string
-		var count int64
-		if err := rows.Scan(&class, &text, &count); err != nil {
-			return nil, 0, s.t.explain("read times of", err)
+		var value any
+		if err := rows.Scan(&value); err != nil {
+			return found, err
 		}
-		if text != nil && shapePattern.MatchString(*text) {
-			shapes = append(shapes, *text)
-		}
-		if class == "integer" || class == "real" {
-			numbers += count
+		switch v := value.(type) {
+		case string:
+			if len(v) <= longestShape {
+				var buffer [longestShape]byte
+				counts[string(shapeOf(buffer[:0], v))]++
+			}
+		case int64, float64:
+			found.numbers++
 		}
 	}
-	return shapes, numbers, s.t.explain("read times of", rows.Err())
+	for shape := range counts {
+		if shapePattern.MatchString(shape) {
+			found.shapes = append(found.shapes, shape)
+		}
+	}
+	slices.SortFunc(found.shapes, func(a, b string) int { return cmp.Or(cmp.Compare(counts[b], counts[a]), strings.Compare(a, b)) })
+	return found, rows.Err()
+}
+
+// longestShape is the length of the longest text that shapePattern takes.
+const longestShape = len("0000-00-00 00:00:00.000000+00:00")
+
+// shapeOf appends the text with zeros for digits.
+func shapeOf(to []byte, text string) []byte {
+	for i := range len(text) {
+		c := text[i]
+		if c >= '1' && c <= '9' {
+			c = '0'
+		}
+		to = append(to, c)
+	}
+	return to
 }
 
 // spell returns a canonical time or date in the column's own spelling.
@@ -71,13 +115,18 @@ func (c column) spell(canonical string) string {
 	if err != nil {
 		return canonical
 	}
-	for _, shape := range append(c.shapes, c.usual()) {
+	for _, shape := range c.known() {
 		if text, ok := format(at, shape); ok {
 			return text
 		}
 	}
-	text := at.Format("2006-01-02 15:04:05.000000")
-	return text
+	return canonical
+}
+
+// known lists the column's shapes and those that this package itself writes
+// where the column has none that holds a time.
+func (c column) known() []string {
+	return append(slices.Clip(c.shapes), c.usual(), preciseShape)
 }
 
 func (c column) usual() string {
@@ -94,7 +143,7 @@ func (c column) spellings(canonical string) []any {
 		return nil
 	}
 	var out []any
-	for _, shape := range c.shapes {
+	for _, shape := range c.known() {
 		if text, ok := format(at, shape); ok {
 			out = append(out, text)
 		}
