@@ -198,10 +198,15 @@ func canonicalDecimal(t Type, text string, round bool) (string, error) {
 	if len(frac) > t.Scale {
 		return bigDecimal(t, s, round)
 	}
-	whole = strings.TrimLeft(whole, "0")
-	if len(whole) > t.Precision-t.Scale {
+	digits := strings.TrimLeft(whole, "0")
+	if len(digits) > t.Precision-t.Scale {
 		return "", fmt.Errorf("%q does not fit %s", clip(text), t)
 	}
+	// Most texts are canonical already: they cost no new one.
+	if !neg && body == s && len(frac) == t.Scale && (t.Scale > 0 || len(whole) == len(s)) && (whole == digits && whole != "" || whole == "0") {
+		return s, nil
+	}
+	whole = digits
 	return joinDecimal(neg, whole, frac, t.Scale), nil
 }
 
@@ -301,11 +306,12 @@ func clip(s string) string {
 // length, NULL explicit, so that no two rows share a text. Values must be
 // canonical. MD5 because PostgreSQL, MySQL and DuckDB compute it too.
 func Checksum(values []Value) string {
-	sum := checksum(values)
+	sum := ChecksumBytes(values)
 	return hex.EncodeToString(sum[:])
 }
 
-func checksum(values []Value) [md5.Size]byte {
+// ChecksumBytes is Checksum as bytes.
+func ChecksumBytes(values []Value) [md5.Size]byte {
 	var stack [256]byte
 	b := stack[:0]
 	for _, v := range values {

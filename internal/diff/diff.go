@@ -59,8 +59,8 @@ type Outcome struct {
 	Rows int64
 	// Pairs are the rows that are not right, in key order.
 	Pairs []Pair
-	// Digest is the SHA-256 of the checksums of all recalculated rows, in key
-	// order, hex.
+	// Digest is the SHA-256 of the checksums (recount.ChecksumBytes of key and
+	// values) of all recalculated rows, in key order, hex.
 	Digest string
 }
 
@@ -126,9 +126,10 @@ type keyed struct {
 }
 
 type merge struct {
-	in   Input
-	out  Outcome
-	hash interface {
+	in    Input
+	out   Outcome
+	whole []recount.Value // a row's key and values together
+	hash  interface {
 		Write(b []byte) (int, error)
 		Sum(b []byte) []byte
 	}
@@ -140,8 +141,9 @@ func (m *merge) nextRight() (keyed, bool) {
 		return keyed{}, false
 	}
 	m.out.Rows++
-	sum := recount.Checksum(row.Key) + recount.Checksum(row.Values) + "\n"
-	_, _ = m.hash.Write([]byte(sum)) // a hash never fails
+	m.whole = append(append(m.whole[:0], row.Key...), row.Values...)
+	sum := recount.ChecksumBytes(m.whole)
+	_, _ = m.hash.Write(sum[:]) // a hash never fails
 	return keyed{text: recount.KeyText(row.Key), row: row}, true
 }
 

@@ -37,34 +37,51 @@ type Sorter struct {
 	// under the result's types.
 	Keep func(key []recount.Value) bool
 
-	rows  []liveRow
-	used  int64
-	files []string
+	blocks [][]stored
+	used   int64
+	files  []string
 }
 
-type liveRow struct {
+// stored is a row in memory.
+type stored struct {
 	text string
-	key  []recount.Value
-	seen []recount.Value
 	row  recount.Row
 }
+
+// liveRow is a row with its key's text. key and seen, the values under the
+// result's types, are made when the row is taken: few rows need to keep them.
+type liveRow struct {
+	text string
+	row  recount.Row
+	key  []recount.Value
+	seen []recount.Value
+}
+
+// rowBlock is how many rows a block holds: blocks never move while rows come in.
+const rowBlock = 4096
 
 // Add takes one live row as stored; it belongs to the sorter from then on. A
 // key with a NULL is an error: such a row cannot be named.
 func (s *Sorter) Add(row recount.Row) error {
-	l := s.read(row)
-	for i, v := range l.key {
+	key := s.all(make([]recount.Value, 0, len(row.Key)), s.Shape.Key, row.Key)
+	for i, v := range key {
 		if v.Null {
 			return s.badKey(fmt.Sprintf("column %s is NULL in a row", s.Shape.Key[i].Name))
 		}
 	}
-	if s.Keep != nil && !s.Keep(l.key) {
+	if s.Keep != nil && !s.Keep(key) {
 		return nil
 	}
-	s.rows = append(s.rows, l)
-	s.used += int64(rowOverhead + 2*len(l.text))
-	for _, v := range row.Values {
-		s.used += int64(len(v.Text))
+	if n := len(s.blocks); n == 0 || len(s.blocks[n-1]) == rowBlock {
+		s.blocks = append(s.blocks, make([]stored, 0, rowBlock))
+	}
+	last := &s.blocks[len(s.blocks)-1]
+	*last = append(*last, stored{recount.KeyText(key), row})
+	s.used += rowOverhead
+	for _, values := range [][]recount.Value{row.Key, row.Values} {
+		for _, v := range values {
+			s.used += int64(2 * len(v.Text))
+		}
 	}
 	if s.used > cmp.Or(s.Bytes, DefaultSortBytes) {
 		return s.spill()
@@ -72,18 +89,21 @@ func (s *Sorter) Add(row recount.Row) error {
 	return nil
 }
 
-func (s *Sorter) read(row recount.Row) liveRow {
-	l := liveRow{row: row}
-	under := make([]recount.Value, len(row.Key)+len(row.Values))
-	for i, v := range row.Key {
-		under[i] = s.under(s.Shape.Key[i].Type, v)
+// all appends values as they read under the types of columns.
+func (s *Sorter) all(into []recount.Value, columns []recount.Column, values []recount.Value) []recount.Value {
+	for i, v := range values {
+		into = append(into, s.under(columns[i].Type, v))
 	}
-	for i, v := range row.Values {
-		under[len(row.Key)+i] = s.under(s.Shape.Values[i].Type, v)
-	}
-	l.key, l.seen = under[:len(row.Key):len(row.Key)], under[len(row.Key):]
-	l.text = recount.KeyText(l.key)
-	return l
+	return into
+}
+
+// read makes what a row needs to be compared.
+func (s *Sorter) read(st stored) liveRow {
+	under := make([]recount.Value, 0, len(st.row.Key)+len(st.row.Values))
+	under = s.all(under, s.Shape.Key, st.row.Key)
+	under = s.all(under, s.Shape.Values, st.row.Values)
+	n := len(st.row.Key)
+	return liveRow{text: st.text, row: st.row, key: under[:n:n], seen: under[n:]}
 }
 
 func (s *Sorter) under(t recount.Type, v recount.Value) recount.Value {
@@ -100,15 +120,20 @@ func (s *Sorter) badKey(why string) error {
 	}
 }
 
-func (s *Sorter) order() {
-	slices.SortFunc(s.rows, func(a, b liveRow) int { return strings.Compare(a.text, b.text) })
+// order returns the rows in memory in key order.
+func (s *Sorter) order() []stored {
+	rows := slices.Concat(s.blocks...)
+	less := func(a, b stored) int { return strings.Compare(a.text, b.text) }
+	if !slices.IsSortedFunc(rows, less) { // many tables are read in the order of their key
+		slices.SortFunc(rows, less)
+	}
+	return rows
 }
 
 // Sorted ends the adding and returns the rows in key order. It must be closed.
 func (s *Sorter) Sorted() (*Sorted, error) {
 	if len(s.files) == 0 {
-		s.order()
-		return &Sorted{sorter: s, memory: s.rows}, nil
+		return &Sorted{sorter: s, memory: s.order()}, nil
 	}
 	if err := s.spill(); err != nil {
 		return nil, err
@@ -129,22 +154,21 @@ func (s *Sorter) Sorted() (*Sorted, error) {
 }
 
 func (s *Sorter) spill() error {
-	s.order()
 	name := filepath.Join(s.Dir, fmt.Sprintf("live-%06d.rows", len(s.files)))
 	f, err := os.Create(name)
 	if err != nil {
 		return fmt.Errorf("spill live rows: %w", err)
 	}
 	w := bufio.NewWriterSize(f, 1<<18)
-	for _, l := range s.rows {
-		writeValues(w, l.row.Key)
-		writeValues(w, l.row.Values)
+	for _, st := range s.order() {
+		writeValues(w, st.row.Key)
+		writeValues(w, st.row.Values)
 	}
 	if err := errors.Join(w.Flush(), f.Close()); err != nil {
 		return fmt.Errorf("spill live rows to %q: %w", name, err)
 	}
 	s.files = append(s.files, name)
-	s.rows, s.used = nil, 0
+	s.blocks, s.used = nil, 0
 	return nil
 }
 
@@ -185,7 +209,7 @@ func readValues(r *bufio.Reader, count int) ([]recount.Value, error) {
 // error.
 type Sorted struct {
 	sorter *Sorter
-	memory []liveRow
+	memory []stored
 	runs   []*run
 	last   string
 	any    bool
@@ -216,7 +240,8 @@ func (r *run) advance(s *Sorter) error {
 	if err != nil {
 		return fmt.Errorf("read sorted rows: %w", err)
 	}
-	r.head = s.read(recount.Row{Key: key, Values: values})
+	r.head = s.read(stored{row: recount.Row{Key: key, Values: values}})
+	r.head.text = recount.KeyText(r.head.key)
 	return nil
 }
 
@@ -250,9 +275,9 @@ func (s *Sorted) pop() (liveRow, bool) {
 		if len(s.memory) == 0 {
 			return liveRow{}, false
 		}
-		l := s.memory[0]
+		st := s.memory[0]
 		s.memory = s.memory[1:]
-		return l, true
+		return s.sorter.read(st), true
 	}
 	var least *run
 	for _, r := range s.runs { // few runs: a heap would not pay
