@@ -1,6 +1,7 @@
 package postgres_test
 
 import (
+	"flag"
 	"fmt"
 	"slices"
 	"strings"
@@ -18,6 +19,13 @@ import (
 )
 
 func TestConformance(t *testing.T) {
+	// A table in a database takes longer than one in memory: fewer rounds, unless
+	// the command line asks for more.
+	if checks := flag.Lookup("rapid.checks"); checks != nil && checks.Value.String() == checks.DefValue {
+		if err := flag.Set("rapid.checks", "10"); err != nil {
+			t.Fatal(err)
+		}
+	}
 	dsn := pgtest.Start(t)
 	targettest.Run(t, targettest.Harness{Where: true, Types: true, UniqueKey: true, New: func(t *testing.T, table targettest.Table) targettest.Live {
 		// One database, emptied: making one for each subtest takes most of the time.

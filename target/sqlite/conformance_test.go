@@ -2,6 +2,7 @@ package sqlite_test
 
 import (
 	"database/sql"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -18,6 +19,13 @@ import (
 )
 
 func TestConformance(t *testing.T) {
+	// A table in a database takes longer than one in memory: fewer rounds, unless
+	// the command line asks for more.
+	if checks := flag.Lookup("rapid.checks"); checks != nil && checks.Value.String() == checks.DefValue {
+		if err := flag.Set("rapid.checks", "30"); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for name, suffix := range map[string]string{"rowid": "", "without rowid": " WITHOUT ROWID"} {
 		t.Run(name, func(t *testing.T) {
 			targettest.Run(t, targettest.Harness{Where: true, Types: true, UniqueKey: true, New: func(t *testing.T, table targettest.Table) targettest.Live {

@@ -101,7 +101,13 @@ func (c column) canon(stored any) recount.Value {
 		}
 		return sqltable.Canon(c.Type, text)
 	case float64:
-		return sqltable.Canon(c.Type, floatText(v))
+		text := floatText(v)
+		// The shortest spelling has no zeros to spare: more digits than the scale
+		// are ones that would be lost, as Canon would find out at more cost.
+		if _, digits, ok := strings.Cut(text, "."); ok && c.Type.Kind == recount.KindDecimal && len(digits) > c.Type.Scale && !strings.Contains(digits, "e") {
+			return recount.Text(text)
+		}
+		return sqltable.Canon(c.Type, text)
 	case []byte:
 		return recount.Text(`\x` + hex.EncodeToString(v))
 	case string:
