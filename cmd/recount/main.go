@@ -30,8 +30,19 @@ func main() {
 	os.Exit(run())
 }
 
+// Garbage is collected late: a command lives for seconds, and rows that are
+// compared stay. Past softLimit it is collected as always.
+const (
+	lateGC    = 400
+	softLimit = 160 << 20
+)
+
 // run is main without the exit, so that tests can run the command.
 func run() int {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(lateGC)
+		debug.SetMemoryLimit(softLimit)
+	}
 	dir, err := os.Getwd()
 	if err != nil {
 		// Absolute paths and -C still work.
