@@ -187,6 +187,13 @@ func (t *table) Undo(ctx context.Context, run string, each func(recount.Change) 
 // CanWrite tries to take the writer lock and gives it back at once.
 func (t *table) CanWrite(ctx context.Context) (bool, error) {
 	s, err := t.begin(ctx, true)
+	if err == nil {
+		// SQLite begins on a read-only file too, and refuses the first statement
+		// that could write, even one that finds no row.
+		if _, err = s.conn.ExecContext(ctx, "DELETE FROM "+t.quoted()+" WHERE 0"); err != nil {
+			err = errors.Join(t.explain("write", err), s.end(ctx))
+		}
+	}
 	switch {
 	case errors.Is(err, recount.ErrPermission):
 		return false, nil
