@@ -1,3 +1,5 @@
+//go:build unix
+
 package files
 
 import (
@@ -47,7 +49,7 @@ func BenchmarkScan(b *testing.B) {
 
 func BenchmarkApply(b *testing.B) {
 	live := folderForBench(b, many(200_000))
-	sign := 1
+	sign, run := 1, 0
 	for b.Loop() {
 		var changes []recount.Change
 		for i := range 6_500 {
@@ -74,7 +76,8 @@ func BenchmarkApply(b *testing.B) {
 			b.Fatal(n, err)
 		}
 		r := firstRun()
-		r.ID = fmt.Sprintf("run%p%d", tx, b.N)
+		run++
+		r.ID = fmt.Sprintf("run%d", run)
 		if err := tx.Record(ctx, r, changes); err != nil {
 			b.Fatal(err)
 		}

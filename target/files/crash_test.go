@@ -1,3 +1,5 @@
+//go:build unix
+
 package files
 
 import (
@@ -231,6 +233,11 @@ func TestKilledCommitIsWholeOrNothing(t *testing.T) {
 				t.Errorf("reading changed the folder:\n%s\nwas\n%s", got, before)
 			}
 			if happened {
+				n := 0
+				err := live.Undo(t.Context(), "aaaaaaaaaaaa", func(recount.Change) error { n++; return nil })
+				if err != nil || n != 3 {
+					t.Errorf("undo rows of a run that was not finished: got %d, %v; want 3", n, err)
+				}
 				wantSettled(t, dir, live)
 				return
 			}

@@ -29,9 +29,10 @@ const maxRecord = 1 << 26
 
 // readHeader reads the dialect from the beginning of a file.
 func (t *Target) readHeader(r io.Reader) (dialect, error) {
-	const block = 1 << 12
-	head := make([]byte, 0, block)
+	const least = 1 << 12
+	head := make([]byte, 0, least)
 	for {
+		block := max(least, len(head)) // twice as much each time
 		head = slices.Grow(head, block)
 		n, err := io.ReadFull(r, head[len(head):len(head)+block])
 		head = head[:len(head)+n]
@@ -70,14 +71,16 @@ func (t *Target) parseHeader(b []byte, final bool) (dialect, error) {
 	if len(rec.fields) == 0 {
 		return d, t.broken("line 1 is blank; it has to be the header")
 	}
+	seen := make(map[string]bool, len(rec.fields))
 	for _, f := range rec.fields {
 		name := string(appendText(nil, rest, f))
 		switch {
 		case !utf8.ValidString(name) || bytes.IndexByte([]byte(name), 0) >= 0:
 			return d, t.broken("its header is no text in UTF-8: it is compressed, or of another encoding or format")
-		case slices.Contains(d.names, name):
+		case seen[name]:
 			return d, t.broken(fmt.Sprintf("column %q stands twice in the header", name))
 		}
+		seen[name] = true
 		d.names = append(d.names, name)
 	}
 	if end := rest[rec.end:rec.next]; len(end) > 0 {

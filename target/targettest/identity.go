@@ -11,6 +11,7 @@ import (
 func identity(t *testing.T, h Harness) {
 	t.Run("the columns are described", func(t *testing.T) { described(t, h) })
 	t.Run("a copy is another target", func(t *testing.T) { copied(t, h) })
+	t.Run("a trigger is named, and changes the fingerprint", func(t *testing.T) { triggers(t, h) })
 	t.Run("the fingerprint follows the schema alone", func(t *testing.T) { fingerprint(t, h) })
 }
 
@@ -73,6 +74,29 @@ func copied(t *testing.T, h Harness) {
 		update(values("a"), values("2", "x"), values("3", "x")),
 	})
 	wantRows(t, live.Target, table, []recount.Row{row("a", "2", "x")})
+}
+
+func triggers(t *testing.T, h Harness) {
+	table := totals(row("a", "1", "x"))
+	live := h.New(t, table)
+	before, err := live.Target.Info(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(before.Hazards) > 0 {
+		t.Errorf("hazards of a plain table: got %q, want none", before.Hazards)
+	}
+	if live.AddTrigger == nil {
+		t.Skip("there are no triggers")
+	}
+	live.AddTrigger(t)
+	after, err := live.Reopen(t).Info(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(after.Hazards) == 0 || after.Fingerprint == before.Fingerprint {
+		t.Errorf("after a trigger was made: hazards %q, fingerprint the same: %v; want it named and another fingerprint", after.Hazards, after.Fingerprint == before.Fingerprint)
+	}
 }
 
 func fingerprint(t *testing.T, h Harness) {

@@ -65,7 +65,7 @@ func properties(t *testing.T, h Harness) {
 }
 
 // enough bounds the runs of a property: each is a commit.
-const enough = 60
+const enough = 40
 
 func drawState(rt *rapid.T, h Harness, keyParts int) map[string]recount.Row {
 	part := rapid.SampledFrom([]string{"a", "b", "ab", "c", "", "x,y", "\"", "é"})

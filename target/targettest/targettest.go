@@ -37,6 +37,9 @@ type Live struct {
 	Edit func(t *testing.T, c recount.Change)
 	// AddColumn adds a text column past recount.
 	AddColumn func(t *testing.T, name string)
+	// AddTrigger makes every write of a row set off something else, past recount.
+	// Nil: there are no triggers.
+	AddTrigger func(t *testing.T)
 	// Copy makes a copy of the whole place, ledger included, and opens it. Nil:
 	// there is no copy to be told apart.
 	Copy func(t *testing.T) target.Target

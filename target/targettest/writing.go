@@ -17,6 +17,7 @@ func writing(t *testing.T, h Harness) {
 	t.Run("only columns that differ are set", func(t *testing.T) { onlyDiffering(t, h) })
 	t.Run("NULL equals NULL in a guard", func(t *testing.T) { nulls(t, h) })
 	t.Run("texts are written as they are", func(t *testing.T) { texts(t, h) })
+	t.Run("a NUL in a text is written as it is, or refused", func(t *testing.T) { nul(t, h) })
 	t.Run("typed values are written with all their digits", func(t *testing.T) { writeTyped(t, h) })
 	t.Run("a key that stands twice counts twice", func(t *testing.T) { twice(t, h) })
 	t.Run("a transaction reads its own writes", func(t *testing.T) { ownWrites(t, h) })
@@ -199,6 +200,28 @@ func texts(t *testing.T, h Harness) {
 	apply(t, live, table, r, changes)
 	wantRows(t, live, table, want)
 	wantUndo(t, live, r.ID, changes)
+}
+
+func nul(t *testing.T, h Harness) {
+	table := totals(row("a", "1", "x"))
+	live := h.New(t, table).Target
+	change := update(values("a"), values("1", "x"), values("1\x002", "x"))
+	tx := begin(t, live)
+	_, err := tx.Write(t.Context(), names(table.Key), names(table.Columns), []recount.Change{change})
+	if err != nil {
+		if _, ok := errors.AsType[*recount.Error](err); !ok {
+			t.Errorf("write of a NUL: got %v, want a *recount.Error", err)
+		}
+		rollback(t, tx)
+		wantRows(t, live, table, table.Rows)
+		return
+	}
+	if err := tx.Record(t.Context(), run(table, live, t, "aaaaaaaaaaaa", "p1"), []recount.Change{change}); err != nil {
+		t.Fatal(err)
+	}
+	commit(t, tx)
+	wantRows(t, live, table, []recount.Row{row("a", "1\x002", "x")})
+	wantUndo(t, live, "aaaaaaaaaaaa", []recount.Change{change})
 }
 
 func writeTyped(t *testing.T, h Harness) {
