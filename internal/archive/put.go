@@ -143,7 +143,7 @@ func (a *Archive) checkInto(ctx context.Context, name string, size int64, digest
 	}
 	defer func() { _ = r.Close() }()
 	sum := sha256.New()
-	buf := make([]byte, largeChunk)
+	buf := make([]byte, min(size+1, largeChunk)) // one more, to see what is too long
 	n := int64(0)
 	for {
 		if err := ctx.Err(); err != nil {

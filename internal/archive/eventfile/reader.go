@@ -83,11 +83,13 @@ func (f *File) chunk(group int, column string) (file.ColumnChunkReader, error) {
 	return chunk, nil
 }
 
-func (f *File) buffers() {
-	if f.levels == nil {
-		f.levels = make([]int16, batchRows)
-		f.bytes = make([]parquet.ByteArray, batchRows)
-		f.longs = make([]int64, batchRows)
+// buffers makes room for a batch of a group's rows.
+func (f *File) buffers(group int) {
+	n := int(min(f.Rows(group), batchRows))
+	if len(f.levels) < n {
+		f.levels = make([]int16, n)
+		f.bytes = make([]parquet.ByteArray, n)
+		f.longs = make([]int64, n)
 	}
 }
 
@@ -104,10 +106,10 @@ func (f *File) Texts(group int, column string, each func(row int, v []byte) erro
 	if !ok {
 		return fmt.Errorf("column %q is no text", column)
 	}
-	f.buffers()
+	f.buffers(group)
 	return forRows(chunk, f.levels, func(defs []int16) (int64, int, error) {
 		// Values point into their page, so a batch must not go past its end.
-		return cr.ReadBatchInPage(batchRows, f.bytes, defs, nil)
+		return cr.ReadBatchInPage(int64(len(f.bytes)), f.bytes, defs, nil)
 	}, func(row, value int) error {
 		if value < 0 {
 			return each(row, nil)
@@ -132,9 +134,9 @@ func (f *File) Longs(group int, column string, each func(row int, v int64, ok bo
 	if !ok {
 		return fmt.Errorf("column %q is no int64", column)
 	}
-	f.buffers()
+	f.buffers(group)
 	return forRows(chunk, f.levels, func(defs []int16) (int64, int, error) {
-		return cr.ReadBatchInPage(batchRows, f.longs, defs, nil)
+		return cr.ReadBatchInPage(int64(len(f.longs)), f.longs, defs, nil)
 	}, func(row, value int) error {
 		if value < 0 {
 			return each(row, 0, false)
@@ -310,11 +312,11 @@ func (f *File) leaf(group int, column string, each func(def, rep int16, v []byte
 	if !ok {
 		return fmt.Errorf("column %q is no text", column)
 	}
-	f.buffers()
+	f.buffers(group)
 	full := chunk.Descriptor().MaxDefinitionLevel()
-	reps := make([]int16, batchRows)
+	reps := make([]int16, len(f.levels))
 	for chunk.HasNext() {
-		n, _, err := cr.ReadBatchInPage(batchRows, f.bytes, f.levels, reps)
+		n, _, err := cr.ReadBatchInPage(int64(len(f.bytes)), f.bytes, f.levels, reps)
 		if err != nil {
 			return err
 		}

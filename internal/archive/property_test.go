@@ -1,0 +1,187 @@
+package archive_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"recount"
+	"recount/internal/archive"
+	"recount/internal/archive/eventfile"
+	"recount/store/mem"
+)
+
+// randomSource has repeats, conflicts, faults, events without id, and times at
+// all edges.
+func randomSource(rng *rand.Rand, n int) *fakeSource {
+	hours := time.Duration(1 + rng.IntN(6))
+	s := &fakeSource{partitions: map[string][]recount.Event{}, batch: 1 + rng.IntN(40), watermark: noon}
+	edges := []time.Time{
+		{}, time.Date(1969, 12, 31, 23, 59, 59, 999999000, time.UTC), time.Date(1970, 1, 1, 0, 0, 0, 0, time.UTC),
+		time.Date(9999, 12, 31, 23, 59, 59, 999999999, time.UTC), time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC),
+		time.Date(-5, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(1969, 12, 31, 23, 0, 0, 0, time.UTC), noon.Add(-time.Nanosecond),
+	}
+	var sent []recount.Event
+	for i := range n {
+		e := event(i, noon.Add(-time.Duration(rng.Int64N(int64(hours*time.Hour)))))
+		switch rng.IntN(20) {
+		case 0:
+			e.Time = edges[rng.IntN(len(edges))]
+		case 1:
+			e.ID = ""
+		case 2:
+			e.Fault, e.Broken, e.Fields[1] = "value \"x\" is no decimal", []string{"value"}, recount.Null
+		case 3:
+			e.Fault, e.Time, e.Fields = "the line is broken", time.Time{}, nil
+		case 4:
+			e.Fields[0], e.Type = recount.Text("\xff"), "\xfe"
+		case 5:
+			e.Headers, e.Key = []recount.Header{{Name: "h"}}, []byte{}
+		}
+		if len(sent) > 0 && rng.IntN(6) == 0 { // again, perhaps with another payload
+			e = sent[rng.IntN(len(sent))]
+			e.Partition = fmt.Sprint(rng.IntN(3))
+			if rng.IntN(3) == 0 {
+				e.Data = append([]byte("other "), e.Data...)
+			}
+		}
+		e.Fields = append([]recount.Value(nil), e.Fields...)
+		sent = append(sent, e)
+		s.add(e)
+	}
+	return s
+}
+
+func TestAnyBatchesGiveTheSameEventsInTheirHours(t *testing.T) {
+	for seed := range uint64(25) {
+		rng := rand.New(rand.NewPCG(seed, 7))
+		src := randomSource(rng, 1+rng.IntN(400))
+		s := &mem.Store{}
+		a := open(s)
+		full := src.partitions
+		src.partitions = map[string][]recount.Event{}
+		for more := true; more; { // the source grows between runs
+			more = false
+			for _, p := range sortedKeys(full) {
+				n := min(len(full[p]), len(src.partitions[p])+1+rng.IntN(150))
+				src.partitions[p] = full[p][:n]
+				more = more || n < len(full[p])
+			}
+			opts := options(src)
+			opts.MemoryBudget = 1 + rng.Int64N(200<<10)
+			opts.CommitEvents = 20 + rng.Int64N(200)
+			mustRun(t, a, opts)
+		}
+		snap := mustSnapshot(t, a)
+		got := readAll(t, s, snap)
+		if diff := diffCounts(got.events, src.wantEvents()); diff != "" {
+			t.Fatalf("seed %d: events differ:%s", seed, diff)
+		}
+		if diff := diffCounts(got.marks, wantMarks(got.bySeq)); diff != "" {
+			t.Fatalf("seed %d: marks differ:%s", seed, diff)
+		}
+		checkFiles(t, seed, snap, got)
+		if report, err := a.Verify(t.Context(), nil, nil); err != nil || len(report.Streams[0].Leftovers) > 0 {
+			t.Fatalf("seed %d: verify: %v, %+v", seed, err, report)
+		}
+	}
+}
+
+// checkFiles checks that each event lies in the folder of its hour, and that the
+// snapshot counts what is there.
+func checkFiles(t *testing.T, seed uint64, snap recount.Snapshot, got archived) {
+	t.Helper()
+	for _, f := range snap.Files {
+		count := map[recount.MarkKind]int64{}
+		for _, e := range got.stored[f.Name] {
+			want := "orders/date=__HIVE_DEFAULT_PARTITION__/hour=__HIVE_DEFAULT_PARTITION__/"
+			if e.TimeKnown {
+				want = e.Time.Format("orders/date=2006-01-02/hour=15/")
+			}
+			if !strings.HasPrefix(f.Name, want) || e.TimeKnown != f.TimeKnown {
+				t.Fatalf("seed %d: event at %s lies in %s", seed, e.Time, f.Name)
+			}
+			if e.TimeKnown && (e.Time.Before(f.FirstTime) || e.Time.After(f.LastTime)) {
+				t.Fatalf("seed %d: %s is not in [%s, %s]", seed, e.Time, f.FirstTime, f.LastTime)
+			}
+			for _, kind := range got.kinds[e.Seq] {
+				count[kind]++
+			}
+		}
+		if f.Repeats != count[recount.MarkRepeat] || f.Conflicts != count[recount.MarkConflict] || f.Faults != count[recount.MarkFault] {
+			t.Fatalf("seed %d: %s counts %d, %d, %d; its marks are %v", seed, f.Name, f.Repeats, f.Conflicts, f.Faults, count)
+		}
+	}
+}
+
+func TestFirstCopyWinsWhereverItsTimeFalls(t *testing.T) {
+	s := &mem.Store{}
+	a := open(s)
+	src := &fakeSource{partitions: map[string][]recount.Event{}, batch: 10, watermark: noon}
+	late := event(1, noon)
+	src.add(late)
+	mustRun(t, a, options(src))
+	early := late
+	early.Time = noon.Add(-48 * time.Hour) // the same payload, whatever time the envelope has
+	early.Partition = "2"
+	src.add(early)
+	res := mustRun(t, a, options(src))
+	if res.Repeats != 1 || res.Conflicts != 0 {
+		t.Fatalf("result: %+v", res)
+	}
+	got := readAll(t, s, mustSnapshot(t, a))
+	if got.marks["2@000000000000 repeat"] != 1 {
+		t.Errorf("marks: %v", got.marks)
+	}
+}
+
+func TestAConflictMarksCopiesOfEarlierCommits(t *testing.T) {
+	s := &mem.Store{}
+	a := open(s)
+	src := &fakeSource{partitions: map[string][]recount.Event{}, batch: 10, watermark: noon}
+	var results []archive.RunResult
+	for i, data := range []string{"A", "A", "B", "A", "B"} {
+		e := event(7, noon.Add(-time.Duration(i)*time.Hour))
+		e.Data = []byte(data)
+		src.add(e)
+		results = append(results, mustRun(t, a, options(src)))
+	}
+	for i, want := range []struct{ repeats, conflicts int64 }{{0, 0}, {1, 0}, {0, 3}, {1, 1}, {1, 1}} {
+		if results[i].Repeats != want.repeats || results[i].Conflicts != want.conflicts {
+			t.Errorf("run %d: %d repeats, %d conflicts, want %+v", i, results[i].Repeats, results[i].Conflicts, want)
+		}
+	}
+	snap := mustSnapshot(t, a)
+	got := readAll(t, s, snap)
+	if diff := diffCounts(got.marks, wantMarks(got.bySeq)); diff != "" {
+		t.Errorf("marks differ:%s", diff)
+	}
+	checkFiles(t, 0, snap, got)
+}
+
+// TestForeignFilesKeepTheirPayload is A6 through the file format.
+func TestPayloadsComeOutAsTheyWentIn(t *testing.T) {
+	s := &mem.Store{}
+	a := open(s)
+	src := &fakeSource{partitions: map[string][]recount.Event{}, batch: 3, watermark: noon}
+	payloads := []string{"", "\x00", "\xff\xfe", "a\r", strings.Repeat("long ", 1<<16), "ä"}
+	for i, p := range payloads {
+		e := event(i, noon)
+		e.Data, e.Partition = []byte(p), "0"
+		e.Headers = []recount.Header{{Name: "k", Value: []byte(p)}, {Name: "k"}}
+		src.add(e)
+	}
+	mustRun(t, a, options(src))
+	got := readAll(t, s, mustSnapshot(t, a))
+	var all []eventfile.Stored
+	for _, seq := range sortedKeys(got.bySeq) {
+		all = append(all, got.bySeq[seq])
+	}
+	for i, p := range payloads {
+		if string(all[i].Data) != p || string(all[i].Headers[0].Value) != p || all[i].Headers[1].Value != nil {
+			t.Errorf("payload %d became %q, headers %q", i, all[i].Data, all[i].Headers)
+		}
+	}
+}
