@@ -1,13 +1,9 @@
 package sqlite_test
 
 import (
-	"bufio"
-	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -17,36 +13,6 @@ import (
 	"recount/target"
 	"recount/target/sqlite"
 )
-
-// childDir names the folder in which this program, started again by a test, is
-// to write rows and never commit them.
-const childDir = "RECOUNT_TEST_SQLITE_CHILD"
-
-func TestMain(m *testing.M) {
-	if dir := os.Getenv(childDir); dir != "" {
-		writeAndHang(dir)
-	}
-	os.Exit(m.Run()) //nolint:forbidigo // what a test's main is for
-}
-
-// writeAndHang says "written" when its rows are, and then waits for its end.
-func writeAndHang(dir string) {
-	ctx := context.Background()
-	live, err := sqlite.Open(adapter.Env{Dir: dir, Table: "totals"}, sqlite.Config{Path: "live.db"})
-	if err == nil {
-		var tx target.Tx
-		if tx, err = live.Begin(ctx); err == nil {
-			_, err = tx.Write(ctx, []string{"k"}, []string{"n"}, []recount.Change{updated("a", "1", "2")})
-			err = errors.Join(err, tx.Record(ctx, recount.Run{ID: "r1", Plan: "p1", Table: "totals"}, nil))
-		}
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stdout, err)
-		return
-	}
-	fmt.Fprintln(os.Stdout, "written")
-	_, _ = bufio.NewReader(os.Stdin).ReadString('\n')
-}
 
 func updated(key, before, after string) recount.Change {
 	text := func(s string) []recount.Value { return []recount.Value{recount.Text(s)} }
@@ -81,51 +47,6 @@ func opened(t *testing.T, dir, table string) target.Target {
 }
 
 const totals = "CREATE TABLE totals (k TEXT PRIMARY KEY, n INTEGER); INSERT INTO totals VALUES ('a', 1)"
-
-func TestAKilledProcessLeavesNothing(t *testing.T) {
-	for _, mode := range []string{"DELETE", "WAL"} {
-		t.Run(mode, func(t *testing.T) {
-			dir := place(t, "PRAGMA journal_mode = "+mode+"; "+totals)
-			child := exec.CommandContext(t.Context(), os.Args[0])
-			child.Env = append(os.Environ(), childDir+"="+dir)
-			hold, err := child.StdinPipe()
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer func() { _ = hold.Close() }()
-			out, err := child.StdoutPipe()
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := child.Start(); err != nil {
-				t.Fatal(err)
-			}
-			if said, err := bufio.NewReader(out).ReadString('\n'); err != nil || strings.TrimSpace(said) != "written" {
-				t.Fatalf("child said %q (%v)", said, err)
-			}
-			live := opened(t, dir, "totals")
-			if _, err := live.Begin(t.Context()); !errors.Is(err, recount.ErrLocked) {
-				t.Errorf("begin beside the child: got %v, want locked", err)
-			}
-			if err := child.Process.Kill(); err != nil {
-				t.Fatal(err)
-			}
-			_ = child.Wait() // it was killed, and says so
-			tx, err := live.Begin(t.Context())
-			if err != nil {
-				t.Fatalf("begin after the child's end: %v", err)
-			}
-			defer func() { _ = tx.Rollback(t.Context()) }()
-			if _, applied, err := tx.Applied(t.Context(), "p1"); err != nil || applied {
-				t.Errorf("applied: got %v (%v), want false", applied, err)
-			}
-			moved, err := tx.Moved(t.Context(), []string{"k"}, []string{"n"}, []recount.Change{updated("a", "1", "2")})
-			if err != nil || len(moved) != 0 {
-				t.Errorf("rows that are not as before: got %v (%v), want none", moved, err)
-			}
-		})
-	}
-}
 
 func TestNamesAreNamesWhateverTheyHold(t *testing.T) {
 	for _, name := range []string{`t"; DROP TABLE x; --`, "Größe", "MiXed", "select", "a.b", "o'k", "%s", "t", "s", "seq"} {
