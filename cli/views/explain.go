@@ -31,8 +31,9 @@ const maxSteps = 30
 
 func (v explainHuman) Explained(e app.Explanation) error {
 	p := newPage(v.o.Style)
-	p.line(span{"  " + p.explainedKey(e), bold}, say(" "+p.g.dot+" "+p.text(e.Calculation)+" "+windowText(e.Window)))
-	p.line(p.verdict(e)...)
+	p.labelled("Window", 1, windowText(e.Window), e.Calculation)
+	p.labelled("Row", 2, p.explainedKey(e))
+	p.verdict(e)
 	p.blank()
 	p.explainSteps(e)
 	p.blank()
@@ -41,26 +42,27 @@ func (v explainHuman) Explained(e app.Explanation) error {
 }
 
 func (p *page) explainedKey(e app.Explanation) string {
-	if len(e.Change.Key) == 1 && len(e.Key) == 1 {
-		return clip(p.text(e.Key[0].Name)+" "+p.value(&e.Change.Key[0]), 40, p.g.more)
+	var parts []string
+	for i := range e.Change.Key {
+		if i < len(e.Key) {
+			parts = append(parts, p.text(e.Key[i].Name)+" "+p.value(&e.Change.Key[i]))
+		}
 	}
-	return clip(p.keyText(e.Key, e.Change.Key), 48, p.g.more)
+	return strings.Join(parts, ", ")
 }
 
-// verdict is the line of now, after and cause.
-func (p *page) verdict(e app.Explanation) []span {
-	if e.Right {
-		return []span{say("  now "), {p.rowText(e.Columns, e.Result), bold}, {": this row is right " + p.g.yes, blue}}
-	}
+// verdict says what the row is, what it becomes, and why.
+func (p *page) verdict(e app.Explanation) {
 	c := e.Change
-	spans := []span{say("  now "), {p.rowText(e.Columns, c.Before), bold}}
-	if c.Action.Writes() {
-		spans = append(spans, say(" "+p.g.arrow+" after "), span{p.rowText(e.Columns, afterOf(c)), bold},
-			say(" "+p.g.dot+" "+actionWord(c.Action)+", cause "+p.text(string(c.Cause))))
-	} else {
-		spans = append(spans, span{" " + p.g.dot + " " + actionWord(c.Action) + ": not written", orange})
+	switch {
+	case e.Right:
+		p.labelled("Now", 2, p.rowText(e.Columns, e.Result), "this row is right "+p.g.yes)
+	case c.Action.Writes():
+		p.labelled("Now", 2, p.rowText(e.Columns, c.Before))
+		p.labelled("After", 2, p.rowText(e.Columns, afterOf(c)), actionWord(c.Action)+", cause "+string(c.Cause))
+	default:
+		p.labelled("Now", 2, p.rowText(e.Columns, c.Before), actionWord(c.Action)+": not written")
 	}
-	return spans
 }
 
 func actionWord(a recount.Action) string {
@@ -70,7 +72,7 @@ func actionWord(a recount.Action) string {
 	return string(a)
 }
 
-// rowText shows a row's values; one column needs no name.
+// rowText shows a row's values with their columns' names.
 func (p *page) rowText(cols []recount.PlanColumn, values []recount.Value) string {
 	if values == nil {
 		return p.g.dash
@@ -80,59 +82,80 @@ func (p *page) rowText(cols []recount.PlanColumn, values []recount.Value) string
 		if i >= len(cols) {
 			break
 		}
-		text := p.number(cols[i], &values[i])
-		if len(values) > 1 {
-			text = p.text(cols[i].Name) + " " + text
-		}
-		parts = append(parts, text)
+		parts = append(parts, p.text(cols[i].Name)+" "+p.number(cols[i], &values[i]))
 	}
-	return clip(strings.Join(parts, ", "), 40, p.g.more)
+	return strings.Join(parts, ", ")
 }
 
 // explainSteps lists the events with the row after each, under the right logic
-// and, where a cause was found, under that.
+// and, where a cause was found, under that. Of several columns it follows the
+// one in which the row is most wrong.
 func (p *page) explainSteps(e app.Explanation) {
 	if len(e.Steps) == 0 {
 		p.line(say("  No event makes this row."))
 		return
 	}
-	cause := e.Under != nil
+	s := stepping{e: e, layout: stepLayout(e.Steps), parting: -1, cause: e.Under != nil}
+	s.column, _, _, _ = column(e.Columns, e.Change)
+	if len(e.Columns) > 1 {
+		p.line(span{"  " + clip(p.text(e.Columns[s.column].Name), 40, p.g.more) + ", event by event:", dim})
+	}
 	t := &table{
 		indent: 2, head: []string{"", "time", "event", "fields", "position", "right"},
 		right: []bool{5: true}, fixed: []bool{1: true, 5: false},
 	}
-	add := func(name string, right bool) {
-		t.head, t.right, t.fixed = append(t.head, name), append(t.right, right), append(t.fixed, false)
+	if s.cause {
+		t.head, t.right, t.fixed = append(t.head, "as it went"), append(t.right, true), append(t.fixed, false)
+		s.parting = slices.IndexFunc(e.Steps, func(s app.ExplainStep) bool { return !slices.Equal(s.Values, s.Under) })
 	}
-	parting := -1
-	if cause {
-		add(p.text(string(e.Change.Cause)), true)
-		parting = slices.IndexFunc(e.Steps, func(s app.ExplainStep) bool { return !slices.Equal(s.Values, s.Under) })
-	}
-	add("", false)
-	shown := shownSteps(len(e.Steps), parting)
-	layout := stepLayout(e.Steps)
+	t.head, t.right, t.fixed = append(t.head, ""), append(t.right, false), append(t.fixed, true)
+	shown := shownSteps(e.Steps, s.parting)
 	for _, i := range shown {
-		t.rows = append(t.rows, p.stepRow(e, i, layout, cause, i == parting))
+		t.rows = append(t.rows, p.stepRow(s, i))
 	}
 	from := len(p.lines) + 1
 	t.write(p)
 	// From below, so that the rows above keep their places.
-	for row := len(shown) - 1; row > 0; row-- {
-		if left := shown[row] - shown[row-1] - 1; left > 0 {
+	for row, i := range slices.Backward(shown) {
+		if note := e.Steps[i].Note; note != "" {
+			under := 2 + 2 + len(s.layout) + tableGap // the place of the event's id
+			look := dim
+			if i == s.parting {
+				look = orange
+			}
+			p.lines = slices.Insert(p.lines, from+row+1, []span{say(pad("", under, false)), {clip(p.text(note), p.st.width()-under, p.g.more), look}})
+		}
+		if row == 0 {
+			continue
+		}
+		if left := i - shown[row-1] - 1; left > 0 {
 			p.lines = slices.Insert(p.lines, from+row, []span{{"    " + p.g.more + " " + counted(int64(left), "more event"), dim}})
 		}
 	}
 }
 
+// stepping is what all rows of the steps share.
+type stepping struct {
+	e       app.Explanation
+	layout  string // of times
+	column  int    // that is followed
+	parting int    // the step at which the two logics part; -1: none
+	cause   bool   // a cause was found
+}
+
 // shownSteps chooses the steps to show: all, or the first, those around the
-// parting, and the last.
-func shownSteps(all, parting int) []int {
-	const end = maxSteps / 3
+// parting, the first that are not counted, and the last.
+func shownSteps(all []app.ExplainStep, parting int) []int {
+	const end = maxSteps / 5
 	var shown []int
+	odd := 0
 	for i := range all {
 		near := parting >= 0 && i >= parting-end/2 && i < parting+end/2
-		if all <= maxSteps || i < end || i >= all-end || near {
+		ends := i < end || i >= len(all)-end
+		if !all[i].Counted && !near && !ends {
+			odd++
+		}
+		if len(all) <= maxSteps || ends || near || !all[i].Counted && odd <= end {
 			shown = append(shown, i)
 		}
 	}
@@ -149,8 +172,8 @@ func stepLayout(steps []app.ExplainStep) string {
 	return "2006-01-02 15:04:05.000"
 }
 
-func (p *page) stepRow(e app.Explanation, i int, layout string, cause, parting bool) []cell {
-	s := e.Steps[i]
+func (p *page) stepRow(st stepping, i int) []cell {
+	s := st.e.Steps[i]
 	mark, look := cell{}, plain
 	if !s.Counted {
 		mark, look = cell{p.g.no, orange}, dim
@@ -160,18 +183,24 @@ func (p *page) stepRow(e app.Explanation, i int, layout string, cause, parting b
 		place = s.Partition + "@" + trimmedPosition(s.Position)
 	}
 	row := []cell{
-		mark, {s.Time.UTC().Format(layout), look}, {p.text(s.ID), look}, {p.fieldsText(e, s.Fields), look},
-		{p.text(place), look}, {p.rowText(e.Columns, s.Values), look},
+		mark, {s.Time.UTC().Format(st.layout), look}, {p.text(s.ID), look}, {p.fieldsText(st.e, s.Fields), look},
+		{p.text(place), look}, {p.stepValue(st, s.Values), look},
 	}
-	if cause {
-		row = append(row, cell{p.rowText(e.Columns, s.Under), look})
+	if st.cause {
+		row = append(row, cell{p.stepValue(st, s.Under), look})
 	}
-	note := p.text(s.Note)
-	if parting {
-		note = strings.TrimSuffix("they part here: "+note, ": ")
-		return append(row, cell{note, orange})
+	if i == st.parting {
+		return append(row, cell{"they part here", orange})
 	}
-	return append(row, cell{note, dim})
+	return append(row, cell{})
+}
+
+// stepValue is the followed column of a row.
+func (p *page) stepValue(st stepping, values []recount.Value) string {
+	if st.column >= len(st.e.Columns) {
+		return p.g.dash
+	}
+	return p.number(st.e.Columns[st.column], at(values, st.column))
 }
 
 // trimmedPosition drops the zeros that give a position its fixed width.
@@ -203,8 +232,7 @@ func (p *page) explainEnd(e app.Explanation) {
 			used++
 		}
 	}
-	result := span{p.rowText(e.Columns, e.Result), bold}
-	p.line(say(fmt.Sprintf("  Result: %s give ", counted(int64(used), "event"))), result)
+	p.line(say(fmt.Sprintf("  Result: %s give ", counted(int64(used), "event"))), span{p.rowText(e.Columns, e.Result), bold})
 	if e.Alone {
 		p.line(span{"  Replayed on their own, these events alone give exactly this row " + p.g.yes, blue})
 	}
@@ -213,9 +241,14 @@ func (p *page) explainEnd(e app.Explanation) {
 	}
 }
 
-// exampleEvent is an event that is worth a look: the first not counted, else
-// the first.
+// exampleEvent is an event that is worth a look: that at which the logics part,
+// else the first not counted, else the first.
 func exampleEvent(e app.Explanation) (string, bool) {
+	for _, s := range e.Steps {
+		if e.Under != nil && s.ID != "" && !slices.Equal(s.Values, s.Under) {
+			return s.ID, true
+		}
+	}
 	for _, s := range e.Steps {
 		if !s.Counted && s.ID != "" {
 			return s.ID, true

@@ -161,6 +161,37 @@ func TestAnyPlanFitsItsScreenAndObeysNoForeignText(t *testing.T) {
 	})
 }
 
+func TestAnyExplanationObeysNoForeignText(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		p := drawPlan(t)
+		c := drawChange(t, &p.Body)
+		e := app.Explanation{
+			Plan: p.ID, Calculation: p.Body.Calculation, Window: p.Body.Window, Change: c, Key: p.Body.Key, Columns: p.Body.Columns,
+			Right: rapid.Bool().Draw(t, "right"), Result: c.After, Alone: true,
+		}
+		cause := rapid.Bool().Draw(t, "under")
+		if cause {
+			e.Under = drawValues(t, len(e.Columns), "under")
+		}
+		for i := range rapid.SampledFrom([]int{0, 1, 3, 31, 80}).Draw(t, "steps") {
+			s := app.ExplainStep{Seq: int64(i), ID: "e", Time: at12, Counted: i%3 > 0, Values: c.After, Under: e.Under}
+			if i < 4 {
+				s.ID, s.Partition, s.Position, s.Note = hostile().Draw(t, "id"), hostile().Draw(t, "partition"), hostile().Draw(t, "position"), hostile().Draw(t, "note")
+				s.Fields = []app.NamedValue{{Name: hostile().Draw(t, "field"), Value: drawValue(t, "value")}}
+			}
+			e.Steps = append(e.Steps, s)
+		}
+		var s screen
+		if err := NewExplain(s.output(false)).Explained(e); err != nil {
+			t.Fatal(err)
+		}
+		checkScreen(t, s.out.String(), true)
+		if n := strings.Count(s.out.String(), "\n"); n > maxSteps+20 {
+			t.Errorf("explanation has %d lines:\n%s", n, s.out.String())
+		}
+	})
+}
+
 func TestColoursAddNothingButColours(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		p := app.Planned{Plan: drawPlan(t), File: "f", TookMS: 5}

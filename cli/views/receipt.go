@@ -143,11 +143,7 @@ func (p *page) listed(what string, keys [][]recount.Value) {
 			names = append(names, p.g.more)
 			break
 		}
-		parts := make([]string, len(k))
-		for j := range k {
-			parts[j] = p.value(&k[j])
-		}
-		names = append(names, clip(strings.Join(parts, "/"), 24, p.g.more))
+		names = append(names, clip(p.plainKey(k), 40, p.g.more))
 	}
 	p.line(span{"  ! ", orange}, say(counted(int64(len(keys)), "row")+" "+what+": "+strings.Join(names, ", ")))
 }

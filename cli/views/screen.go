@@ -156,9 +156,9 @@ func (p *page) actions(plan *recount.Plan) {
 		{recount.ActionUpdate, rows.Update, "change"},
 		{recount.ActionInsert, rows.Insert, "missing: written anew"},
 		{recount.ActionDelete, rows.Delete, "should not be there: deleted"},
-		{recount.ActionExtra, rows.Extra, "extra, live only: reported, not written"},
-		{recount.ActionHeld, rows.Held, "held, no given hypothesis explains them: not written"},
-		{recount.ActionExcluded, rows.Excluded, "excluded, touched by a quarantined event: not written"},
+		{recount.ActionExtra, rows.Extra, "extra: live only, not written"},
+		{recount.ActionHeld, rows.Held, "held: no given hypothesis explains them, not written"},
+		{recount.ActionExcluded, rows.Excluded, "excluded: touched by a quarantined event, not written"},
 	}
 	if rows.Wrong() > 0 {
 		p.blank()
@@ -173,36 +173,45 @@ func (p *page) actions(plan *recount.Plan) {
 		}
 		text := "  " + l.text
 		if !l.action.Writes() {
-			text += ": " + p.firstKeys(plan, l.action, l.n)
+			text += p.firstKeys(plan, l.action, l.n, p.st.width()-6-width-columns(text))
 		}
 		p.line(span{"    " + l.action.Sign() + " ", actionInk(l.action)}, span{pad(count(l.n), width, true), bold}, say(text))
 	}
 }
 
-// firstKeys names the first rows of an action.
-func (p *page) firstKeys(plan *recount.Plan, a recount.Action, n int64) string {
+// firstKeys names the first rows of an action, as many as room holds.
+func (p *page) firstKeys(plan *recount.Plan, a recount.Action, n int64, room int) string {
 	const most = 3
-	var keys []string
+	text, named := "", int64(0)
 	for _, c := range plan.Changes {
 		if c.Action != a {
 			continue
 		}
-		if len(keys) == most {
+		key := p.plainKey(c.Key)
+		sep := ", "
+		if named == 0 {
+			sep = ": "
+			key = clip(key, room-2*columns(sep+p.g.more), p.g.more)
+		}
+		if named == most || columns(text+sep+key+", "+p.g.more) > room {
 			break
 		}
-		keys = append(keys, clip(p.keyText(plan.Body.Key, c.Key), 20, p.g.more))
+		text += sep + key
+		named++
 	}
-	text := ""
-	for i, k := range keys {
-		if i > 0 {
-			text += ", "
-		}
-		text += k
-	}
-	if n > int64(len(keys)) {
+	if named > 0 && n > named {
 		text += ", " + p.g.more
 	}
 	return text
+}
+
+// plainKey is a key's values alone.
+func (p *page) plainKey(key []recount.Value) string {
+	parts := make([]string, len(key))
+	for i := range key {
+		parts[i] = p.value(&key[i])
+	}
+	return strings.Join(parts, " ")
 }
 
 func (p *page) causeLines(b *recount.PlanBody) {
