@@ -64,6 +64,9 @@ func (a *App) Apply(ctx context.Context, req ApplyRequest) (receipt recount.Rece
 	if err != nil {
 		return receipt, err
 	}
+	if err := a.checkReading(ctx, calc, p); err != nil {
+		return receipt, err
+	}
 	t, err := a.openTarget(ctx, calc, true)
 	if err != nil {
 		return receipt, err
@@ -71,9 +74,28 @@ func (a *App) Apply(ctx context.Context, req ApplyRequest) (receipt recount.Rece
 	defer joined(&err, t.Close)
 	receipt, err = apply.Run(ctx, t, p, apply.Options{
 		By: a.opts.User, Now: began, Overrides: overrides, Progress: a.opts.Progress, Before: req.Before,
+		OtherPlace: calc.Target.Apply != nil,
 	})
 	receipt.TookMS = a.now().Sub(began).Milliseconds()
 	return receipt, err
+}
+
+// checkReading looks, where apply: names another connection, whether the reading
+// one still leads to the plan's target.
+func (a *App) checkReading(ctx context.Context, calc config.Calculation, p *recount.Plan) (err error) {
+	if calc.Target.Apply == nil {
+		return nil
+	}
+	t, err := a.openTarget(ctx, calc, false)
+	if err != nil {
+		return err
+	}
+	defer joined(&err, t.Close)
+	info, err := t.Info(ctx)
+	if err != nil {
+		return err
+	}
+	return apply.SameTarget(p, info, false)
 }
 
 func againCommand(p *recount.Plan) string {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"golang.org/x/sync/errgroup"
 
@@ -85,7 +86,7 @@ func (r *replaying) scan(ctx context.Context, l *live, window recount.Window) (*
 		return nil, err
 	}
 	sorter := &diff.Sorter{
-		Shape: r.shape, Dir: dir, Place: l.info.Identity.Place + " " + l.info.Identity.Table,
+		Shape: r.comparedAs(l), Dir: dir, Place: l.info.Identity.Place + " " + l.info.Identity.Table,
 		EmptyIsNull: l.columns[0].Declared == "csv",
 	}
 	if r.bucketed() && r.calc.Where == "" {
@@ -142,11 +143,25 @@ func (r *replaying) compare(ctx context.Context, session engine.Session, l *live
 	}
 	act := r.app.opts.Progress.Begin("comparing", 0)
 	defer act.End()
+	shape := r.comparedAs(l)
 	out.Outcome, err = diff.Compare(ctx, diff.Input{
-		Right: rows, Live: sorted, Shape: r.shape, Rules: r.rules(), Excluded: excluded, Most: r.calc.MaxChanges,
+		Right: rows, Live: sorted, Shape: shape, Round: !slices.Equal(shape.Values, r.shape.Values), Rules: r.rules(), Excluded: excluded, Most: r.calc.MaxChanges,
 	})
 	out.live = sorted.Seen()
 	return out, err
+}
+
+// comparedAs is the shape under whose types both sides are compared: the
+// result's, but a column declared decimal(p,s) is compared after rounding to s.
+func (r *replaying) comparedAs(l *live) recount.Shape {
+	shape := recount.Shape{Key: r.shape.Key, Values: slices.Clone(r.shape.Values)}
+	for i, c := range shape.Values {
+		table := l.columns[i].Type
+		if c.Type.Kind == recount.KindDecimal && table.Kind == recount.KindDecimal && table.Scale < c.Type.Scale {
+			shape.Values[i].Type = recount.Decimal(recount.MaxPrecision, table.Scale)
+		}
+	}
+	return shape
 }
 
 // logics are the logics under which a quarantined event may touch rows.
@@ -171,7 +186,7 @@ func (r *replaying) rules() []recount.Rule {
 
 // explain tries the hypotheses until every pair has a cause; it returns the
 // causes in the order tried, and how many combinations were left out.
-func (r *replaying) explain(ctx context.Context, pairs []diff.Pair, repeats bool) (tried []recount.Cause, cut int, err error) {
+func (r *replaying) explain(ctx context.Context, l *live, pairs []diff.Pair, repeats bool) (tried []recount.Cause, cut int, err error) {
 	tried = []recount.Cause{}
 	left := diff.Unexplained(pairs)
 	hypotheses, cut := replay.Hypotheses(r.calc.Calculation, r.right, repeats)
@@ -182,7 +197,7 @@ func (r *replaying) explain(ctx context.Context, pairs []diff.Pair, repeats bool
 			break
 		}
 		tried = append(tried, h.Cause)
-		if left, err = r.try(ctx, h, pairs); err != nil {
+		if left, err = r.try(ctx, r.comparedAs(l), h, pairs); err != nil {
 			return nil, 0, fmt.Errorf("try %s: %w", h.Cause, err)
 		}
 		act.Add(1)
@@ -190,7 +205,7 @@ func (r *replaying) explain(ctx context.Context, pairs []diff.Pair, repeats bool
 	return tried, cut, nil
 }
 
-func (r *replaying) try(ctx context.Context, h replay.Hypothesis, pairs []diff.Pair) (left int, err error) {
+func (r *replaying) try(ctx context.Context, shape recount.Shape, h replay.Hypothesis, pairs []diff.Pair) (left int, err error) {
 	var rows engine.Rows
 	// A logic that is tried alone is proved deterministic, as the right one is:
 	// the causes are part of the plan.
@@ -203,7 +218,7 @@ func (r *replaying) try(ctx context.Context, h replay.Hypothesis, pairs []diff.P
 		return 0, err
 	}
 	defer joined(&err, rows.Close)
-	return diff.Explain(r.shape, r.rules(), pairs, h.Cause, diff.As(rows, r.shape))
+	return diff.Explain(shape, r.rules(), pairs, h.Cause, diff.As(rows, shape))
 }
 
 // changes turns pairs into the changes of a plan.
@@ -227,30 +242,43 @@ func (r *replaying) changes(pairs []diff.Pair, l *live) ([]recount.Change, error
 func (r *replaying) images(c *recount.Change, p diff.Pair, l *live) (err error) {
 	if p.Live != nil {
 		c.Key, c.Before = p.Live.Key, p.Live.Values
-	} else if c.Key, err = r.fit(l.key, r.shape.Key, p.Key, p, l); err != nil {
+	} else if c.Key, err = r.fit(l.key, r.shape.Key, p.Key, make([]bool, len(p.Key)), p, l); err != nil {
 		return err
 	}
 	writesOrShows := c.Action == recount.ActionUpdate || c.Action == recount.ActionInsert || c.Action == recount.ActionHeld
 	if p.Right == nil || !writesOrShows {
 		return nil
 	}
-	if c.After, err = r.fit(l.columns, r.shape.Values, p.Right, p, l); err != nil {
+	// What is equal under the rules stays as it is stored: only what differs is
+	// written, and so has to fit.
+	shape, rules := r.comparedAs(l), r.rules()
+	same := make([]bool, len(p.Right))
+	for i, v := range p.Right {
+		t := shape.Values[i].Type
+		same[i] = p.Live != nil && diff.Equal(t, rules[i], diff.Under(t, v), p.Seen[i])
+	}
+	if c.After, err = r.fit(l.columns, r.shape.Values, p.Right, same, p, l); err != nil {
+		if c.Action == recount.ActionHeld { // shown only, so it need not fit
+			c.After, err = nil, nil
+		}
 		return err
 	}
-	if p.Live != nil { // only what differs is written
-		for i, rule := range r.rules() {
-			if diff.Equal(r.shape.Values[i].Type, rule, p.Right[i], p.Seen[i]) {
-				c.After[i] = c.Before[i]
-			}
+	for i := range same {
+		if same[i] {
+			c.After[i] = c.Before[i]
 		}
 	}
 	return nil
 }
 
-// fit gives recalculated values the texts that the table's columns store.
-func (r *replaying) fit(table, result []recount.Column, values []recount.Value, p diff.Pair, l *live) ([]recount.Value, error) {
+// fit gives recalculated values the texts that the table's columns store, but
+// for those that stay.
+func (r *replaying) fit(table, result []recount.Column, values []recount.Value, stay []bool, p diff.Pair, l *live) ([]recount.Value, error) {
 	out := make([]recount.Value, len(values))
 	for i, v := range values {
+		if stay[i] {
+			continue
+		}
 		if v.Null && table[i].Declared == "csv" {
 			out[i] = recount.Text("") // how a CSV file says NULL
 			continue

@@ -85,7 +85,7 @@ func (r *replaying) makePlan(ctx context.Context, l *live, overrides Overrides) 
 		return nil, replay.RefuseUnknown(found.unknown)
 	}
 	p := &recount.Plan{Body: r.body(l, counts, found)}
-	if p.Body.Tried, p.Body.Cut, err = r.explain(ctx, found.Pairs, counts.Duplicates > 0); err != nil {
+	if p.Body.Tried, p.Body.Cut, err = r.explain(ctx, l, found.Pairs, counts.Duplicates > 0); err != nil {
 		return nil, err
 	}
 	changes, err := r.changes(found.Pairs, l)

@@ -54,6 +54,12 @@ func edge(flag, text string, zone *time.Location) (time.Time, error) {
 		}
 		return at, &recount.Error{Code: recount.CodeLocalTime, What: "the time names no single instant", Where: flag + " " + text, Why: local.Error(), Next: next, Err: err}
 	}
+	if err == nil && at.Nanosecond()%int(time.Microsecond) != 0 {
+		return at, &recount.Error{
+			Code: recount.CodeWindow, What: "an edge of the window is finer than a microsecond", Where: flag + " " + text,
+			Why: "the archive keeps times to the microsecond, so such an edge would fall between events that it cannot tell apart", Next: "write the time with six digits at most",
+		}
+	}
 	if err == nil {
 		return at.UTC(), nil
 	}

@@ -24,6 +24,10 @@ type Options struct {
 	Now       time.Time
 	Overrides []string
 	Progress  recount.Progress
+	// OtherPlace says that the plan was made through another connection, whose
+	// identity was compared with the plan's: then the server must be the same,
+	// not the place where it answers.
+	OtherPlace bool
 	// Before, where set, is called before each step with its name; an error ends
 	// the apply there. Tests and the demo stop a run with it.
 	Before func(step string) error
@@ -63,8 +67,12 @@ type runner struct {
 	receipt recount.Receipt
 }
 
-// errAlready ends the walk when the plan was applied before.
-var errAlready = errors.New("applied already")
+// These end the walk before its end: the plan was applied before, or there is
+// nothing to write.
+var (
+	errAlready = errors.New("applied already")
+	errNothing = errors.New("nothing to write")
+)
 
 // Run carries the plan out. On an error nothing is changed, unless its code is
 // CodeOutcome.
@@ -92,7 +100,7 @@ func Run(ctx context.Context, t target.Target, p *recount.Plan, opts Options) (r
 			}
 		}
 		if err := step.run(r, ctx); err != nil {
-			if errors.Is(err, errAlready) {
+			if errors.Is(err, errAlready) || errors.Is(err, errNothing) {
 				return r.receipt, nil
 			}
 			return r.receipt, fmt.Errorf("%s: %w", step.Name, err)
@@ -132,15 +140,16 @@ func (r *runner) sameTarget(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return SameTarget(r.plan, info)
+	return SameTarget(r.plan, info, r.opts.OtherPlace)
 }
 
 // SameTarget refuses a plan for another target, or for a table whose schema
-// changed since.
-func SameTarget(p *recount.Plan, info recount.TableInfo) error {
+// changed since. otherPlace: see Options.
+func SameTarget(p *recount.Plan, info recount.TableInfo, otherPlace bool) error {
 	planned, now := p.Body.Target, info.Identity
 	ledger := planned.Ledger == "" || planned.Ledger == now.Ledger
-	if planned.Adapter != now.Adapter || planned.Place != now.Place || planned.Server != now.Server || planned.Table != now.Table || !ledger {
+	place := planned.Place == now.Place || otherPlace && planned.Server != ""
+	if planned.Adapter != now.Adapter || !place || planned.Server != now.Server || planned.Table != now.Table || !ledger {
 		return &recount.Error{
 			Code: recount.CodePlanTarget, What: "the plan is for another target",
 			Where: fmt.Sprintf("planned for %s, this is %s", showIdentity(planned), showIdentity(now)),
@@ -255,25 +264,32 @@ func (r *runner) limit(context.Context) error {
 
 func (r *runner) unmoved(ctx context.Context) error {
 	moved, err := r.moved(ctx, r.writes)
-	if err != nil || len(moved) == 0 {
+	if err != nil {
 		return err
 	}
-	if r.plan.Body.Kind == recount.PlanRollback {
-		return r.leave(moved)
+	if len(moved) > 0 && r.plan.Body.Kind == recount.PlanRollback {
+		r.leave(moved)
+		moved = nil
+	}
+	if len(r.writes) == 0 { // no run is recorded that did nothing
+		r.receipt.Run, r.receipt.Verified = "", true
+		return errNothing
+	}
+	if len(moved) == 0 {
+		return nil
 	}
 	return r.stale(moved, fmt.Sprintf("%d of %d rows changed after the plan was made (%s)", len(moved), len(r.writes),
 		r.plan.Header.Made.UTC().Format("2006-01-02 15:04:05 UTC")))
 }
 
 // leave drops the moved rows from a rollback and lists them.
-func (r *runner) leave(moved []recount.Change) error {
+func (r *runner) leave(moved []recount.Change) {
 	gone := map[string]bool{}
 	for _, c := range moved {
 		gone[recount.KeyText(c.Key)] = true
 		r.receipt.RolledOut = append(r.receipt.RolledOut, c.Key)
 	}
 	r.writes = slices.DeleteFunc(r.writes, func(c recount.Change) bool { return gone[recount.KeyText(c.Key)] })
-	return nil
 }
 
 func (r *runner) stale(moved []recount.Change, why string) error {

@@ -101,8 +101,12 @@ func TestApplyThenRollback(t *testing.T) {
 			rt.Fatalf("after apply: got %v verified %v, want %v", show(live), receipt.Verified, b)
 		}
 		again, err := run(t, live, p, 1)
-		if err != nil || !again.Already || again.Applied != 0 || len(live.runs) != 1 {
+		already := again.Already || receipt.Applied == 0
+		if err != nil || !already || again.Applied != 0 || len(live.runs) != min(1, int(receipt.Applied)) {
 			rt.Fatalf("second apply: got %+v, %v, want already and no new run", again, err)
+		}
+		if receipt.Applied == 0 {
+			return // nothing was written, so there is no run
 		}
 		back := rollback(t, live, receipt.Run)
 		if _, err := run(t, live, back, 2); err != nil {

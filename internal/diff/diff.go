@@ -26,8 +26,11 @@ type Input struct {
 	Right Rows
 	// Live gives the live rows in key order; Sorter makes one.
 	Live *Sorted
-	// Shape has the result's types, under which both sides are compared.
+	// Shape has the types under which both sides are compared.
 	Shape recount.Shape
+	// Round says that Right's values have more digits than Shape's types: they
+	// are rounded to be compared, and kept as they are.
+	Round bool
 	// Rules has one rule for each value column.
 	Rules []recount.Rule
 	// Excluded holds the keys that a quarantined event touches, by their text.
@@ -179,7 +182,18 @@ func (m *merge) keep(p Pair) error {
 }
 
 func (m *merge) equal(right, seen []recount.Value) bool {
+	if m.in.Round {
+		right = rounded(m.in.Shape, right)
+	}
 	return EqualRows(m.in.Shape, m.in.Rules, right, seen)
+}
+
+func rounded(shape recount.Shape, values []recount.Value) []recount.Value {
+	out := make([]recount.Value, len(values))
+	for i, v := range values {
+		out[i] = Under(shape.Values[i].Type, v)
+	}
+	return out
 }
 
 func cloneValues(values []recount.Value) []recount.Value {

@@ -133,9 +133,5 @@ func (a as) Next() (recount.Row, bool) {
 	if !ok {
 		return row, false
 	}
-	under := recount.Row{Key: row.Key, Values: make([]recount.Value, len(row.Values))}
-	for i, v := range row.Values {
-		under.Values[i] = Under(a.shape.Values[i].Type, v)
-	}
-	return under, true
+	return recount.Row{Key: row.Key, Values: rounded(a.shape, row.Values)}, true
 }
