@@ -79,6 +79,9 @@ func (c *call) rollbackCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if len(receipt.RolledOut) > 0 { // rows that moved were left, and are listed
+				c.exit = recount.ExitPart
+			}
 			return views.NewReceipt(c.output()).Done(receipt)
 		})
 	})
