@@ -157,15 +157,15 @@ func limits(t *testing.T, h Harness) {
 	t.Run("a result larger than the limit is spilled", func(t *testing.T) {
 		l := marked(t, h)
 		input := l.Input(noon, noon.Add(time.Hour))
-		input.Limits = engine.Limits{MemoryMiB: 72, Threads: 2}
+		input.Limits = engine.Limits{MemoryMiB: 128, Threads: 2}
 		s, err := l.engine.Open(t.Context(), input)
 		if err != nil {
 			t.Fatal(err)
 		}
 		l.session = s
 		defer l.close()
-		const n = 1_000_000
-		r, err := s.Run(t.Context(), query("SELECT md5(range::VARCHAR) AS k, md5(md5(range::VARCHAR)) AS v, range AS w FROM range(1000000)", []string{"k"}, "v", "w"))
+		const n = 1_200_000
+		r, err := s.Run(t.Context(), query("SELECT md5(range::VARCHAR) AS k, repeat(md5(md5(range::VARCHAR)), 3) AS v, range AS w FROM range(1200000)", []string{"k"}, "v", "w"))
 		if err != nil {
 			t.Fatal(err)
 		}
