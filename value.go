@@ -202,9 +202,11 @@ func canonicalDecimal(t Type, text string, round bool) (string, error) {
 	if len(digits) > t.Precision-t.Scale {
 		return "", fmt.Errorf("%q does not fit %s", clip(text), t)
 	}
-	// Most texts are canonical already: they cost no new one.
-	if !neg && body == s && len(frac) == t.Scale && (t.Scale > 0 || len(whole) == len(s)) && (whole == digits && whole != "" || whole == "0") {
-		return s, nil
+	// Most texts are canonical already: they cost no new one. Nothing was cut off
+	// them, they have their digits after the point, and no zero before.
+	plain := !neg && body == text && len(frac) == t.Scale && (whole == digits || whole == "0") && whole != ""
+	if plain && len(text) == len(whole)+min(1, t.Scale)+t.Scale {
+		return text, nil
 	}
 	whole = digits
 	return joinDecimal(neg, whole, frac, t.Scale), nil

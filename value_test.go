@@ -256,3 +256,19 @@ func BenchmarkCanonical(b *testing.B) {
 		})
 	}
 }
+
+func TestACanonicalDecimalHasJustItsDigits(t *testing.T) {
+	for _, scale := range []int{0, 2} {
+		for _, text := range []string{"573.000", "573.00", "573.0", "573.", "573", " 573.00", "0573.00", "+573.00", "-573.000", "00.00", "0.00", ".00", "-0.00", "5730000e-4"} {
+			got, err := recount.Canonical(recount.Decimal(18, scale), text)
+			if err != nil {
+				t.Errorf("%q: %v", text, err)
+				continue
+			}
+			r, _ := new(big.Rat).SetString(strings.TrimSuffix(strings.TrimSpace(text), "."))
+			if want := r.FloatString(scale); got != want {
+				t.Errorf("%q at scale %d: got %q, want %q", text, scale, got, want)
+			}
+		}
+	}
+}
