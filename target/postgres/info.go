@@ -195,7 +195,7 @@ func (s *session) readUnique(ctx context.Context, d *described, description *sql
 // decides which writes the table takes.
 func (s *session) readHazards(ctx context.Context, d *described, description *sqltable.Description) error {
 	rows, err := s.tx.Query(ctx, `
-		SELECT 1, format('trigger "%s" runs for the rows that are written', tgname), pg_get_triggerdef(oid) || ' ' || tgenabled::text
+		SELECT 1, format('trigger "%s" runs for the rows that are written', tgname), pg_get_triggerdef(oid) || ' ' || tgenabled::text || ' ' || (SELECT md5(f.prosrc) FROM pg_proc f WHERE f.oid = tgfoid)
 			FROM pg_trigger WHERE tgrelid = $1::oid AND NOT tgisinternal AND tgenabled <> 'D'
 		UNION ALL SELECT 2, CASE WHEN confupdtype IN ('c','n','d') OR confdeltype IN ('c','n','d') THEN
 				format('foreign key "%s" of table "%s" cascades: %s', conname, conrelid::regclass, pg_get_constraintdef(oid)) ELSE '' END,
