@@ -260,3 +260,17 @@ func TestLockNamesItsHolder(t *testing.T) {
 	}
 	wantFree(t, live)
 }
+
+func TestRollbackThatWritesSomethingElseIsNotTakenForTheOldFile(t *testing.T) {
+	dir, live := folderWith(t, oldText)
+	change := correction()[:1]
+	if err := runChanges(live, firstRun(), change); err != nil {
+		t.Fatal(err)
+	}
+	other := taken(change)
+	other[0].After = vals("11")
+	if err := runChanges(live, backRun(), other); err != nil {
+		t.Fatal(err)
+	}
+	wantFile(t, dir, strings.Replace(oldText, "a,1,", "a,11,", 1))
+}
