@@ -4,13 +4,13 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
+
 	"recount"
 	"recount/adapter"
 	"recount/internal/pgtest"
 	"recount/target"
 	"recount/target/postgres"
-
-	"github.com/jackc/pgx/v5"
 )
 
 // BenchmarkApply corrects ten thousand rows of a larger table, as an apply does:
