@@ -4,8 +4,10 @@ import (
 	"flag"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -14,6 +16,7 @@ import (
 	"recount/internal/clock"
 	"recount/internal/config"
 	"recount/internal/doctest"
+	"recount/internal/tidy"
 )
 
 var update = flag.Bool("update", false, "renew what pages show, and generated pages")
@@ -49,6 +52,50 @@ func holdsConsole(t *testing.T, name string) bool {
 		t.Fatal(err)
 	}
 	return strings.Contains(string(text), "```console")
+}
+
+var (
+	flagNamed   = regexp.MustCompile("(?:^|[\\s`(\"])--([a-z][a-z-]+)")
+	flagOffered = regexp.MustCompile(`(?m)^ +(?:-\w, +)?--([a-z-]+)`)
+)
+
+// foreign are flags of other programs, and the slip that a page shows.
+var foreign = []string{"no-sync", "locale", "form"}
+
+// TestEveryFlagThatIsNamedExists reads pages, and the messages of the packages
+// below the command line: advice must not name a flag that there is not.
+func TestEveryFlagThatIsNamedExists(t *testing.T) {
+	known := slices.Clone(foreign)
+	for _, command := range []string{
+		"", "init", "demo", "archive run", "archive ls", "archive verify", "archive cat", "replay", "diff", "plan", "show", "explain",
+		"verify", "apply", "rollback", "runs", "doctor",
+	} {
+		help, err := exec.CommandContext(t.Context(), "recount", append(strings.Fields(command), "--help")...).Output()
+		if err != nil {
+			t.Fatalf("recount %s --help: %v", command, err)
+		}
+		for _, m := range flagOffered.FindAllStringSubmatch(string(help), -1) {
+			known = append(known, m[1])
+		}
+	}
+	tree, err := tidy.Read(top)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range tree.Texts {
+		message := strings.HasSuffix(f.Path, ".go") && !strings.HasSuffix(f.Path, "_test.go") &&
+			!strings.HasPrefix(f.Path, "cli/") && !strings.HasPrefix(f.Path, "internal/tools/") && !strings.HasPrefix(f.Path, "bench/")
+		if page := strings.HasSuffix(f.Path, ".md"); !page && !message {
+			continue
+		}
+		for i, line := range strings.Split(f.Text, "\n") {
+			for _, m := range flagNamed.FindAllStringSubmatch(line, -1) {
+				if !slices.Contains(known, m[1]) {
+					t.Errorf("%s:%d names --%s, which no command has", f.Path, i+1, m[1])
+				}
+			}
+		}
+	}
 }
 
 func TestTheConfigurationReferenceIsNotStale(t *testing.T) {
