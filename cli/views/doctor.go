@@ -2,6 +2,7 @@ package views
 
 import (
 	"io"
+	"strings"
 
 	"recount/internal/app"
 )
@@ -50,7 +51,7 @@ func (p *page) checks(d app.Diagnosis) {
 		indent := 2 + columns(mark.text) + 1
 		text := indent + width + 2
 		time := took(c.TookMS)
-		lines := wrap(p.text(c.Detail), p.st.width()-text-len(time)-2)
+		lines := wrap(p.text(oneLine(c.Detail)), p.st.width()-text-len(time)-2)
 		if len(lines) == 0 {
 			lines = []string{""}
 		}
@@ -61,12 +62,15 @@ func (p *page) checks(d app.Diagnosis) {
 			p.line(say(pad("", text, false) + line))
 		}
 		if c.Fix != "" {
-			p.wrapped(text, plain, "fix: "+c.Fix)
+			p.wrapped(text, plain, "fix: "+oneLine(c.Fix))
 		}
 	}
 	p.line(say("  "+p.dots(counted(int64(len(d.Checks)), "check"), counted(warned, "warning"))+" "+p.g.dot+" "),
 		span{counted(failed, "failure"), map[bool]ink{true: orange, false: blue}[failed > 0]})
 }
+
+// oneLine joins the lines of a message of others.
+func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
 
 type doctorJSON struct{ out io.Writer }
 
