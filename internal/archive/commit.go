@@ -67,7 +67,7 @@ func (r *run) judge(ctx context.Context, c *commit) error {
 		return err
 	}
 	c.Counts.Faults = int64(len(r.faults))
-	if r.ids.count > 0 {
+	if !r.ids.empty() {
 		res := newResolver(r.archive, r.chain, c, &r.ids)
 		if err := res.resolve(ctx, w.Write); err != nil {
 			return fmt.Errorf("find repeats in commit %d: %w", c.Number, err)

@@ -26,14 +26,14 @@ func smallOptions(src *fakeSource) archive.RunOptions {
 func TestACrashAtAnyCallLosesAndDoublesNothing(t *testing.T) {
 	kinds := []fault.Kind{fault.Crash, fault.After, fault.Lost, fault.Fail, fault.Short}
 	tried := 0
-	for seed := range uint64(4) {
+	for seed := range uint64(2) {
 		src := randomSource(rand.New(rand.NewPCG(seed, 3)), 24)
 		dry := fault.Wrap(&mem.Store{}, nil)
 		mustRun(t, open(dry), smallOptions(src))
 		for n := 1; n <= dry.Calls(); n++ {
 			for i, kind := range kinds {
 				if i != (n+int(seed))%len(kinds) {
-					continue // the seeds together try each kind at each step
+					continue // each step is tried in another way by each seed
 				}
 				s := &mem.Store{}
 				op := ""

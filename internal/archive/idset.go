@@ -2,92 +2,107 @@ package archive
 
 import "github.com/zeebo/xxh3"
 
-// idSet is a set of 64-bit hashes of ids, of 9 to 18 bytes an id. It finds
-// candidates for repeats; whether two events share an id is decided by the ids
-// themselves.
-type idSet struct {
-	slots  []uint64 // 0: free
-	marked []uint64 // one bit a slot: more than one event may have this id
-	count  int
-	twice  int // additions that found their hash there
-	hits   int // marked slots
-}
-
-const firstSlots = 1 << 12
-
 func hashID(id string) uint64 { return max(xxh3.HashString(id), 1) }
 
 func hashIDBytes(id []byte) uint64 { return max(xxh3.Hash(id), 1) }
 
-// add adds a hash, or marks it if it is there already.
-func (s *idSet) add(h uint64) {
+// hashTable is an open table of 64-bit hashes, 0 standing for a free slot.
+type hashTable struct {
+	slots []uint64
+	count int
+}
+
+const firstSlots = 1 << 12
+
+// reserve makes room for n more hashes.
+func (t *hashTable) reserve(n int) {
 	const mostQuarters = 3 // of the slots in use
-	if s.slots == nil {
-		s.resize(firstSlots)
-	} else if 4*s.count >= mostQuarters*len(s.slots) {
-		s.resize(2 * len(s.slots))
+	need := max(len(t.slots), firstSlots)
+	for 4*(t.count+n) > mostQuarters*need {
+		need *= 2
 	}
-	i := s.find(h)
-	if s.slots[i] == h {
-		s.twice++
-		s.setMark(i)
+	if need == len(t.slots) {
 		return
 	}
-	s.slots[i] = h
-	s.count++
+	old := t.slots
+	t.slots = make([]uint64, need)
+	for _, h := range old {
+		if h != 0 {
+			t.slots[t.find(h)] = h
+		}
+	}
 }
 
-func (s *idSet) find(h uint64) int {
-	mask := uint64(len(s.slots) - 1)
+func (t *hashTable) find(h uint64) uint64 {
+	mask := uint64(len(t.slots) - 1)
 	i := h & mask
-	for s.slots[i] != 0 && s.slots[i] != h {
+	for t.slots[i] != 0 && t.slots[i] != h {
 		i = (i + 1) & mask
 	}
-	return int(i)
+	return i
 }
 
-func (s *idSet) setMark(i int) {
-	const wordBits = 64
-	word, bit := i/wordBits, uint64(1)<<(i%wordBits)
-	if s.marked[word]&bit == 0 {
-		s.marked[word] |= bit
-		s.hits++
+// add says whether the hash was not there yet. There must be room.
+func (t *hashTable) add(h uint64) bool {
+	i := t.find(h)
+	if t.slots[i] == h {
+		return false
+	}
+	t.slots[i] = h
+	t.count++
+	return true
+}
+
+func (t *hashTable) has(h uint64) bool { return t.count > 0 && t.slots[t.find(h)] == h }
+
+// idSet is the ids of a batch as hashes, of 8 to 22 bytes an id. It finds
+// candidates for repeats; whether two events share an id is decided by the ids
+// themselves.
+type idSet struct {
+	all     hashTable
+	pending []uint64 // not in all yet
+	twice   int      // additions that found their hash there
+	// candidates are the hashes that more than one event may have.
+	candidates hashTable
+}
+
+// add adds a hash. Hashes enter the table a few hundred at a time: each is a
+// miss of the cache, and the misses of a loop overlap.
+func (s *idSet) add(h uint64) {
+	const together = 512
+	if s.pending == nil {
+		s.pending = make([]uint64, 0, together)
+	}
+	if s.pending = append(s.pending, h); len(s.pending) == together {
+		s.settle()
 	}
 }
 
-func (s *idSet) isMarked(i int) bool {
-	const wordBits = 64
-	return s.marked[i/wordBits]>>(i%wordBits)&1 == 1
-}
-
-func (s *idSet) resize(n int) {
-	const wordBits = 64
-	old := *s
-	s.slots, s.marked = make([]uint64, n), make([]uint64, n/wordBits)
-	s.hits = 0
-	for i, h := range old.slots {
-		if h == 0 {
-			continue
+// settle brings the pending hashes into the table; before it, the set is not to
+// be asked.
+func (s *idSet) settle() {
+	s.all.reserve(len(s.pending))
+	mask := uint64(len(s.all.slots) - 1)
+	warm := uint64(0)
+	for _, h := range s.pending {
+		warm |= s.all.slots[h&mask]
+	}
+	for _, h := range s.pending {
+		if !s.all.add(h) {
+			s.twice++
+			s.mark(h)
 		}
-		j := s.find(h)
-		s.slots[j] = h
-		if old.isMarked(i) {
-			s.setMark(j)
-		}
+	}
+	s.pending = s.pending[:0]
+	if warm == 0 && s.all.count < 0 { // keeps the first loop from being dropped
+		s.twice = 0
 	}
 }
 
-// has says whether a hash is in the set, and its slot.
-func (s *idSet) has(h uint64) (slot int, ok bool) {
-	if s.count == 0 {
-		return 0, false
-	}
-	i := s.find(h)
-	return i, s.slots[i] == h
+func (s *idSet) mark(h uint64) {
+	s.candidates.reserve(1)
+	s.candidates.add(h)
 }
 
-// candidate says whether several events may have the id of this hash.
-func (s *idSet) candidate(h uint64) bool {
-	i, ok := s.has(h)
-	return ok && s.isMarked(i)
-}
+// empty says that no hash was added.
+func (s *idSet) empty() bool { return s.all.count == 0 && len(s.pending) == 0 }

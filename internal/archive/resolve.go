@@ -61,17 +61,18 @@ func newResolver(a *Archive, ch *chain, c *commit, ids *idSet) *resolver {
 
 // resolve hands all marks to emit, a pass at a time.
 func (r *resolver) resolve(ctx context.Context, emit func([]recount.Mark) error) error {
+	r.ids.settle()
 	older, err := r.markEarlier(ctx)
 	if err != nil {
 		return err
 	}
-	rows := older + r.ids.twice + r.ids.hits
-	if r.ids.hits == 0 {
+	rows := older + r.ids.twice + r.ids.candidates.count
+	if r.ids.candidates.count == 0 {
 		return nil
 	}
 	passes := uint64((rows + r.perPass - 1) / r.perPass)
 	for pass := range passes {
-		copies, err := r.collect(ctx, func(h uint64) bool { return r.ids.candidate(h) && h>>32%passes == pass })
+		copies, err := r.collect(ctx, func(h uint64) bool { return r.ids.candidates.has(h) && h>>32%passes == pass })
 		if err != nil {
 			return err
 		}
@@ -113,13 +114,13 @@ func (r *resolver) markEarlier(ctx context.Context) (rows int, err error) {
 		}
 		return r.open(ctx, f, func(ef *eventfile.File) error {
 			for group := range ef.Groups() {
-				var found []int
+				var found []uint64
 				if err := ef.Texts(group, "id", func(_ int, id []byte) error {
 					if id == nil {
 						return nil
 					}
-					if slot, ok := r.ids.has(hashIDBytes(id)); ok {
-						found = append(found, slot)
+					if h := hashIDBytes(id); r.ids.all.has(h) {
+						found = append(found, h)
 					}
 					return nil
 				}); err != nil {
@@ -131,8 +132,8 @@ func (r *resolver) markEarlier(ctx context.Context) (rows int, err error) {
 				f.groups = append(f.groups, group)
 				mu.Lock()
 				rows += len(found)
-				for _, slot := range found {
-					r.ids.setMark(slot)
+				for _, h := range found {
+					r.ids.mark(h)
 				}
 				mu.Unlock()
 			}

@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"recount"
 	"recount/internal/archive/eventfile"
@@ -90,6 +91,8 @@ type run struct {
 	cursor source.Cursor // of the partitions that moved in this batch
 	faults []recount.Mark
 	places []string // where the first faults stand, for the message
+
+	partition string // the last one that was found to be UTF-8
 }
 
 // Run reads the source from the cursor of the newest commit to its present end
@@ -258,8 +261,11 @@ func (r *run) prepare(e *recount.Event) (timeKnown bool, err error) {
 	if size := len(e.Data) + len(e.Key); size > eventfile.MaxEventBytes {
 		return false, fmt.Errorf("event at %s of partition %q has %d bytes; %d are the most", e.Position, e.Partition, size, eventfile.MaxEventBytes)
 	}
-	if err := checkTexts("partition or position", e.Partition, e.Position); err != nil {
-		return false, err
+	if !utf8.ValidString(e.Position) || e.Partition != r.partition {
+		if err := checkTexts("partition or position", e.Partition, e.Position); err != nil {
+			return false, err
+		}
+		r.partition = e.Partition
 	}
 	timeKnown = e.Fault == "" || !e.Time.IsZero()
 	if timeKnown && !holdable(e.Time) {

@@ -3,6 +3,7 @@ package eventfile
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 
 	"github.com/apache/arrow-go/v18/parquet"
@@ -172,9 +173,11 @@ func (c *longs) write(w file.ColumnChunkWriter) error {
 	return err
 }
 
-// headerColumns are the two leaves of the list of headers.
+// headerColumns are the two leaves of the list of headers. Levels are kept from
+// the first row that has headers on.
 type headerColumns struct {
 	names, values     texts
+	without           int // rows before the first with headers
 	defName, defValue []int16
 	rep               []int16
 }
@@ -189,6 +192,13 @@ const (
 )
 
 func (c *headerColumns) add(headers []recount.Header) {
+	if headers == nil && c.rep == nil {
+		c.without++
+		return
+	}
+	if c.rep == nil {
+		c.defName, c.defValue, c.rep = slices.Clone(allNull[:c.without]), slices.Clone(allNull[:c.without]), slices.Clone(allNull[:c.without])
+	}
 	if headers == nil {
 		c.level(defNoList, defNoList, 0)
 		return
@@ -219,15 +229,22 @@ func (c *headerColumns) level(name, value, rep int16) {
 func (c *headerColumns) reset() {
 	c.names.reset()
 	c.values.reset()
-	c.defName, c.defValue, c.rep = c.defName[:0], c.defValue[:0], c.rep[:0]
+	c.without, c.defName, c.defValue, c.rep = 0, nil, nil, nil
 }
 
 func (c *headerColumns) writeNames(w file.ColumnChunkWriter) error {
-	return writeTexts(w, &c.names, c.defName, c.rep)
+	return c.write(w, &c.names, c.defName)
 }
 
 func (c *headerColumns) writeValues(w file.ColumnChunkWriter) error {
-	return writeTexts(w, &c.values, c.defValue, c.rep)
+	return c.write(w, &c.values, c.defValue)
+}
+
+func (c *headerColumns) write(w file.ColumnChunkWriter, leaf *texts, def []int16) error {
+	if c.rep == nil {
+		return writeTexts(w, leaf, allNull[:c.without], allNull[:c.without])
+	}
+	return writeTexts(w, leaf, def, c.rep)
 }
 
 // fieldColumn is a typed column made from canonical text.
