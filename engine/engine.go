@@ -58,6 +58,11 @@ type Session interface {
 	Count(ctx context.Context, dedupe bool) (recount.EventCounts, error)
 	// Minutes counts used events per step of the window, at most most steps.
 	Minutes(ctx context.Context, dedupe bool, most int) ([]recount.MinuteCount, error)
+	// Touched counts, for the steps that Minutes gives with the same arguments, in
+	// how many of the keys' rows a used event of the step has a part: keys hold
+	// canonical values of the declared fields named, of kind string, int64, date
+	// or bool.
+	Touched(ctx context.Context, dedupe bool, most int, fields []string, keys [][]recount.Value) ([]int64, error)
 	// Quarantined lists the input's marks of kind fault and conflict that lie in
 	// the window or whose time is unknown, in order of Seq.
 	Quarantined(ctx context.Context) ([]recount.Mark, error)

@@ -155,6 +155,8 @@ func (w *worker) do(ctx context.Context, r request) (any, error) {
 		return w.input.count(ctx, r.Count.Dedupe)
 	case r.Minutes != nil:
 		return w.input.minutes(ctx, r.Minutes.Dedupe, r.Minutes.Most)
+	case r.Touched != nil:
+		return w.input.touchedKeys(ctx, *r.Touched)
 	case r.Quarantined != nil:
 		return w.input.quarantined(ctx)
 	case r.Events != nil:

@@ -21,14 +21,15 @@ type greeting struct {
 
 // request has exactly one member that is not nil.
 type request struct {
-	Check       *checkRequest  `json:"check,omitempty"`
-	Open        *openRequest   `json:"open,omitempty"`
-	Count       *countRequest  `json:"count,omitempty"`
-	Minutes     *countRequest  `json:"minutes,omitempty"`
-	Quarantined *struct{}      `json:"quarantined,omitempty"`
-	Events      *eventsRequest `json:"events,omitempty"`
-	Run         *runRequest    `json:"run,omitempty"`
-	Close       *struct{}      `json:"close,omitempty"`
+	Check       *checkRequest   `json:"check,omitempty"`
+	Open        *openRequest    `json:"open,omitempty"`
+	Count       *countRequest   `json:"count,omitempty"`
+	Minutes     *countRequest   `json:"minutes,omitempty"`
+	Touched     *touchedRequest `json:"touched,omitempty"`
+	Quarantined *struct{}       `json:"quarantined,omitempty"`
+	Events      *eventsRequest  `json:"events,omitempty"`
+	Run         *runRequest     `json:"run,omitempty"`
+	Close       *struct{}       `json:"close,omitempty"`
 }
 
 type answer struct {
@@ -74,6 +75,12 @@ type openFile struct {
 	LastTime  time.Time `json:"last_time"`
 	TimeKnown bool      `json:"time_known"`
 	Before    time.Time `json:"before"`
+}
+
+type touchedRequest struct {
+	countRequest
+	Fields []string          `json:"fields"`
+	Keys   [][]recount.Value `json:"keys"`
 }
 
 type countRequest struct {

@@ -43,6 +43,15 @@ func (s *session) Minutes(ctx context.Context, dedupe bool, most int) ([]recount
 	return steps, nil
 }
 
+func (s *session) Touched(ctx context.Context, dedupe bool, most int, fields []string, keys [][]recount.Value) ([]int64, error) {
+	var counts []int64
+	r := touchedRequest{countRequest{Dedupe: dedupe, Most: most}, fields, keys}
+	if err := s.child.call(ctx, request{Touched: &r}, &counts); err != nil {
+		return nil, fmt.Errorf("count rows of %s per step: %w", s.input.Stream, err)
+	}
+	return counts, nil
+}
+
 func (s *session) Quarantined(ctx context.Context) ([]recount.Mark, error) {
 	var marks []recount.Mark
 	if err := s.child.call(ctx, request{Quarantined: &struct{}{}}, &marks); err != nil {

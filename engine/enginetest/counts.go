@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -48,6 +49,7 @@ func counts(t *testing.T, h Harness) {
 		if sum != c.want.Used {
 			t.Errorf("events of all steps: got %d, want %d", sum, c.want.Used)
 		}
+		touched(t, l, c.dedupe)
 	}
 	for _, c := range []struct {
 		length time.Duration
@@ -58,6 +60,38 @@ func counts(t *testing.T, h Harness) {
 		if err != nil || len(steps) != c.want {
 			t.Errorf("%s in at most %d steps: got %d, %v, want %d", c.length, c.most, len(steps), err, c.want)
 		}
+	}
+}
+
+// touched holds Touched against the events themselves.
+func touched(t *testing.T, l *lab, dedupe bool) {
+	t.Helper()
+	want := make([]int64, 30)
+	events, err := l.session.Events(t.Context(), engine.Query{Repeats: !dedupe})
+	if err != nil {
+		t.Fatalf("events: %v", err)
+	}
+	user := slices.IndexFunc(Fields, func(f recount.Field) bool { return f.Name == "user_id" })
+	seen := map[string]bool{}
+	keys := [][]recount.Value{{recount.Text("nobody")}}
+	for _, e := range events {
+		key := e.Fields[user]
+		step := int(e.Time.Sub(noon) / time.Minute)
+		if id := fmt.Sprint(step, key); !seen[id] {
+			seen[id] = true
+			want[step]++
+		}
+		if !seen[key.Text] {
+			seen[key.Text] = true
+			keys = append(keys, []recount.Value{key})
+		}
+	}
+	got, err := l.session.Touched(t.Context(), dedupe, 60, []string{"user_id"}, keys)
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("rows touched per step, dedupe %t: got %v, %v, want %v", dedupe, got, err, want)
+	}
+	if _, err := l.session.Touched(t.Context(), dedupe, 60, []string{"no_field"}, keys); err == nil {
+		t.Error("a field that is not declared was accepted")
 	}
 }
 

@@ -165,10 +165,10 @@ func (r *replaying) minutes(ctx context.Context, pairs []diff.Pair) ([]recount.M
 		return nil, err
 	}
 	if !r.bucketed() {
-		for i := range steps {
-			steps[i].Wrong = -1
-		}
-		return steps, nil
+		return r.touched(ctx, pairs, steps)
+	}
+	for i := range steps {
+		steps[i].Wrong = 0
 	}
 	for _, p := range pairs {
 		at, err := r.bucketTime(p.Key)
@@ -183,6 +183,36 @@ func (r *replaying) minutes(ctx context.Context, pairs []diff.Pair) ([]recount.M
 		}
 	}
 	return steps, nil
+}
+
+// mostTouched bounds the wrong rows that are looked for in each step.
+const mostTouched = 50_000
+
+// touched counts, for rows that have no time of their own, in how many wrong
+// rows the events of each step have a part. That can be told where the key is
+// made of declared fields.
+func (r *replaying) touched(ctx context.Context, pairs []diff.Pair, steps []recount.MinuteCount) ([]recount.MinuteCount, error) {
+	var fields []string
+	for _, c := range r.shape.Key {
+		i := slices.IndexFunc(r.source.Mapping.Fields, func(f recount.Field) bool { return f.Name == c.Name && f.Type.Kind == c.Type.Kind })
+		plain := []recount.Kind{recount.KindString, recount.KindInt64, recount.KindDate, recount.KindBool}
+		if i < 0 || !slices.Contains(plain, c.Type.Kind) {
+			return steps, nil
+		}
+		fields = append(fields, c.Name)
+	}
+	if len(pairs) > mostTouched {
+		return steps, nil
+	}
+	keys := make([][]recount.Value, len(pairs))
+	for i, p := range pairs {
+		keys[i] = p.Key
+	}
+	counts, err := r.session.Touched(ctx, r.calc.Dedupe, mostMinutes, fields, keys)
+	for i, n := range counts {
+		steps[i].Wrong = n
+	}
+	return steps, err
 }
 
 // notes says what a reader must know beside the numbers.
