@@ -6,9 +6,12 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strings"
+	"sync"
+	"syscall"
 	"testing"
 
 	"recount"
@@ -186,4 +189,30 @@ func mustSnapshot(t testing.TB, a *archive.Archive) recount.Snapshot {
 		t.Fatalf("snapshot: %v", err)
 	}
 	return snap
+}
+
+// fullStore has room for so many objects and then none.
+type fullStore struct {
+	store.Local
+	mu   sync.Mutex
+	left int
+}
+
+func (s *fullStore) Put(ctx context.Context, name string, write func(io.Writer) error) error {
+	s.mu.Lock()
+	s.left--
+	full := s.left < 0
+	s.mu.Unlock()
+	if !full {
+		return s.Local.Put(ctx, name, write)
+	}
+	err := s.Local.Put(ctx, name, func(w io.Writer) error {
+		if err := write(w); err != nil {
+			return err
+		}
+		return syscall.ENOSPC
+	})
+	return &recount.Error{
+		Code: recount.CodeStorage, What: "the archive's disk is full", Where: name, Why: err.Error(), Next: "make room", Err: err,
+	}
 }

@@ -191,6 +191,9 @@ func (s *Store) Damage(name string, alter func([]byte) []byte) {
 		delete(s.objects, name)
 		return
 	}
+	if s.objects == nil {
+		s.objects = map[string][]byte{}
+	}
 	s.objects[name] = altered
 }
 
