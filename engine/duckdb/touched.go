@@ -2,6 +2,7 @@ package duckdb
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -9,9 +10,6 @@ import (
 
 	"recount"
 )
-
-// keysAtOnce is how many keys one statement brings in.
-const keysAtOnce = 2000
 
 // touchedKeys counts per step the keys that have a used event in it.
 func (in *input) touchedKeys(ctx context.Context, r touchedRequest) (counts []int64, err error) {
@@ -53,36 +51,30 @@ func (in *input) touchedKeys(ctx context.Context, r touchedRequest) (counts []in
 	return counts, rows.Err()
 }
 
-// bringKeys makes the table of the keys.
+// bringKeys makes the table of the keys. They come as one JSON text, which
+// DuckDB reads faster than a statement of as many rows.
 func (in *input) bringKeys(ctx context.Context, r touchedRequest) error {
-	columns := []string{"i INTEGER"}
-	for i := range r.Fields {
-		columns = append(columns, fmt.Sprintf("c%d VARCHAR", i))
+	texts := make([][]*string, len(r.Keys))
+	for i, key := range r.Keys {
+		if len(key) != len(r.Fields) {
+			return fmt.Errorf("a key has %d parts, not %d", len(key), len(r.Fields))
+		}
+		texts[i] = make([]*string, len(key))
+		for j := range key {
+			if !key[j].Null {
+				texts[i][j] = &r.Keys[i][j].Text
+			}
+		}
 	}
-	if err := in.db.exec(ctx, "CREATE OR REPLACE TEMP TABLE recount_keys ("+strings.Join(columns, ", ")+")"); err != nil {
+	all, err := json.Marshal(texts)
+	if err != nil {
 		return err
 	}
-	n := 0
-	for some := range slices.Chunk(r.Keys, keysAtOnce) {
-		var b strings.Builder
-		for _, key := range some {
-			if len(key) != len(r.Fields) {
-				return fmt.Errorf("a key has %d parts, not %d", len(key), len(r.Fields))
-			}
-			fmt.Fprintf(&b, "%s(%d", map[bool]string{true: ", "}[b.Len() > 0], n)
-			n++
-			for _, v := range key {
-				text := "NULL"
-				if !v.Null {
-					text = literal(v.Text)
-				}
-				b.WriteString(", " + text)
-			}
-			b.WriteByte(')')
-		}
-		if err := in.db.exec(ctx, "INSERT INTO recount_keys VALUES "+b.String()); err != nil {
-			return err
-		}
+	columns := []string{"row_number() OVER () AS i"}
+	for i := range r.Fields {
+		columns = append(columns, fmt.Sprintf("k[%d] AS c%d", i+1, i))
 	}
-	return nil
+	_, err = in.db.conn.ExecContext(ctx, "CREATE OR REPLACE TEMP TABLE recount_keys AS SELECT "+strings.Join(columns, ", ")+
+		` FROM (SELECT unnest(from_json(CAST(? AS JSON), '[["VARCHAR"]]')) AS k)`, string(all))
+	return err
 }
