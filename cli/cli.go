@@ -12,6 +12,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"runtime/debug"
 	"slices"
 	"syscall"
 
@@ -50,8 +51,14 @@ type Env struct {
 
 // Main runs one command and returns the exit code. args are those after the
 // program's name.
-func Main(ctx context.Context, args []string, env Env) int {
+func Main(ctx context.Context, args []string, env Env) (exit int) {
 	c := &call{env: env, args: args}
+	defer func() {
+		// Go ends a panic with 2, which would read as "differences found".
+		if p := recover(); p != nil {
+			exit = c.finish(c.crashed(p, debug.Stack()))
+		}
+	}()
 	ctx, stop := c.watch(ctx)
 	defer stop()
 	root := c.root()
@@ -126,6 +133,9 @@ func (c *call) cutShort(err error) bool {
 	var e *recount.Error
 	if !errors.As(err, &e) {
 		return true
+	}
+	if e.Changed != "" {
+		return false // it knows better what the interruption left
 	}
 	switch e.Code {
 	case recount.CodeEngine, recount.CodeInternal:

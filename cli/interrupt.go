@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"strings"
 	"sync/atomic"
@@ -41,6 +42,28 @@ func (c *call) watch(ctx context.Context) (context.Context, func()) {
 		}
 	}()
 	return ctx, func() { close(done); cancel() }
+}
+
+// crashed says what a panic leaves, and shows where it came from.
+func (c *call) crashed(p any, stack []byte) error {
+	if !c.json() {
+		_, _ = c.env.Stderr.Write(stack) // what matters comes after it
+	}
+	e := &recount.Error{
+		Code: recount.CodeInternal, What: "recount has a mistake and stopped", Where: c.command, Why: fmt.Sprint(p),
+		Next: "report it with this message; nothing that was to be written in one act was written in part",
+	}
+	if c.writes() {
+		e.Code, e.Changed = recount.CodeOutcome, "all planned rows, or nothing: never a part"
+		e.Next = "recount runs says whether the run was committed; report this message"
+	}
+	return e
+}
+
+// writes says whether the command changes live rows.
+func (c *call) writes() bool {
+	name := strings.TrimPrefix(c.command, "recount ")
+	return name == "apply" || name == "rollback"
 }
 
 // interrupted says what an interrupted command leaves.

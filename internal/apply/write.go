@@ -135,6 +135,7 @@ func (r *runner) look(ctx context.Context) (bool, error) {
 // lookAgain lists the rows that moved on between the commit and now. They were
 // right inside the transaction, so this is news, no error.
 func (r *runner) lookAgain(ctx context.Context) error {
+	ctx = context.WithoutCancel(ctx) // what is committed is told, also to one who interrupts
 	moved, err := r.differing(ctx, func(ctx context.Context, key, columns []string, keys [][]recount.Value, each func(recount.Row) error) error {
 		return r.target.Scan(ctx, target.Scan{Key: key, Columns: columns, Keys: keys}, each)
 	})
