@@ -158,7 +158,10 @@ func writeWhole(name string, write func(io.Writer) error) error {
 	if err != nil {
 		return storage("write the file", name, err)
 	}
-	err = write(f)
+	to := &minded{w: f}
+	if err = write(to); to.err != nil {
+		err = storage("write the file", name, to.err)
+	}
 	if closeErr := errors.Join(f.Sync(), f.Close()); err == nil && closeErr != nil {
 		err = storage("write the file", name, closeErr)
 	}
@@ -173,6 +176,21 @@ func writeWhole(name string, write func(io.Writer) error) error {
 		err = storage("write the file", name, err)
 	}
 	return errors.Join(err, os.Remove(f.Name()))
+}
+
+// minded remembers what its writer refused, so that a full disk is told from
+// what the rows themselves had to say.
+type minded struct {
+	w   io.Writer
+	err error
+}
+
+func (m *minded) Write(p []byte) (int, error) {
+	n, err := m.w.Write(p)
+	if err != nil {
+		m.err = err
+	}
+	return n, err
 }
 
 // Verify shows that a calculation is deterministic, and that a window known to
