@@ -145,7 +145,9 @@ func (r *replaying) compare(ctx context.Context, session engine.Session, l *live
 	defer act.End()
 	shape := r.comparedAs(l)
 	out.Outcome, err = diff.Compare(ctx, diff.Input{
-		Right: rows, Live: sorted, Shape: shape, Round: !slices.Equal(shape.Values, r.shape.Values), Rules: r.rules(), Excluded: excluded, Most: r.calc.MaxChanges,
+		Right: rows, Live: sorted, Shape: shape, Round: !slices.Equal(shape.Values, r.shape.Values), Rules: r.rules(), Excluded: excluded,
+		// The limit is on what is written, which apply minds; this one is on memory.
+		Most: max(r.calc.MaxChanges, config.DefaultMaxChanges), Place: l.info.Identity.Place + " " + l.info.Identity.Table,
 	})
 	out.live = sorted.Seen()
 	return out, err

@@ -35,8 +35,11 @@ type Input struct {
 	Rules []recount.Rule
 	// Excluded holds the keys that a quarantined event touches, by their text.
 	Excluded map[string][]recount.Value
-	// Most bounds the rows that are not right; 0: no bound.
+	// Most bounds the rows that are not right, which are held in memory; 0: no
+	// bound.
 	Most int64
+	// Place names the table, for messages.
+	Place string
 }
 
 // Pair is one row that is not right.
@@ -164,8 +167,8 @@ func (m *merge) judge(p Pair, pending *pending) error {
 func (m *merge) keep(p Pair) error {
 	if m.in.Most > 0 && int64(len(m.out.Pairs)) >= m.in.Most {
 		return &recount.Error{
-			Code: recount.CodeLimit, What: "too many rows are wrong",
-			Why:  fmt.Sprintf("more than %d rows differ, which is the calculation's limit", m.in.Most),
+			Code: recount.CodeLimit, What: "too many rows are wrong", Where: m.in.Place,
+			Why:  fmt.Sprintf("more than %d rows differ, and no more are looked at", m.in.Most),
 			Next: "check that window, logic and table belong together; if they do, raise limits: {changes: …} in recount.yaml",
 		}
 	}

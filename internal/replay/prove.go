@@ -26,8 +26,8 @@ type Proved struct {
 	err           error
 }
 
-// Prove runs the variant twice.
-func Prove(ctx context.Context, session engine.Session, v engine.Variant) (*Proved, error) {
+// Prove runs the variant twice; its rows are a *Proved.
+func Prove(ctx context.Context, session engine.Session, v engine.Variant) (engine.Rows, error) {
 	v.Split = 0
 	first, err := session.Run(ctx, v)
 	if err != nil {
