@@ -71,6 +71,10 @@ type Session interface {
 	// Run runs the logic over a variant of the events and returns its rows in
 	// byte order of recount.KeyText of the key columns. Rows must be closed.
 	Run(ctx context.Context, v Variant) (Rows, error)
+	// Same runs a variant and says whether its rows are those of an earlier run
+	// of this session that was not closed, by digests of at least 128 bits. It is
+	// cheaper than reading both; false may also mean that it cannot tell.
+	Same(ctx context.Context, v Variant, earlier Rows) (bool, error)
 	Close() error
 }
 
@@ -85,6 +89,9 @@ type Variant struct {
 	Dedupe bool
 	// Missed lists events that the run does not see.
 	Missed []recount.Missed
+	// Keys, where not nil, names the rows that are wanted, by their key under the
+	// result's types; other rows may be left out.
+	Keys [][]recount.Value
 	// Split changes what must not change a result: 0 runs as configured; higher
 	// numbers use more threads, other splits and another order of files.
 	Split int

@@ -100,8 +100,12 @@ type eventsAnswer struct {
 type runRequest struct {
 	Variant engine.Variant `json:"variant"`
 	Out     string         `json:"out"`
+	// Same is the file of an earlier run whose rows are to be compared, by their
+	// digest; then nothing is written to Out.
+	Same string `json:"same,omitempty"`
 }
 
 type runAnswer struct {
 	Shape recount.Shape `json:"shape"`
+	Same  bool          `json:"same,omitempty"`
 }

@@ -92,6 +92,21 @@ func (s *session) Run(ctx context.Context, v engine.Variant) (engine.Rows, error
 	return r, nil
 }
 
+func (s *session) Same(ctx context.Context, v engine.Variant, earlier engine.Rows) (bool, error) {
+	first, ok := earlier.(*rows)
+	if !ok || first.done {
+		return false, nil
+	}
+	if err := s.engine.onlySQL(v.Logic); err != nil {
+		return false, err
+	}
+	var a runAnswer
+	if err := s.child.call(ctx, request{Run: &runRequest{Variant: v, Same: first.path}}, &a); err != nil {
+		return false, fmt.Errorf("replay %s again: %w", name(v.Logic), err)
+	}
+	return a.Same, nil
+}
+
 // Close gives the child back. A child that does not close its input in good
 // order is not used again.
 func (s *session) Close() error {

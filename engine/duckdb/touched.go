@@ -25,7 +25,7 @@ func (in *input) touchedKeys(ctx context.Context, r touchedRequest) (counts []in
 			return nil, fmt.Errorf("count rows per step: %q is no declared field", name)
 		}
 	}
-	if err := in.bringKeys(ctx, r); err != nil {
+	if err := in.bringKeys(ctx, len(r.Fields), r.Keys); err != nil {
 		return nil, fmt.Errorf("count rows per step: %w", err)
 	}
 	columns, same := []string{"e.seq", "e.time"}, make([]string, len(r.Fields))
@@ -53,16 +53,16 @@ func (in *input) touchedKeys(ctx context.Context, r touchedRequest) (counts []in
 
 // bringKeys makes the table of the keys. They come as one JSON text, which
 // DuckDB reads faster than a statement of as many rows.
-func (in *input) bringKeys(ctx context.Context, r touchedRequest) error {
-	texts := make([][]*string, len(r.Keys))
-	for i, key := range r.Keys {
-		if len(key) != len(r.Fields) {
-			return fmt.Errorf("a key has %d parts, not %d", len(key), len(r.Fields))
+func (in *input) bringKeys(ctx context.Context, parts int, keys [][]recount.Value) error {
+	texts := make([][]*string, len(keys))
+	for i, key := range keys {
+		if len(key) != parts {
+			return fmt.Errorf("a key has %d parts, not %d", len(key), parts)
 		}
 		texts[i] = make([]*string, len(key))
 		for j := range key {
 			if !key[j].Null {
-				texts[i][j] = &r.Keys[i][j].Text
+				texts[i][j] = &keys[i][j].Text
 			}
 		}
 	}
@@ -71,7 +71,7 @@ func (in *input) bringKeys(ctx context.Context, r touchedRequest) error {
 		return err
 	}
 	columns := []string{"row_number() OVER () AS i"}
-	for i := range r.Fields {
+	for i := range parts {
 		columns = append(columns, fmt.Sprintf("k[%d] AS c%d", i+1, i))
 	}
 	_, err = in.db.conn.ExecContext(ctx, "CREATE OR REPLACE TEMP TABLE recount_keys AS SELECT "+strings.Join(columns, ", ")+

@@ -45,7 +45,15 @@ func (w *worker) run(ctx context.Context, r runRequest) (runAnswer, error) {
 			}
 		}
 	}
-	b := copyRows(logic.script, shape, v, in.Window, r.Out)
+	wanted, err := in.wanted(ctx, shape, v)
+	if err != nil {
+		return runAnswer{}, err
+	}
+	if r.Same != "" {
+		same, err := in.same(ctx, logic.script, shape, wanted, v, r.Same)
+		return runAnswer{Shape: renamed(shape, v), Same: same}, err
+	}
+	b := copyRows(logic.script, shape, wanted, in.Window, r.Out)
 	if err := in.db.exec(ctx, b.sql); err != nil {
 		return runAnswer{}, runError(err, b, v.Logic.Path, in.Limits.MemoryMiB)
 	}
@@ -100,24 +108,77 @@ func renamed(s recount.Shape, v engine.Variant) recount.Shape {
 // groupRows bounds what the writer and the reader of rows hold in memory.
 const groupRows = 32768
 
-// copyRows is the statement that writes the rows. DuckDB keeps the order of an
-// ORDER BY in COPY; the reader checks it all the same.
-func copyRows(s script, shape recount.Shape, v engine.Variant, window recount.Window, out string) bound {
-	var list, order []string
+// typedRows is the logic's rows as they travel: the start of a SELECT, and what
+// names its columns.
+func typedRows(shape recount.Shape) (start string, keys, all []string) {
+	var list []string
 	for i, c := range shape.Key {
-		name := "k" + strconv.Itoa(i)
-		list = append(list, plain("recount_rows."+ident(c.Name), c.Type)+" AS "+name)
-		order = append(order, sortText(name, c.Type)+" ASC NULLS FIRST")
+		keys = append(keys, "k"+strconv.Itoa(i))
+		list = append(list, plain("recount_rows."+ident(c.Name), c.Type)+" AS "+keys[i])
 	}
+	all = slices.Clone(keys)
 	for i, c := range shape.Values {
+		all = append(all, "v"+strconv.Itoa(i))
 		list = append(list, plain("recount_rows."+ident(c.Name), c.Type)+" AS v"+strconv.Itoa(i))
 	}
+	return "SELECT " + strings.Join(list, ", ") + " FROM (\n", keys, all
+}
+
+// copyRows is the statement that writes the rows. DuckDB keeps the order of an
+// ORDER BY in COPY; the reader checks it all the same.
+func copyRows(s script, shape recount.Shape, wanted string, window recount.Window, out string) bound {
+	start, keys, _ := typedRows(shape)
 	sorted := ""
-	if len(order) > 0 {
-		sorted = " ORDER BY " + strings.Join(order, ", ")
+	for i, c := range shape.Key {
+		sep := ", "
+		if i == 0 {
+			sep = " ORDER BY "
+		}
+		sorted += sep + sortText(keys[i], c.Type) + " ASC NULLS FIRST"
 	}
-	prefix := "COPY (SELECT * FROM (SELECT " + strings.Join(list, ", ") + " FROM (\n"
-	return s.bind(prefix, querySuffix+") AS recount_typed"+sorted+") TO "+literal(out)+" (FORMAT parquet, COMPRESSION snappy, ROW_GROUP_SIZE "+strconv.Itoa(groupRows)+")", window)
+	return s.bind("COPY (SELECT * FROM ("+start, querySuffix+") AS recount_typed"+wanted+sorted+") TO "+literal(out)+
+		" (FORMAT parquet, COMPRESSION snappy, ROW_GROUP_SIZE "+strconv.Itoa(groupRows)+")", window)
+}
+
+// same says whether the logic's rows are those of a file, by two sums of 64-bit
+// hashes and their number. Rows that are equal but for their spelling, such as
+// 0 and -0, may count as others: then the rows themselves are compared.
+func (in *input) same(ctx context.Context, s script, shape recount.Shape, wanted string, v engine.Variant, file string) (bool, error) {
+	start, _, all := typedRows(shape)
+	forward := strings.Join(all, ", ")
+	slices.Reverse(all)
+	digest := fmt.Sprintf("SELECT count(*) AS n, sum(CAST(hash(%s) AS HUGEINT)) AS a, sum(CAST(hash('recount', %s) AS HUGEINT)) AS b FROM ", forward, strings.Join(all, ", "))
+	b := s.bind("SELECT (SELECT (n, a, b) FROM ("+digest+readParquet([]string{file})+")) IS NOT DISTINCT FROM (SELECT (n, a, b) FROM ("+digest+"("+start,
+		querySuffix+") AS recount_typed"+wanted+"))", in.Window)
+	var same bool
+	if err := in.db.row(ctx, b.sql, &same); err != nil {
+		return false, runError(err, b, v.Logic.Path, in.Limits.MemoryMiB)
+	}
+	return same, nil
+}
+
+// wanted is the clause that leaves out rows nobody asked for. Keys of kinds
+// whose text DuckDB may spell otherwise are not looked for: all rows are made.
+func (in *input) wanted(ctx context.Context, shape recount.Shape, v engine.Variant) (string, error) {
+	if v.Keys == nil || len(shape.Key) == 0 {
+		return "", nil
+	}
+	var same []string
+	for i, c := range shape.Key {
+		if !spelledAlike(c.Type.Kind) {
+			return "", nil
+		}
+		same = append(same, fmt.Sprintf("CAST(k%d AS VARCHAR) = recount_keys.c%d", i, i))
+	}
+	if err := in.bringKeys(ctx, len(shape.Key), v.Keys); err != nil {
+		return "", fmt.Errorf("choose rows of %s: %w", in.Stream, err)
+	}
+	return " SEMI JOIN recount_keys ON " + strings.Join(same, " AND "), nil
+}
+
+// spelledAlike says whether DuckDB's text of a kind is the canonical one.
+func spelledAlike(k recount.Kind) bool {
+	return k == recount.KindString || k == recount.KindInt64 || k == recount.KindDate || k == recount.KindBool
 }
 
 // makeEvents makes the relation that the logic reads.

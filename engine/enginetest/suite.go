@@ -27,6 +27,7 @@ func Run(t *testing.T, h Harness) {
 		name string
 		run  func(*testing.T, Harness)
 	}{
+		{"the same rows, and the rows of some keys", sameAndKeys},
 		{"window", windows}, {"marks", marks}, {"missed", missed}, {"only and probe", probes}, {"splits", splits},
 		{"keys", keys}, {"values", values}, {"events", events}, {"count", counts}, {"refusals", refusals}, {"failures", failures}, {"limits", limits},
 	} {

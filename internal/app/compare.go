@@ -207,8 +207,20 @@ func (r *replaying) explain(ctx context.Context, l *live, pairs []diff.Pair, rep
 	return tried, cut, nil
 }
 
+// mostKeys bounds the rows that an engine is asked for by name; beyond it all
+// rows are made.
+const mostKeys = 50_000
+
 func (r *replaying) try(ctx context.Context, shape recount.Shape, h replay.Hypothesis, pairs []diff.Pair) (left int, err error) {
 	var rows engine.Rows
+	for _, p := range pairs { // only rows without a cause are looked at
+		if p.Cause == "" && !p.Excluded {
+			h.Variant.Keys = append(h.Variant.Keys, p.Key)
+		}
+	}
+	if len(h.Variant.Keys) > mostKeys {
+		h.Variant.Keys = nil
+	}
 	// A logic that is tried alone is proved deterministic, as the right one is:
 	// the causes are part of the plan.
 	if h.Cause == "previous" {
