@@ -5,7 +5,6 @@
 package plan
 
 import (
-	"bufio"
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
@@ -32,48 +31,101 @@ type change struct {
 
 // Seal gives the plan its id: the digest of its body and changes.
 func Seal(p *recount.Plan) error {
-	h := sha256.New()
-	if err := writeBody(h, p); err != nil {
+	body, err := encodeBody(p)
+	if err != nil {
 		return err
 	}
-	p.ID = hex.EncodeToString(h.Sum(nil))
+	sum := sha256.Sum256(body)
+	p.ID = hex.EncodeToString(sum[:])
 	return nil
 }
 
 // Write writes the sealed plan.
 func Write(w io.Writer, p *recount.Plan) error {
+	var header bytes.Buffer
+	if err := encode(&header, p.Header); err != nil {
+		return err
+	}
+	body, err := encodeBody(p)
+	if err != nil {
+		return err
+	}
 	h := sha256.New()
-	if err := writeRest(h, p); err != nil {
-		return err
-	}
-	b := bufio.NewWriterSize(w, 1<<16)
-	if _, err := fmt.Fprintf(b, "%s%s\n", magic, hex.EncodeToString(h.Sum(nil))); err != nil {
-		return err
-	}
-	if err := writeRest(b, p); err != nil {
-		return err
-	}
-	return b.Flush()
-}
-
-func writeRest(w io.Writer, p *recount.Plan) error {
-	if err := encode(w, p.Header); err != nil {
-		return err
-	}
-	return writeBody(w, p)
-}
-
-func writeBody(w io.Writer, p *recount.Plan) error {
-	b := bufio.NewWriterSize(w, 1<<16)
-	if err := encode(b, p.Body); err != nil {
-		return err
-	}
-	for _, c := range p.Changes {
-		if err := encode(b, change{c.Action, c.Key, c.Before, c.After, c.Cause}); err != nil {
+	_, _ = h.Write(header.Bytes()) // a hash never fails
+	_, _ = h.Write(body)
+	for _, part := range [][]byte{fmt.Appendf(nil, "%s%x\n", magic, h.Sum(nil)), header.Bytes(), body} {
+		if _, err := w.Write(part); err != nil {
 			return err
 		}
 	}
-	return b.Flush()
+	return nil
+}
+
+// encodeBody is the body and its changes, a line each.
+func encodeBody(p *recount.Plan) ([]byte, error) {
+	var b bytes.Buffer
+	if err := encode(&b, p.Body); err != nil {
+		return nil, err
+	}
+	line := b.Bytes()
+	for _, c := range p.Changes {
+		line = appendChange(line, c)
+	}
+	return line, nil
+}
+
+// appendChange writes a change as encoding/json writes type change, which reads
+// it; a plan may have a million of them.
+func appendChange(b []byte, c recount.Change) []byte {
+	b = append(append(b, `{"action":`...), quote(string(c.Action))...)
+	b = appendValues(append(b, `,"key":`...), c.Key)
+	b = appendValues(append(b, `,"before":`...), c.Before)
+	b = appendValues(append(b, `,"after":`...), c.After)
+	if c.Cause != "" {
+		b = append(append(b, `,"cause":`...), quote(string(c.Cause))...)
+	}
+	return append(b, '}', '\n')
+}
+
+func appendValues(b []byte, values []recount.Value) []byte {
+	if values == nil {
+		return append(b, "null"...)
+	}
+	b = append(b, '[')
+	for i, v := range values {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		switch {
+		case v.Null:
+			b = append(b, "null"...)
+		case plain(v.Text):
+			b = append(append(append(b, '"'), v.Text...), '"')
+		default:
+			b = append(b, quote(v.Text)...)
+		}
+	}
+	return append(b, ']')
+}
+
+// plain says whether a text is its own JSON spelling.
+func plain(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < 0x20 || c >= 0x7f || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return true
+}
+
+// quote spells a text in JSON. Bytes that are no UTF-8 become U+FFFD, as JSON
+// has no spelling for them: targets refuse such texts before.
+func quote(s string) []byte {
+	var b bytes.Buffer
+	if err := encode(&b, s); err != nil {
+		return []byte(`""`) // a string always encodes
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 }
 
 func encode(w io.Writer, v any) error {

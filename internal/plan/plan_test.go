@@ -2,6 +2,7 @@ package plan_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"testing"
 	"time"
 
@@ -70,6 +71,43 @@ func TestPlanReadsBackAsItWasWritten(t *testing.T) {
 	want := recount.ColumnSum{Column: "total", Before: "1922.39", After: "1014.99", Net: "-907.40"}
 	if len(got.Body.Sums) != 1 || got.Body.Sums[0] != want {
 		t.Errorf("sums: got %+v, want %+v", got.Body.Sums, want)
+	}
+}
+
+// TestChangesAreWrittenAsJSON holds the quick writer against encoding/json.
+func TestChangesAreWrittenAsJSON(t *testing.T) {
+	p := sample()
+	for _, text := range []string{"", "a\"b\\c", "ä€😀", "\x00\x1b\n\t", "<&>", "\u2028", "\x7f", "null"} {
+		p.Changes[0].Key[0].Text = text
+		plan.Add(p, p.Changes)
+		if err := plan.Seal(p); err != nil {
+			t.Fatalf("seal: %v", err)
+		}
+		var b bytes.Buffer
+		if err := plan.Write(&b, p); err != nil {
+			t.Fatalf("write: %v", err)
+		}
+		line := bytes.Split(b.Bytes(), []byte("\n"))[3]
+		c := p.Changes[0]
+		var want bytes.Buffer
+		enc := json.NewEncoder(&want)
+		enc.SetEscapeHTML(false)
+		if err := enc.Encode(struct {
+			Action recount.Action  `json:"action"`
+			Key    []recount.Value `json:"key"`
+			Before []recount.Value `json:"before"`
+			After  []recount.Value `json:"after"`
+			Cause  recount.Cause   `json:"cause"`
+		}{c.Action, c.Key, c.Before, c.After, c.Cause}); err != nil {
+			t.Fatal(err)
+		}
+		if got := string(line) + "\n"; got != want.String() {
+			t.Errorf("%q: got %s, want %s", text, got, want.String())
+		}
+		got, err := plan.Read(&b, "x")
+		if err != nil || got.Changes[0].Key[0].Text != text {
+			t.Errorf("%q was read back as %+v, %v", text, got, err)
+		}
 	}
 }
 
