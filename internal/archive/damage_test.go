@@ -54,7 +54,10 @@ func TestAChangedByteIsFoundBeforeUse(t *testing.T) {
 		"nothing":         func([]byte) []byte { return nil },
 		"zeros":           func(b []byte) []byte { clear(b[len(b)/2:]); return b },
 	}
-	for _, name := range good.Names() {
+	for i, name := range good.Names() {
+		if underRace && i%4 != 0 {
+			continue
+		}
 		for what, damage := range damages {
 			s := good.Clone()
 			s.Damage(name, damage)
@@ -90,7 +93,7 @@ func TestEveryByteOfACommitCounts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i := 0; i < int(size); i += 3 {
+	for i := 0; i < int(size); i += 7 {
 		s := good.Clone()
 		s.Damage(newest, func(b []byte) []byte { b[i] ^= 0x10; return b })
 		if _, err := open(s).Snapshot(t.Context(), "orders"); code(err) != recount.CodeDamaged {
