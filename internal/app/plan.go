@@ -92,6 +92,9 @@ func (r *replaying) makePlan(ctx context.Context, l *live, overrides Overrides) 
 	if err != nil {
 		return nil, err
 	}
+	if err := r.checkOwned(ctx, l, changes); err != nil {
+		return nil, err
+	}
 	p.Body.Rows.Right = found.Right
 	plan.Add(p, changes)
 	if err := r.refuseTwoWay(p.Body, overrides.AcceptTwoWay); err != nil {

@@ -1,0 +1,51 @@
+package app
+
+import (
+	"context"
+	"fmt"
+
+	"recount"
+	"recount/internal/apply"
+	"recount/target"
+)
+
+// checkOwned refuses changes whose key names rows that where: leaves out: one
+// that is written would be another's, or would be there already. Without where:
+// the comparison has seen every row.
+func (r *replaying) checkOwned(ctx context.Context, l *live, changes []recount.Change) error {
+	if r.calc.Where == "" {
+		return nil
+	}
+	want := map[string]int{} // rows of the key that the comparison has seen
+	var keys [][]recount.Value
+	for _, c := range changes {
+		if !c.Action.Writes() {
+			continue
+		}
+		keys = append(keys, c.Key)
+		if c.Before != nil {
+			want[recount.KeyText(c.Key)] = 1
+		}
+	}
+	if len(keys) == 0 {
+		return nil
+	}
+	there := make(map[string]int, len(keys))
+	var foreign [][]recount.Value
+	scan := target.Scan{Key: names(l.key), Columns: names(l.columns), Window: r.window, Keys: keys}
+	err := l.target.Scan(ctx, scan, func(row recount.Row) error {
+		text := recount.KeyText(row.Key)
+		if there[text]++; there[text] == want[text]+1 {
+			foreign = append(foreign, row.Key)
+		}
+		return nil
+	})
+	if err != nil || len(foreign) == 0 {
+		return err
+	}
+	return &recount.Error{
+		Code: recount.CodeLiveKey, What: "where: leaves out rows of keys that are to be written", Where: l.info.Identity.Place + " " + l.info.Identity.Table,
+		Why:  fmt.Sprintf("for %d keys the table has one more row, for which where: does not hold: %s", len(foreign), apply.ShowKeys(foreign)),
+		Next: "name in key: the columns that make a row unique in the whole table, or let where: hold for these rows too",
+	}
+}
