@@ -88,10 +88,13 @@ type task struct {
 	finish bool
 }
 
-func newBatch(ctx context.Context, a *Archive, ch *chain, fields []recount.Field, total int64, workers int) *batch {
+// newBatch starts the encoders. free keeps empty rows, with their memory, from one
+// batch to the next.
+func newBatch(ctx context.Context, a *Archive, ch *chain, opts RunOptions, free chan *eventfile.Rows) *batch {
+	workers := cap(free) / 2
 	b := &batch{
-		archive: a, number: ch.snapshot.Commit + 1, stream: ch.stream, fields: fields, budget: newBudget(total, workers),
-		files: map[fileKey]*openFile{}, parts: map[hour]int{}, free: make(chan *eventfile.Rows, 2*workers),
+		archive: a, number: ch.snapshot.Commit + 1, stream: ch.stream, fields: opts.Fields, budget: newBudget(opts.MemoryBudget, workers),
+		files: map[fileKey]*openFile{}, parts: map[hour]int{}, free: free,
 	}
 	for range workers {
 		tasks := make(chan task)

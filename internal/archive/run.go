@@ -84,6 +84,7 @@ type run struct {
 	act     recount.Act
 
 	batch  *batch
+	free   chan *eventfile.Rows
 	ids    idSet
 	seq    int64
 	events int64
@@ -115,12 +116,18 @@ func (a *Archive) Run(ctx context.Context, opts RunOptions) (result RunResult, e
 	if err := a.sameMapping(ch, opts); err != nil {
 		return RunResult{}, err
 	}
-	r := &run{archive: a, opts: opts, chain: ch, seq: ch.lastSeq, cursor: source.Cursor{}}
+	r := &run{archive: a, opts: opts, chain: ch, seq: ch.lastSeq, cursor: source.Cursor{}, free: make(chan *eventfile.Rows, 2*encoders())}
 	r.result.Snapshot, r.result.Watermark = ch.snapshot.ID, ch.snapshot.Watermark
 	r.act = opts.Progress.Begin("archive "+opts.Stream, 0)
 	defer r.act.End()
 	err = r.read(ctx)
 	return r.result, err
+}
+
+// encoders is how many goroutines encode files.
+func encoders() int {
+	const most = 4
+	return min(runtime.GOMAXPROCS(0), most)
 }
 
 func (a *Archive) lock(ctx context.Context, stream string) (unlock func() error, err error) {
@@ -199,8 +206,7 @@ func (r *run) emit(ctx context.Context, b source.Batch) error {
 		return err
 	}
 	if r.batch == nil {
-		const most = 4
-		r.batch = newBatch(ctx, r.archive, r.chain, r.opts.Fields, r.opts.MemoryBudget, min(runtime.GOMAXPROCS(0), most))
+		r.batch = newBatch(ctx, r.archive, r.chain, r.opts, r.free)
 	}
 	p := payload{format: b.Format, header: b.Header}
 	for i := range b.Events {
