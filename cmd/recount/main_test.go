@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -25,6 +26,10 @@ func TestScripts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	orders, err := filepath.Abs(filepath.Join("testdata", "orders"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	testscript.Run(t, testscript.Params{
 		Dir:                 filepath.Join("testdata", "script"),
 		RequireExplicitExec: true,
@@ -32,8 +37,17 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			// The seed's files, for scripts that copy them.
 			env.Setenv("SEED", seed)
+			env.Setenv("ORDERS", orders)
+			env.Setenv("FROM", "2024-06-10T12:00:00Z")
+			env.Setenv("TO", "2024-06-10T12:30:00Z")
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "runid": runID, "edit": edit, "runplan": runPlan, "lf": lf},
+		Cmds: commands(),
+		Condition: func(name string) (bool, error) {
+			if name == "tmpfs" {
+				return canMount(), nil
+			}
+			return false, fmt.Errorf("no condition %q", name)
+		},
 	})
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"errors"
+	"maps"
 	"os"
 	"os/exec"
 	"strconv"
@@ -10,6 +11,13 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
+
+// commands are what scripts can call besides programs.
+func commands() map[string]func(*testscript.TestScript, bool, []string) {
+	all := map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "runid": runID, "edit": edit, "runplan": runPlan, "lf": lf}
+	maps.Copy(all, tools)
+	return all
+}
 
 // exits runs a command and compares its exit code:
 //
@@ -48,7 +56,8 @@ func runID(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv(args[0], run.Run)
 }
 
-// edit replaces one text of a file and writes the result to another.
+// edit replaces one text of a file and writes the result to another; \n in NEW is
+// a line end.
 func edit(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 4 {
 		ts.Fatalf("usage: edit FILE OLD NEW OUT")
@@ -57,7 +66,7 @@ func edit(ts *testscript.TestScript, neg bool, args []string) {
 	if strings.Count(text, args[1]) == 0 {
 		ts.Fatalf("edit: %s does not hold %q", args[0], args[1])
 	}
-	ts.Check(os.WriteFile(ts.MkAbs(args[3]), []byte(strings.Replace(text, args[1], args[2], 1)), 0o600))
+	ts.Check(os.WriteFile(ts.MkAbs(args[3]), []byte(strings.Replace(text, args[1], strings.ReplaceAll(args[2], `\n`, "\n"), 1)), 0o600))
 }
 
 // runPlan plans the seed's window with the only calculation that there is.

@@ -1,0 +1,4 @@
+SELECT "user",
+       sum(value) AS total
+FROM events
+GROUP BY "user"
