@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"path"
 	"strings"
 	"time"
@@ -74,8 +75,7 @@ func (a *Archive) loadNext(ctx context.Context, ch *chain, n int64) (bool, error
 	if err == nil {
 		err = ch.add(c, digest)
 	}
-	var newer *newerError
-	if errors.As(err, &newer) {
+	if newer, ok := errors.AsType[*newerError](err); ok {
 		return false, &recount.Error{
 			Code: recount.CodeNewerArchive, What: "a newer version of recount wrote this archive", Where: a.where(name), Why: newer.Error(), Err: err,
 			Next: "install the newer version and run the command again",
@@ -166,9 +166,7 @@ func (ch *chain) add(c *commit, digest string) error {
 	if err := ch.addFiles(c, fields); err != nil {
 		return err
 	}
-	for partition, cursor := range c.Cursor {
-		ch.cursor[partition] = cursor
-	}
+	maps.Copy(ch.cursor, c.Cursor)
 	s.ID, s.Commit, s.Watermark, s.Lateness, s.Fields = digest, c.Number, watermark, lateness, fields
 	ch.mapping, ch.lastSeq = c.Mapping, c.LastSeq
 	ch.totals.Events += c.Counts.Events

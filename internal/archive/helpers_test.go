@@ -154,8 +154,7 @@ func diffCounts(got, want map[string]int) string {
 }
 
 func code(err error) recount.Code {
-	var e *recount.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*recount.Error](err); ok {
 		return e.Code
 	}
 	return ""

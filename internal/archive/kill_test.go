@@ -27,11 +27,11 @@ func TestMain(m *testing.M) {
 		}
 		if err != nil {
 			_, _ = os.Stderr.WriteString(err.Error() + "\n")
-			os.Exit(1) //nolint:forbidigo // the process under test ends here
+			os.Exit(1)
 		}
-		os.Exit(0) //nolint:forbidigo // the process under test ends here
+		os.Exit(0)
 	}
-	os.Exit(m.Run()) //nolint:forbidigo // as every TestMain
+	os.Exit(m.Run())
 }
 
 func killSource() *fakeSource { return randomSource(rand.New(rand.NewPCG(11, 11)), 1500) }

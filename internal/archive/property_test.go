@@ -16,16 +16,20 @@ import (
 // randomSource has repeats, conflicts, faults, events without id, and times at
 // all edges.
 func randomSource(rng *rand.Rand, n int) *fakeSource {
-	hours := time.Duration(1 + rng.IntN(6))
+	span := int64(1+rng.IntN(6)) * int64(time.Hour)
 	s := &fakeSource{partitions: map[string][]recount.Event{}, batch: 1 + rng.IntN(40), watermark: noon}
 	edges := []time.Time{
-		{}, time.Date(1969, 12, 31, 23, 59, 59, 999999000, time.UTC), time.Date(1970, 1, 1, 0, 0, 0, 0, time.UTC),
+		{},
+		time.Date(1969, 12, 31, 23, 59, 59, 999999000, time.UTC),
+		time.Date(1970, 1, 1, 0, 0, 0, 0, time.UTC),
 		time.Date(9999, 12, 31, 23, 59, 59, 999999999, time.UTC), time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC),
-		time.Date(-5, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(1969, 12, 31, 23, 0, 0, 0, time.UTC), noon.Add(-time.Nanosecond),
+		time.Date(-5, 1, 1, 0, 0, 0, 0, time.UTC),
+		time.Date(1969, 12, 31, 23, 0, 0, 0, time.UTC),
+		noon.Add(-time.Nanosecond),
 	}
 	var sent []recount.Event
 	for i := range n {
-		e := event(i, noon.Add(-time.Duration(rng.Int64N(int64(hours*time.Hour)))))
+		e := event(i, noon.Add(-time.Duration(rng.Int64N(span))))
 		switch rng.IntN(20) {
 		case 0:
 			e.Time = edges[rng.IntN(len(edges))]

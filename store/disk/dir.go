@@ -116,7 +116,7 @@ func sweep(root *os.Root, dir string) error {
 		}
 		f, err := root.Open(name)
 		if err != nil {
-			return nil //nolint:nilerr // its writer removed it meanwhile
+			return nil // its writer removed it meanwhile
 		}
 		defer closeQuietly(f)
 		if held, err := tryLock(f); err == nil && held {

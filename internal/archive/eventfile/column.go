@@ -65,13 +65,6 @@ func constantLevels(level int16) []int16 {
 	return l
 }
 
-// column is the values of one leaf column of a row group.
-type column interface {
-	// write hands the values to the column's writer.
-	write(w file.ColumnChunkWriter) error
-	reset()
-}
-
 // texts is a column of byte strings, kept end to end.
 type texts struct {
 	levels

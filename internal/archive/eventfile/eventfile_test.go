@@ -2,8 +2,10 @@ package eventfile
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"math/big"
+	"math/bits"
 	"math/rand/v2"
 	"reflect"
 	"testing"
@@ -18,7 +20,8 @@ import (
 
 func allFields() []recount.Field {
 	return []recount.Field{
-		{Name: "s", Type: recount.Type{Kind: recount.KindString}}, {Name: "n", Type: recount.Type{Kind: recount.KindInt64}},
+		{Name: "s", Type: recount.Type{Kind: recount.KindString}},
+		{Name: "n", Type: recount.Type{Kind: recount.KindInt64}},
 		{Name: "x", Type: recount.Type{Kind: recount.KindDouble}}, {Name: "small", Type: recount.Decimal(7, 2)},
 		{Name: "middle", Type: recount.Decimal(18, 2)}, {Name: "large", Type: recount.Decimal(38, 10)},
 		{Name: "b", Type: recount.Type{Kind: recount.KindBool}}, {Name: "at", Type: recount.Type{Kind: recount.KindTimestamp}},
@@ -209,6 +212,47 @@ func TestMarksReadBackAsWritten(t *testing.T) {
 	if err != nil || !reflect.DeepEqual(got, marks) {
 		t.Errorf("marks differ, %v", err)
 	}
+}
+
+func int128Of(b []byte) int128 {
+	var all [16]byte
+	if len(b) > 0 && b[0]&0x80 != 0 {
+		for i := range all {
+			all[i] = 0xff
+		}
+	}
+	copy(all[16-len(b):], b)
+	return int128{hi: int64(binary.BigEndian.Uint64(all[:8])), lo: binary.BigEndian.Uint64(all[8:])}
+}
+
+// text returns the canonical text of a scaled decimal.
+func (n int128) text(scale int) string {
+	hi, lo, neg := uint64(n.hi), n.lo, n.hi < 0
+	if neg {
+		lo = -lo
+		hi = ^hi
+		if lo == 0 {
+			hi++
+		}
+	}
+	var digits [41]byte
+	i := len(digits)
+	for written := 0; written <= scale || hi != 0 || lo != 0; written++ {
+		if written == scale && scale > 0 {
+			i--
+			digits[i] = '.'
+		}
+		var rem uint64
+		hi, rem = hi/10, hi%10
+		lo, rem = bits.Div64(rem, lo, 10)
+		i--
+		digits[i] = '0' + byte(rem)
+	}
+	if neg {
+		i--
+		digits[i] = '-'
+	}
+	return string(digits[i:])
 }
 
 func TestDecimals(t *testing.T) {

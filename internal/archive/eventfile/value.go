@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/bits"
-	"strconv"
 	"time"
 
 	"recount"
@@ -71,47 +70,6 @@ func (n int128) bytes(dst []byte) {
 	copy(dst, all[16-len(dst):])
 }
 
-func int128Of(b []byte) int128 {
-	var all [16]byte
-	if len(b) > 0 && b[0]&0x80 != 0 {
-		for i := range all {
-			all[i] = 0xff
-		}
-	}
-	copy(all[16-len(b):], b)
-	return int128{hi: int64(binary.BigEndian.Uint64(all[:8])), lo: binary.BigEndian.Uint64(all[8:])}
-}
-
-// text returns the canonical text of a scaled decimal.
-func (n int128) text(scale int) string {
-	hi, lo, neg := uint64(n.hi), n.lo, n.hi < 0
-	if neg {
-		lo = -lo
-		hi = ^hi
-		if lo == 0 {
-			hi++
-		}
-	}
-	var digits [41]byte
-	i := len(digits)
-	for written := 0; written <= scale || hi != 0 || lo != 0; written++ {
-		if written == scale && scale > 0 {
-			i--
-			digits[i] = '.'
-		}
-		var rem uint64
-		hi, rem = hi/10, hi%10
-		lo, rem = bits.Div64(rem, lo, 10)
-		i--
-		digits[i] = '0' + byte(rem)
-	}
-	if neg {
-		i--
-		digits[i] = '-'
-	}
-	return string(digits[i:])
-}
-
 // parseMicros reads canonical text of a timestamp. The plain form is read
 // without the layouts of package time.
 func parseMicros(s string) (int64, bool) {
@@ -167,25 +125,8 @@ func parseDay(s string) (int32, bool) {
 	return int32(t.Unix() / 86400), true
 }
 
-func dayText(days int32) string {
-	return time.Unix(int64(days)*86400, 0).UTC().Format(time.DateOnly)
-}
-
 // badValue is the error for a text that its column's type does not spell. The
 // source must have made it canonical, so it is a mistake of the program.
 func badValue(f recount.Field, text string) error {
 	return fmt.Errorf("value %q of field %q is not canonical for %s", text, f.Name, f.Type)
-}
-
-func doubleText(v float64) string {
-	switch s := strconv.FormatFloat(v, 'g', -1, 64); s {
-	case "+Inf":
-		return "Infinity"
-	case "-Inf":
-		return "-Infinity"
-	case "-0":
-		return "0"
-	default:
-		return s
-	}
 }
