@@ -1,7 +1,6 @@
 package views
 
 import (
-	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -232,8 +231,12 @@ func (p *page) explainEnd(e app.Explanation) {
 			used++
 		}
 	}
-	p.line(say(fmt.Sprintf("  Result: %s give ", counted(int64(used), "event"))), span{p.rowText(e.Columns, e.Result), bold})
-	if e.Alone {
+	give := " give "
+	if used == 1 {
+		give = " gives "
+	}
+	p.line(say("  Result: "+counted(int64(used), "event")+give), span{p.rowText(e.Columns, e.Result), bold})
+	if e.Alone && len(e.Steps) > 0 {
 		p.line(span{"  Replayed on their own, these events alone give exactly this row " + p.g.yes, blue})
 	}
 	if id, ok := exampleEvent(e); ok {

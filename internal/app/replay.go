@@ -214,6 +214,7 @@ func (a *App) Verify(ctx context.Context, req PlanRequest) (out Verified, err er
 		return out, err
 	}
 	defer joined(&err, r.close)
+	req.Overrides.AcceptTwoWay = true // how much is wrong is what verify is to say
 	p, err := r.makePlan(ctx, l, req.Overrides)
 	if err != nil {
 		return out, err

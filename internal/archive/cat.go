@@ -41,7 +41,8 @@ func (a *Archive) Cat(ctx context.Context, stream, name string) ([]CatEvent, err
 		return nil, err
 	}
 	if at := strings.LastIndexByte(name, '@'); at >= 0 && len(found) == 0 {
-		if found, err = a.catByPosition(ctx, ch, name[:at], name[at+1:]); err != nil {
+		partition := name[:at]
+		if found, err = a.catByPosition(ctx, ch, partition, widened(ch, partition, name[at+1:])); err != nil {
 			return nil, err
 		}
 	}
@@ -65,6 +66,22 @@ func (a *Archive) catByID(ctx context.Context, ch *chain, id string) ([]CatEvent
 	}
 	return a.search(ctx, ch, func(i int) bool { return ch.ids[i].first <= id && id <= ch.ids[i].last },
 		func(ef *eventfile.File, group int) ([]int, error) { return rowsWith(ef, group, "id", id) })
+}
+
+// widened gives a position as a person writes it, such as 17, the fixed width of
+// the partition's positions.
+func widened(ch *chain, partition, position string) string {
+	if strings.Trim(position, "0123456789") != "" {
+		return position
+	}
+	for _, f := range ch.snapshot.Files {
+		for _, s := range f.Spans {
+			if s.Partition == partition && len(s.First) > len(position) {
+				return strings.Repeat("0", len(s.First)-len(position)) + position
+			}
+		}
+	}
+	return position
 }
 
 func (a *Archive) catByPosition(ctx context.Context, ch *chain, partition, position string) ([]CatEvent, error) {
