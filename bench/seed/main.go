@@ -22,7 +22,7 @@ func main() {
 	flag.IntVar(&b.events, "events", 10_000_000, "events of the day")
 	flag.IntVar(&b.users, "users", 200_000, "users")
 	flag.IntVar(&b.runs, "runs", 5, "counted runs of each; the median is shown")
-	flag.BoolVar(&b.ordered, "ordered", false, "write the events in order of time; the seed's file is in no order")
+	flag.BoolVar(&b.shuffled, "shuffled", false, "write the events in no order, as the seed's file is; else in order of time, as a log is")
 	flag.StringVar(&b.dir, "dir", filepath.Join(os.TempDir(), "recount-bench-seed"), "folder for data and the Python environment, kept between runs")
 	flag.Parse()
 	if err := b.run(context.Background()); err != nil {
@@ -33,7 +33,7 @@ func main() {
 
 type bench struct {
 	events, users, runs int
-	ordered             bool
+	shuffled            bool
 	dir                 string
 	data                string
 	windowWrong         int
@@ -44,9 +44,9 @@ type bench struct {
 }
 
 func (b *bench) run(ctx context.Context) error {
-	order := "random"
-	if b.ordered {
-		order = "time"
+	order := "time"
+	if b.shuffled {
+		order = "shuffled"
 	}
 	b.data = filepath.Join(b.dir, fmt.Sprintf("%d-%d-%s", b.events, b.users, order))
 	if err := os.MkdirAll(b.data, 0o755); err != nil { //nolint:gosec // a scratch folder
@@ -89,7 +89,7 @@ func (b *bench) prepare(ctx context.Context) (err error) {
 		return fmt.Errorf("build recount (run this from the project's folder): %w\n%s", err, out)
 	}
 	say("making %d events of %d users", b.events, b.users)
-	if b.windowWrong, b.dayWrong, err = makeData(b.data, b.events, b.users, b.ordered); err != nil {
+	if b.windowWrong, b.dayWrong, err = makeData(b.data, b.events, b.users, !b.shuffled); err != nil {
 		return err
 	}
 	if b.python, err = python(ctx, b.dir, filepath.Join("bench", "seed", "requirements.txt")); err != nil {
@@ -156,7 +156,7 @@ func (b *bench) archive(ctx context.Context) error {
 
 func (b *bench) peers(calculation string, from, to time.Time, live string, wrong int) []*peer {
 	want := fmt.Sprint(wrong)
-	peers := []*peer{{name: "recount", argv: []string{
+	peers := []*peer{{name: "recount", want: `"file":"` + calculation + `.plan"`, argv: []string{
 		b.recount, "plan", calculation, "--from", from.Format(time.RFC3339), "--to", to.Format(time.RFC3339),
 		"--out", calculation + ".plan", "--json", "--quiet",
 	}}}

@@ -207,9 +207,14 @@ func (r *replaying) touched(ctx context.Context, pairs []diff.Pair, steps []reco
 	if len(pairs) > mostTouched {
 		return steps, nil
 	}
-	keys := make([][]recount.Value, len(pairs))
-	for i, p := range pairs {
-		keys[i] = p.Key
+	var keys [][]recount.Value
+	for _, p := range pairs {
+		if p.Right != nil { // an extra row has no event
+			keys = append(keys, p.Key)
+		}
+	}
+	if len(keys) == 0 {
+		return steps, nil
 	}
 	counts, err := r.session.Touched(ctx, r.calc.Dedupe, mostMinutes, fields, keys)
 	for i, n := range counts {

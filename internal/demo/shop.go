@@ -36,7 +36,8 @@ const (
 	missedLane = "2"
 	bucketSize = 10 * time.Minute
 	meanGap    = 480 * time.Millisecond
-	// poisonAt is the event whose amount the producer wrote with a comma.
+	// One event of this product has an amount that the producer wrote with a comma,
+	// and one row of that one was mended by hand.
 	poisonProduct = "p11"
 	mendedProduct = "p23"
 )
@@ -73,7 +74,7 @@ func day() []order {
 			o.Kind = "refund"
 		}
 		o.Amount = fmt.Sprintf("%d.%02d", o.cents/100, o.cents%100)
-		if !poisoned && o.Product == poisonProduct && at.After(missedTo) {
+		if !poisoned && o.Product == poisonProduct && at.After(missedTo.Add(time.Minute)) {
 			poisoned = true
 			o.Amount = fmt.Sprintf("%d,%02d", o.cents/100, o.cents%100)
 			o.cents = 0
