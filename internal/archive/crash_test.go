@@ -31,7 +31,7 @@ func TestACrashAtAnyCallLosesAndDoublesNothing(t *testing.T) {
 		dry := fault.Wrap(&mem.Store{}, nil)
 		mustRun(t, open(dry), smallOptions(src))
 		step := 1
-		if underRace {
+		if underRace() {
 			step = 7
 		}
 		for n := 1; n <= dry.Calls(); n += step {

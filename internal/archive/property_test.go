@@ -10,6 +10,8 @@ import (
 	"recount"
 	"recount/internal/archive"
 	"recount/internal/archive/eventfile"
+	"recount/internal/clock"
+	"recount/store/disk"
 	"recount/store/mem"
 )
 
@@ -60,7 +62,7 @@ func randomSource(rng *rand.Rand, n int) *fakeSource {
 
 func TestAnyBatchesGiveTheSameEventsInTheirHours(t *testing.T) {
 	for seed := range uint64(25) {
-		if underRace && seed > 3 {
+		if underRace() && seed > 3 {
 			break
 		}
 		rng := rand.New(rand.NewPCG(seed, 7))
@@ -190,5 +192,35 @@ func TestPayloadsComeOutAsTheyWentIn(t *testing.T) {
 		if string(all[i].Data) != p || string(all[i].Headers[0].Value) != p || all[i].Headers[1].Value != nil {
 			t.Errorf("payload %d became %q, headers %q", i, all[i].Data, all[i].Headers)
 		}
+	}
+}
+
+func TestARunArchivesWhatTheSourceHolds(t *testing.T) {
+	s, err := disk.Open(t.TempDir(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := archive.Open(s, clock.Fixed(noon))
+	src := newSource(1000)
+	res, err := a.Run(t.Context(), options(src))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if res.Events != 1000 || res.Commits != 1 {
+		t.Errorf("result: %+v", res)
+	}
+	snap, err := a.Snapshot(t.Context(), "orders")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := a.VerifyFiles(t.Context(), snap.Files, snap.Marks); err != nil {
+		t.Error(err)
+	}
+	if err := archive.Complete(snap, recount.Window{From: noon.Add(-time.Hour), To: noon}); err != nil {
+		t.Error(err)
+	}
+	again, err := a.Run(t.Context(), options(src))
+	if err != nil || again.Events != 0 {
+		t.Errorf("second run: %+v, %v", again, err)
 	}
 }

@@ -22,19 +22,28 @@ func allFields() []recount.Field {
 	return []recount.Field{
 		{Name: "s", Type: recount.Type{Kind: recount.KindString}},
 		{Name: "n", Type: recount.Type{Kind: recount.KindInt64}},
-		{Name: "x", Type: recount.Type{Kind: recount.KindDouble}}, {Name: "small", Type: recount.Decimal(7, 2)},
-		{Name: "middle", Type: recount.Decimal(18, 2)}, {Name: "large", Type: recount.Decimal(38, 10)},
-		{Name: "b", Type: recount.Type{Kind: recount.KindBool}}, {Name: "at", Type: recount.Type{Kind: recount.KindTimestamp}},
-		{Name: "day", Type: recount.Type{Kind: recount.KindDate}}, {Name: "j", Type: recount.Type{Kind: recount.KindJSON}},
+		{Name: "x", Type: recount.Type{Kind: recount.KindDouble}},
+		{Name: "small", Type: recount.Decimal(7, 2)},
+		{Name: "middle", Type: recount.Decimal(18, 2)},
+		{Name: "large", Type: recount.Decimal(38, 10)},
+		{Name: "b", Type: recount.Type{Kind: recount.KindBool}},
+		{Name: "at", Type: recount.Type{Kind: recount.KindTimestamp}},
+		{Name: "day", Type: recount.Type{Kind: recount.KindDate}},
+		{Name: "j", Type: recount.Type{Kind: recount.KindJSON}},
 	}
 }
 
 var samples = [][]string{
-	{"", "a", "ä\x00b"}, {"0", "-9223372036854775808", "9223372036854775807"}, {"0", "1.5", "NaN", "-Infinity", "1e+300"},
-	{"0.00", "-99999.99", "12.34"}, {"0.01", "-9999999999999999.99", "42.00"},
+	{"", "a", "ä\x00b"},
+	{"0", "-9223372036854775808", "9223372036854775807"},
+	{"0", "1.5", "NaN", "-Infinity", "1e+300"},
+	{"0.00", "-99999.99", "12.34"},
+	{"0.01", "-9999999999999999.99", "42.00"},
 	{"0.0000000000", "9999999999999999999999999999.9999999999", "-9999999999999999999999999999.9999999999", "-0.0000000001"},
-	{"true", "false"}, {"0001-01-01T00:00:00Z", "1969-12-31T23:59:59.999999Z", "9999-12-31T23:59:59.5Z", "2024-06-10T12:00:00Z"},
-	{"1970-01-01", "0001-01-01", "9999-12-31", "2024-02-29"}, {`{"a":1}`, "null"},
+	{"true", "false"},
+	{"0001-01-01T00:00:00Z", "1969-12-31T23:59:59.999999Z", "9999-12-31T23:59:59.5Z", "2024-06-10T12:00:00Z"},
+	{"1970-01-01", "0001-01-01", "9999-12-31", "2024-02-29"},
+	{`{"a":1}`, "null"},
 }
 
 func randomEvent(rng *rand.Rand, i int) recount.Event {
@@ -83,7 +92,7 @@ func writeFile(t testing.TB, meta Meta, groups ...*Rows) []byte {
 }
 
 func TestEventsReadBackAsWritten(t *testing.T) {
-	for seed := range uint64(20) {
+	for seed := range uint64(6) {
 		rng := rand.New(rand.NewPCG(seed, 1))
 		meta := Meta{Stream: "s", Format: "csv", Header: "a,b\x00", Fields: allFields()}
 		var groups []*Rows
