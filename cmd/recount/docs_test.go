@@ -42,7 +42,7 @@ func TestPagesShowWhatIsSo(t *testing.T) {
 		t.Fatal(err)
 	}
 	slices.Sort(pages)
-	doctest.Check(t, doctest.Options{Root: top, Env: []string{"LANG=C.UTF-8"}, Update: *update, Clock: clock.System{}}, pages...)
+	doctest.Check(t, doctest.Options{Root: top, Env: []string{"TERM=xterm"}, Update: *update, Clock: clock.System{}}, pages...)
 }
 
 func holdsConsole(t *testing.T, name string) bool {
