@@ -149,7 +149,8 @@ func (c check) race(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	args := []string{"test", "-race"}
+	// Short: the part "test" has tried every seed; here each path has to run once.
+	args := []string{"test", "-race", "-short", "-timeout", "20m"}
 	for _, p := range all {
 		if !slices.ContainsFunc(withoutRace, func(w string) bool { return strings.HasPrefix(p+"/", w) || p == w }) {
 			args = append(args, p)
