@@ -105,12 +105,17 @@ func (a *App) streams(ctx context.Context, sources []string) (*archive.Archive, 
 	if err != nil {
 		return nil, nil, err
 	}
-	if len(sources) > 0 {
-		return arch, sources, nil
-	}
 	streams, err := arch.Streams(ctx)
 	if err != nil {
 		return nil, nil, err
+	}
+	for _, name := range sources { // one that is archived may be configured no longer
+		if _, err := a.Project.Source(name); err != nil && !slices.Contains(streams, name) {
+			return nil, nil, err
+		}
+	}
+	if len(sources) > 0 {
+		return arch, sources, nil
 	}
 	if len(streams) == 0 {
 		return arch, sortedNames(a.Project.Sources), nil

@@ -29,7 +29,7 @@ type ArchivedEvent struct {
 
 // ArchiveLs sums up the named streams, or all that the archive holds.
 func (a *App) ArchiveLs(ctx context.Context, sources []string) ([]ArchiveStream, error) {
-	arch, err := a.openArchive(ctx)
+	arch, _, err := a.streams(ctx, sources)
 	if err != nil {
 		return nil, err
 	}

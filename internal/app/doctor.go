@@ -123,7 +123,13 @@ func (d *doctor) calculation(ctx context.Context, calc config.Calculation) {
 		return calc.Logic.Path, r.check(ctx)
 	})
 	d.check("target of "+calc.Name, func() (string, error) { return d.target(ctx, r) })
-	d.check("reading role of "+calc.Name, func() (string, error) { return d.role(ctx, calc) })
+	there := d.checks[len(d.checks)-1].Status != CheckFail
+	d.check("reading role of "+calc.Name, func() (string, error) {
+		if !there {
+			return "", warn{"not looked at, since the target cannot be read", "mend the target first"}
+		}
+		return d.role(ctx, calc)
+	})
 }
 
 // target looks at the live table: columns, key, and what a write sets off.

@@ -144,6 +144,12 @@ func isSQLite(name string) bool {
 }
 
 func cannotLook(name string, err error) error {
+	if errors.Is(err, os.ErrNotExist) {
+		return &recount.Error{
+			Code: recount.CodeNoFiles, What: "there is no file " + name, Where: name, Why: err.Error(), Err: err,
+			Next: "name files of events (CSV, JSONL, .gz or .zst) and of results (CSV, SQLite); relative paths begin at the project folder",
+		}
+	}
 	return &recount.Error{
 		Code: recount.CodeSourceFile, What: "a file cannot be looked at", Where: name, Why: err.Error(), Err: err,
 		Next: "name files of events (CSV, JSONL, .gz or .zst) and of results (CSV, SQLite)",
@@ -286,7 +292,7 @@ func (i *initializing) questions() (err error) {
 	if err != nil {
 		return err
 	}
-	for _, name := range strings.Split(key, ",") {
+	for name := range strings.SplitSeq(key, ",") {
 		i.key = append(i.key, strings.TrimSpace(name))
 	}
 	var numbers []string
