@@ -102,8 +102,7 @@ func TestLocalInvertsIn(t *testing.T) {
 		}
 		text := at.In(z).Format("2006-01-02 15:04:05.999999")
 		got, err := recount.ParseLocal(text, z)
-		var local *recount.LocalTimeError
-		if errors.As(err, &local) {
+		if local, ok := errors.AsType[*recount.LocalTimeError](err); ok {
 			if len(local.Times) != 2 || !local.Times[0].Equal(at) && !local.Times[1].Equal(at) || !local.Times[0].Before(local.Times[1]) {
 				t.Fatalf("%s in %s: got %v, want %v among two in order", text, z, local.Times, at)
 			}

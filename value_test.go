@@ -244,7 +244,9 @@ func BenchmarkCanonical(b *testing.B) {
 		name, text string
 		typ        recount.Type
 	}{
-		{"decimal", "28.60", recount.Decimal(18, 2)}, {"decimal to pad", "28.6", recount.Decimal(18, 2)}, {"int64", "123456789", kind(recount.KindInt64)},
+		{"decimal", "28.60", recount.Decimal(18, 2)},
+		{"decimal to pad", "28.6", recount.Decimal(18, 2)},
+		{"int64", "123456789", kind(recount.KindInt64)},
 		{"timestamp", "2024-06-10 12:09:24.053+00", kind(recount.KindTimestamp)},
 	} {
 		b.Run(c.name, func(b *testing.B) {

@@ -81,8 +81,7 @@ type Key struct {
 // Keys lists the keys of the block, in the order of the struct.
 func (s Spec) Keys() []Key {
 	var keys []Key
-	for i := range s.config.NumField() {
-		f := s.config.Field(i)
+	for f := range s.config.Fields() {
 		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
 		if name == "" || name == "-" {
 			continue

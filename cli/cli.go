@@ -61,7 +61,7 @@ func Main(ctx context.Context, args []string, env Env) (exit int) {
 	}()
 	ctx, stop := c.watch(ctx)
 	defer stop()
-	root := c.root()
+	root := c.root() //nolint:contextcheck // each command is given its context by ExecuteContext
 	root.SetArgs(args)
 	root.SetIn(env.Stdin)
 	root.SetOut(env.Stdout)
@@ -114,11 +114,10 @@ func (c *call) finish(err error) int {
 
 // explain turns err into what a person can act on.
 func (c *call) explain(err error) *recount.Error {
-	var e *recount.Error
 	if c.signal.happened() && c.cutShort(err) {
 		return c.interrupted()
 	}
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*recount.Error](err); ok {
 		return e
 	}
 	if !c.begun {
@@ -137,7 +136,7 @@ func (c *call) cutShort(err error) bool {
 	if e.Changed != "" {
 		return false // it knows better what the interruption left
 	}
-	switch e.Code {
+	switch e.Code { //nolint:exhaustive // all other codes are judged by their cause, below
 	case recount.CodeEngine, recount.CodeInternal:
 		// The terminal interrupts the engine's process as well.
 		return true

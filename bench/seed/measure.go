@@ -108,7 +108,7 @@ func memory(pid int) int64 {
 		if err != nil {
 			continue // ended meanwhile
 		}
-		for _, text := range strings.Fields(string(list)) {
+		for text := range strings.FieldsSeq(string(list)) {
 			if child, err := strconv.Atoi(text); err == nil {
 				sum += memory(child)
 			}

@@ -26,18 +26,6 @@ func KeyArguments(cols []recount.PlanColumn, key []recount.Value) string {
 	return strings.Join(words, " ")
 }
 
-// keyText shows a key to a person.
-func (p *page) keyText(cols []recount.PlanColumn, key []recount.Value) string {
-	parts := make([]string, len(key))
-	for i, v := range key {
-		parts[i] = p.value(&v)
-		if len(key) > 1 && i < len(cols) {
-			parts[i] = p.text(cols[i].Name) + "=" + parts[i]
-		}
-	}
-	return strings.Join(parts, " ")
-}
-
 // value shows one value; a dash stands for NULL and for an absent row.
 func (p *page) value(v *recount.Value) string {
 	switch {

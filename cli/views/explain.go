@@ -182,8 +182,12 @@ func (p *page) stepRow(st stepping, i int) []cell {
 		place = s.Partition + "@" + trimmedPosition(s.Position)
 	}
 	row := []cell{
-		mark, {s.Time.UTC().Format(st.layout), look}, {p.text(s.ID), look}, {p.fieldsText(st.e, s.Fields), look},
-		{p.text(place), look}, {p.stepValue(st, s.Values), look},
+		mark,
+		{s.Time.UTC().Format(st.layout), look},
+		{p.text(s.ID), look},
+		{p.fieldsText(st.e, s.Fields), look},
+		{p.text(place), look},
+		{p.stepValue(st, s.Values), look},
 	}
 	if st.cause {
 		row = append(row, cell{p.stepValue(st, s.Under), look})

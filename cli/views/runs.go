@@ -35,8 +35,12 @@ func (v runsHuman) Listed(runs []recount.Run) error {
 	}
 	for _, r := range runs {
 		t.rows = append(t.rows, []cell{
-			{text: clip(p.text(r.ID), runDigits, p.g.more), ink: bold}, {text: r.At.UTC().Format("2006-01-02 15:04")}, {text: p.text(r.By)},
-			{text: p.runText(r)}, {text: count(r.Applied)}, {text: p.text(r.Table)},
+			{text: clip(p.text(r.ID), runDigits, p.g.more), ink: bold},
+			{text: r.At.UTC().Format("2006-01-02 15:04")},
+			{text: p.text(r.By)},
+			{text: p.runText(r)},
+			{text: count(r.Applied)},
+			{text: p.text(r.Table)},
 		})
 	}
 	from := len(p.lines) + 1

@@ -115,7 +115,7 @@ func pad(s string, width int, right bool) string {
 func wrap(text string, width int) []string {
 	var lines []string
 	line := ""
-	for _, word := range strings.Fields(text) {
+	for word := range strings.FieldsSeq(text) {
 		for columns(word) > width {
 			if line != "" {
 				lines, line = append(lines, line), ""

@@ -317,7 +317,8 @@ func fixtureExplanation() app.Explanation {
 	}
 	return app.Explanation{
 		Plan: "4b2e90c7", Calculation: "user_totals", Window: fixtureWindow(), Change: recount.Change{
-			Action: recount.ActionUpdate, Key: values("10482"), Before: values("1912.40"), After: values("1000.00"), Cause: "twice"},
+			Action: recount.ActionUpdate, Key: values("10482"), Before: values("1912.40"), After: values("1000.00"), Cause: "twice",
+		},
 		Key: []recount.PlanColumn{{Name: "user_id", Type: "string"}}, Columns: []recount.PlanColumn{{Name: "total", Type: "decimal(18,2)"}},
 		Steps: []app.ExplainStep{
 			{Seq: 1, ID: "e-77f1", Time: at12.Add(251204 * time.Millisecond), Partition: "3", Position: "00000000000000088121", Fields: field("912.40"), Counted: true, Values: values("912.40"), Under: values("912.40")},

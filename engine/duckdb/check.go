@@ -339,8 +339,10 @@ func (w *worker) doubles(ctx context.Context, walk *walker, outer tree) ([]findi
 	}
 	if len(found) == 0 {
 		// Each binds alone and all together do not: refused, since unknown.
-		found = append(found, finding{offset: location(typed[0]), what: "it cannot be told whether the sums add doubles",
-			instead: "write sum(x ORDER BY position), or cast to decimal"})
+		found = append(found, finding{
+			offset: location(typed[0]), what: "it cannot be told whether the sums add doubles",
+			instead: "write sum(x ORDER BY position), or cast to decimal",
+		})
 	}
 	return found, nil
 }

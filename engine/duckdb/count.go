@@ -153,7 +153,8 @@ func stepOf(length time.Duration, most int) time.Duration {
 		unit = time.Microsecond
 	}
 	units := (length + unit - 1) / unit
-	return (units + time.Duration(most) - 1) / time.Duration(most) * unit
+	each := (int64(units) + int64(most) - 1) / int64(most)
+	return time.Duration(each * int64(unit))
 }
 
 // quarantined lists marks of kind fault and conflict.

@@ -93,7 +93,7 @@ func (w *walker) lambda(e tree, s scope) {
 }
 
 func (w *walker) ambient(e tree, f family, name, instead string) {
-	switch f {
+	switch f { //nolint:exhaustive // only calls that reach outside come here
 	case clock:
 		w.refuse(e, "use the event's own time, or $from and $to", "%s is the machine's clock, which differs at each run", name)
 	case chance:
@@ -197,10 +197,9 @@ func (w *walker) listing(e tree, name string) {
 	if len(args) > 1 {
 		a, _ := args[1].(map[string]any)
 		if s, ok := child(a, "value")["value"].(string); ok && text(a, "class") == "CONSTANT" {
-			switch familyOf[strings.ToLower(s)] {
+			switch familyOf[strings.ToLower(s)] { //nolint:exhaustive // every other family is refused, below
 			case exact, adding, floating, ordered:
 				return
-			default:
 			}
 		}
 	}

@@ -93,7 +93,7 @@ get_block_size error`,
 var familyOf = func() map[string]family {
 	m := map[string]family{}
 	for f, names := range families {
-		for _, name := range strings.Fields(names) {
+		for name := range strings.FieldsSeq(names) {
 			m[strings.ToLower(name)] = f
 		}
 	}

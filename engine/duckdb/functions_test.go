@@ -76,7 +76,7 @@ func TestFloatingAggregatesHeedTheirOrder(t *testing.T) {
 	if err := d.exec(ctx, "CREATE TABLE t AS SELECT random() AS x, random() AS y, range AS p FROM range(10)"); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range strings.Fields(families[floating] + " sum avg") {
+	for name := range strings.FieldsSeq(families[floating] + " sum avg") {
 		var plan, key string
 		args := "x"
 		for range 2 {

@@ -122,7 +122,7 @@ func TestAChildWhosePipeClosesEnds(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() { ended <- s.child.cmd.Wait() }()
 	select {
-	case <-ended:
+	case <-ended: //nolint:errcheck // that it ended is all
 	case <-time.After(5 * time.Second):
 		t.Error("the child still runs 5 s after its pipe was closed")
 	}

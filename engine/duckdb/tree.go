@@ -97,8 +97,10 @@ func children(t tree, key string) []any { l, _ := t[key].([]any); return l }
 func orders(t tree) []any { return children(t, "orders") }
 
 var nodeKeys = map[string][]string{
-	"SELECT_NODE": {"type", "modifiers", "cte_map", "select_list", "from_table", "where_clause", "group_expressions", "group_sets",
-		"aggregate_handling", "having", "sample", "qualify"},
+	"SELECT_NODE": {
+		"type", "modifiers", "cte_map", "select_list", "from_table", "where_clause", "group_expressions", "group_sets",
+		"aggregate_handling", "having", "sample", "qualify",
+	},
 	"SET_OPERATION_NODE": {"type", "modifiers", "cte_map", "setop_type", "left", "right", "setop_all", "children"},
 	"RECURSIVE_CTE_NODE": {"type", "modifiers", "cte_map", "cte_name", "union_all", "left", "right", "aliases", "key_targets"},
 }
@@ -205,7 +207,7 @@ func (w *walker) modifiers(n tree, s scope) {
 		default:
 			w.refuse(n, "write it as a plain SELECT", "the query uses %s, which the check does not know", kind)
 		}
-		w.expressions(map[string]any(t), s)
+		w.expressions(t, s)
 	}
 }
 

@@ -128,15 +128,15 @@ func typedRows(shape recount.Shape) (start string, keys, all []string) {
 // ORDER BY in COPY; the reader checks it all the same.
 func copyRows(s script, shape recount.Shape, wanted string, window recount.Window, out string) bound {
 	start, keys, _ := typedRows(shape)
-	sorted := ""
+	var sorted strings.Builder
 	for i, c := range shape.Key {
 		sep := ", "
 		if i == 0 {
 			sep = " ORDER BY "
 		}
-		sorted += sep + sortText(keys[i], c.Type) + " ASC NULLS FIRST"
+		sorted.WriteString(sep + sortText(keys[i], c.Type) + " ASC NULLS FIRST")
 	}
-	return s.bind("COPY (SELECT * FROM ("+start, querySuffix+") AS recount_typed"+wanted+sorted+") TO "+literal(out)+
+	return s.bind("COPY (SELECT * FROM ("+start, querySuffix+") AS recount_typed"+wanted+sorted.String()+") TO "+literal(out)+
 		" (FORMAT parquet, COMPRESSION snappy, ROW_GROUP_SIZE "+strconv.Itoa(groupRows)+")", window)
 }
 

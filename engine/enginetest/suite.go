@@ -28,8 +28,18 @@ func Run(t *testing.T, h Harness) {
 		run  func(*testing.T, Harness)
 	}{
 		{"the same rows, and the rows of some keys", sameAndKeys},
-		{"window", windows}, {"marks", marks}, {"missed", missed}, {"only and probe", probes}, {"splits", splits},
-		{"keys", keys}, {"values", values}, {"events", events}, {"count", counts}, {"refusals", refusals}, {"failures", failures}, {"limits", limits},
+		{"window", windows},
+		{"marks", marks},
+		{"missed", missed},
+		{"only and probe", probes},
+		{"splits", splits},
+		{"keys", keys},
+		{"values", values},
+		{"events", events},
+		{"count", counts},
+		{"refusals", refusals},
+		{"failures", failures},
+		{"limits", limits},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.run(t, h) })
 	}

@@ -100,11 +100,11 @@ func (i *initializing) writeCalculation(line func(string, ...any)) {
 	bucketed := false
 	for _, k := range i.key {
 		names = append(names, fieldName(k))
-		switch c := i.liveColumn(k); {
-		case c.Type.Kind == recount.KindTimestamp:
+		switch c := i.liveColumn(k); c.Type.Kind {
+		case recount.KindTimestamp:
 			bucketed = true
 			keys = append(keys, "time_bucket(INTERVAL '1 hour', time) AS "+fieldName(k))
-		case c.Type.Kind == recount.KindDate:
+		case recount.KindDate:
 			bucketed = true
 			keys = append(keys, "time::DATE AS "+fieldName(k))
 		default:

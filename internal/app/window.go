@@ -46,8 +46,7 @@ func edge(flag, text string, zone *time.Location) (time.Time, error) {
 		}
 	}
 	at, err := recount.ParseLocal(text, zone)
-	var local *recount.LocalTimeError
-	if errors.As(err, &local) {
+	if local, ok := errors.AsType[*recount.LocalTimeError](err); ok {
 		next := "choose a time that the clock showed, or write it with its offset"
 		if len(local.Times) > 1 {
 			next = fmt.Sprintf("say which: %s %s or %s %s", flag, local.Times[0].Format(time.RFC3339), flag, local.Times[1].Format(time.RFC3339))

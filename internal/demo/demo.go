@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"strings"
 	"time"
 
 	"recount"
@@ -139,12 +140,13 @@ func (d *demo) explain(ctx context.Context) error {
 		}
 	}
 	var key []string
-	command := "recount explain " + planFile
+	var command strings.Builder
+	command.WriteString("recount explain " + planFile)
 	for i, v := range best.Key {
 		key = append(key, shown.Plan.Body.Key[i].Name+"="+v.Text)
-		command += " " + key[i]
+		command.WriteString(" " + key[i])
 	}
-	if err := d.Narrator.Stage("Why one row", "The events that make the row right, and what the worker did with them.", command); err != nil {
+	if err := d.Narrator.Stage("Why one row", "The events that make the row right, and what the worker did with them.", command.String()); err != nil {
 		return err
 	}
 	explanation, err := d.app.Explain(ctx, planFile, key)

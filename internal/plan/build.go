@@ -3,6 +3,7 @@ package plan
 import (
 	"fmt"
 	"math/big"
+	"slices"
 
 	"recount"
 )
@@ -25,7 +26,7 @@ func Add(p *recount.Plan, changes []recount.Change) {
 	}
 	p.Body.Rows = rows
 	p.Body.Causes = []recount.CauseCount{}
-	for _, cause := range append(p.Body.Tried[:len(p.Body.Tried):len(p.Body.Tried)], recount.CauseUnknown) {
+	for _, cause := range append(slices.Clip(p.Body.Tried), recount.CauseUnknown) {
 		if n := causes[cause]; n > 0 {
 			p.Body.Causes = append(p.Body.Causes, recount.CauseCount{Cause: cause, Rows: n})
 			delete(causes, cause)

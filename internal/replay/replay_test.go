@@ -177,7 +177,8 @@ func TestExcludedKnowsARowOnlyIfNoProbeMovesIt(t *testing.T) {
 			func(v engine.Variant) ([]recount.Row, error) {
 				return []recount.Row{row("u1", fmt.Sprint(v.Probe), "")}, nil
 			},
-			[]string{"u1"}, false,
+			[]string{"u1"},
+			false,
 		},
 		"filtered by the broken value": {
 			recount.Mark{Seq: 7, Kind: recount.MarkFault, Time: at, Broken: []string{"amount"}},
@@ -187,7 +188,8 @@ func TestExcludedKnowsARowOnlyIfNoProbeMovesIt(t *testing.T) {
 				}
 				return []recount.Row{row("u1", "", "")}, nil
 			},
-			[]string{"u1"}, false,
+			[]string{"u1"},
+			false,
 		},
 		"key broken": {
 			recount.Mark{Seq: 7, Kind: recount.MarkFault, Time: at, Broken: []string{"user"}},

@@ -9,6 +9,7 @@ import (
 	"hash"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/klauspost/compress/gzip"
@@ -126,7 +127,7 @@ func (l *lines) header() (string, error) {
 		case err != nil:
 			return "", err
 		}
-		l.prefix = append(l.prefix[:len(l.prefix):len(l.prefix)], b.data...)
+		l.prefix = append(slices.Clip(l.prefix), b.data...)
 		if len(b.spans) > 0 {
 			return string(b.data[b.spans[0].from:b.spans[0].to]), nil
 		}

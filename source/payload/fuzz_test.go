@@ -42,8 +42,13 @@ func fuzzMapping() recount.Mapping {
 		name string
 		kind recount.Kind
 	}{
-		{"s", recount.KindString}, {"n", recount.KindInt64}, {"f", recount.KindDouble}, {"b", recount.KindBool},
-		{"at", recount.KindTimestamp}, {"day", recount.KindDate}, {"j", recount.KindJSON},
+		{"s", recount.KindString},
+		{"n", recount.KindInt64},
+		{"f", recount.KindDouble},
+		{"b", recount.KindBool},
+		{"at", recount.KindTimestamp},
+		{"day", recount.KindDate},
+		{"j", recount.KindJSON},
 	} {
 		m.Fields = append(m.Fields, recount.Field{Name: f.name, Type: recount.Type{Kind: f.kind}})
 	}

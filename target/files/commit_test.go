@@ -34,21 +34,27 @@ func TestBytesThatAreNotPartOfAChangeStay(t *testing.T) {
 		{"a plain field", "id,total\na,1\nb,2\n", "id,total\na,10\nb,2\n", []recount.Change{update("a", "1", "10")}},
 		{"a quoted field stays quoted", "id,total\n\"a\",\"1\"\n", "id,total\n\"a\",\"10\"\n", []recount.Change{update("a", "1", "10")}},
 		{"quotes where they are needed", "id,total\na,1\n", "id,total\na,\"1,0\"\"\n\"\n", []recount.Change{update("a", "1", "1,0\"\n")}},
-		{"line ends of both kinds", "id,total\r\na,1\nb,2\r\nc,3\n", "id,total\r\na,10\nb,20\r\nc,3\nd,4\r\n",
-			[]recount.Change{update("a", "1", "10"), update("b", "2", "20"), insert("d", "4")}},
+		{
+			"line ends of both kinds", "id,total\r\na,1\nb,2\r\nc,3\n", "id,total\r\na,10\nb,20\r\nc,3\nd,4\r\n",
+			[]recount.Change{update("a", "1", "10"), update("b", "2", "20"), insert("d", "4")},
+		},
 		{"a mark at the beginning", bom + "id,total\na,1\n", bom + "id,total\na,10\n", []recount.Change{update("a", "1", "10")}},
 		{"no last line end", "id,total\na,1\nb,2", "id,total\na,1\nb,20", []recount.Change{update("b", "2", "20")}},
 		{"no last line end, and a new row", "id,total\na,1", "id,total\na,1\nb,2\nc,3", []recount.Change{insert("b", "2"), insert("c", "3")}},
 		{"no last line end, and its row goes", "id,total\na,1\nb,2", "id,total\na,1\n", []recount.Change{remove("b", "2")}},
 		{"a header alone", "id,total", "id,total\na,1", []recount.Change{insert("a", "1")}},
 		{"blank lines", "id,total\n\na,1\n\n\r\nb,2\n\n", "id,total\n\na,10\n\n\r\n\n", []recount.Change{update("a", "1", "10"), remove("b", "2")}},
-		{"other columns, of any encoding", "x,id,y,total\n\xff\xfe,a,\"q\"\"\n\",1\n\xe9,b, ,2\n", "x,id,y,total\n\xff\xfe,a,\"q\"\"\n\",10\n\xe9,b, ,2\n,c,,3\n",
-			[]recount.Change{update("a", "1", "10"), insert("c", "3")}},
+		{
+			"other columns, of any encoding", "x,id,y,total\n\xff\xfe,a,\"q\"\"\n\",1\n\xe9,b, ,2\n", "x,id,y,total\n\xff\xfe,a,\"q\"\"\n\",10\n\xe9,b, ,2\n,c,,3\n",
+			[]recount.Change{update("a", "1", "10"), insert("c", "3")},
+		},
 		{"columns in another order", "total,id\n1,a\n", "total,id\n10,a\n3,c\n", []recount.Change{update("a", "1", "10"), insert("c", "3")}},
 		{"an empty field", "id,total\na,\n", "id,total\na,1\n", []recount.Change{update("a", "", "1")}},
 		{"a field emptied", "id,total\na,1\n", "id,total\na,\n", []recount.Change{update("a", "1", "")}},
-		{"NULL is the empty field", "id,total\na,1\n", "id,total\na,\n",
-			[]recount.Change{{Action: recount.ActionUpdate, Key: vals("a"), Before: vals("1"), After: []recount.Value{recount.Null}}}},
+		{
+			"NULL is the empty field", "id,total\na,1\n", "id,total\na,\n",
+			[]recount.Change{{Action: recount.ActionUpdate, Key: vals("a"), Before: vals("1"), After: []recount.Value{recount.Null}}},
+		},
 		{"all rows go", "id,total\na,1\nb,2\n", "id,total\n", []recount.Change{remove("a", "1"), remove("b", "2")}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

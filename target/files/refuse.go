@@ -15,8 +15,7 @@ import (
 // which name may be meant.
 func (t *Target) unreadable(err error) error {
 	why := err.Error()
-	var path *fs.PathError
-	if errors.As(err, &path) {
+	if path, ok := errors.AsType[*fs.PathError](err); ok {
 		why = path.Err.Error()
 	}
 	if errors.Is(err, fs.ErrNotExist) {

@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"recount"
@@ -129,7 +130,7 @@ func combine(place int, key []column, values []recount.Value) []any {
 		var next [][]any
 		for _, form := range forms {
 			for _, candidate := range c.candidates(values[i]) {
-				next = append(next, append(form[:len(form):len(form)], candidate))
+				next = append(next, append(slices.Clip(form), candidate))
 			}
 		}
 		forms = next

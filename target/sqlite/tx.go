@@ -332,7 +332,7 @@ func (x *tx) insert(ctx context.Context, key []string, columns []column, changes
 		names, args := row(planned, append(slices.Clone(c.Key), c.After...), before[i])
 		text := fmt.Sprintf("INSERT INTO %s (%s) VALUES (%s)", x.t.quoted(), strings.Join(names, ","), strings.TrimSuffix(strings.Repeat("?,", len(names)), ","))
 		if statements[text] == nil {
-			if statements[text], err = x.conn.PrepareContext(ctx, text); err != nil {
+			if statements[text], err = x.conn.PrepareContext(ctx, text); err != nil { //nolint:sqlclosecheck // all are closed together, above
 				return written, x.t.explain("insert into", err)
 			}
 		}
@@ -424,8 +424,7 @@ func (x *tx) Commit(ctx context.Context) error {
 		x.done = true
 		return x.conn.Close()
 	}
-	var raw *modernc.Error
-	if errors.As(err, &raw) {
+	if raw, ok := errors.AsType[*modernc.Error](err); ok {
 		switch raw.Code() & 0xff {
 		case lib.SQLITE_BUSY, lib.SQLITE_CONSTRAINT, lib.SQLITE_FULL, lib.SQLITE_READONLY:
 			// These come before the file says that the transaction stands.

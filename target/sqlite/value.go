@@ -82,7 +82,7 @@ func affinityOf(text string) string {
 		return "TEXT"
 	case text == "" || has("BLOB"):
 		return "BLOB"
-	case has("REAL", "FLOA", "DOUB"):
+	case has("REAL", "FLOA", "DOUB"): //nolint:misspell // SQLite's own word
 		return "REAL"
 	}
 	return "NUMERIC"

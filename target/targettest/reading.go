@@ -49,7 +49,8 @@ func typed() Table {
 	table := Table{
 		Name: "typed", Key: []recount.Column{column("n", recount.KindInt64)}, Unique: true,
 		Columns: []recount.Column{
-			{Name: "amount", Type: recount.Decimal(38, 2)}, column("ratio", recount.KindDouble), column("big", recount.KindInt64),
+			{Name: "amount", Type: recount.Decimal(38, 2)},
+			column("ratio", recount.KindDouble), column("big", recount.KindInt64),
 			column("ok", recount.KindBool), column("day", recount.KindDate), column("at", recount.KindTimestamp),
 		},
 	}

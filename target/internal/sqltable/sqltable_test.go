@@ -63,8 +63,11 @@ func TestGroupsHoldEachChangedColumnOnce(t *testing.T) {
 		return out
 	}
 	groups := sqltable.Groups([]recount.Change{
-		{Before: v("1", "a"), After: v("2", "a")}, {Before: v("1", "a"), After: v("1", "a")}, {Before: v("1", "a"), After: v("3", "b")},
-		{Before: v("1", ""), After: []recount.Value{recount.Text("5"), recount.Text("")}}, {Before: v("1", ""), After: []recount.Value{recount.Text("1"), recount.Null}},
+		{Before: v("1", "a"), After: v("2", "a")},
+		{Before: v("1", "a"), After: v("1", "a")},
+		{Before: v("1", "a"), After: v("3", "b")},
+		{Before: v("1", ""), After: []recount.Value{recount.Text("5"), recount.Text("")}},
+		{Before: v("1", ""), After: []recount.Value{recount.Text("1"), recount.Null}},
 	})
 	want := []sqltable.Group{{Columns: []int{0}, Changes: []int{0, 3}}, {Columns: []int{0, 1}, Changes: []int{2}}, {Columns: []int{1}, Changes: []int{4}}}
 	same := slices.EqualFunc(groups, want, func(a, b sqltable.Group) bool {
