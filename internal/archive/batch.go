@@ -22,11 +22,13 @@ type budget struct {
 	rows  int   // in a row group
 }
 
+// newBudget shares out a total: a quarter each to rows that wait and to encoded
+// files, a sixth to the encoders, and as much to rows kept for the next groups.
 func newBudget(total int64, workers int) budget {
 	const least = 64 << 10
-	b := budget{live: max(total*3/8, least), spool: max(total*3/8, least), rows: eventfile.MaxGroupRows}
-	b.group = max(total/4/int64(workers), least)
-	return b
+	return budget{
+		live: max(total/4, least), spool: max(total/4, least), group: max(total/6/int64(workers), least), rows: eventfile.MaxGroupRows,
+	}
 }
 
 // batch is what a run has read since its last commit: open files by hour, whose
@@ -91,7 +93,7 @@ type task struct {
 // newBatch starts the encoders. free keeps empty rows, with their memory, from one
 // batch to the next.
 func newBatch(ctx context.Context, a *Archive, ch *chain, opts RunOptions, free chan *eventfile.Rows) *batch {
-	workers := cap(free) / 2
+	workers := cap(free)
 	b := &batch{
 		archive: a, number: ch.snapshot.Commit + 1, stream: ch.stream, fields: opts.Fields, budget: newBudget(opts.MemoryBudget, workers),
 		files: map[fileKey]*openFile{}, parts: map[hour]int{}, free: free,

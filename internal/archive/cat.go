@@ -137,7 +137,7 @@ func (a *Archive) search(ctx context.Context, ch *chain, may func(file int) bool
 					if len(hits) == 0 {
 						continue
 					}
-					events, err := ef.Events(group, func(row int) bool { return slices.Contains(hits, row) })
+					events, err := ef.Events(group, func(row int) bool { _, hit := slices.BinarySearch(hits, row); return hit })
 					if err != nil {
 						return err
 					}

@@ -200,6 +200,38 @@ func TestANewerFormatIsRefused(t *testing.T) {
 	wantCode(t, err, recount.CodeNewerArchive)
 }
 
+// TestVerifyFindsWhatNoDigestCan gives the newest commit, under a right digest,
+// another account of a file.
+func TestVerifyFindsWhatNoDigestCan(t *testing.T) {
+	for what, change := range map[string][2]string{
+		"times": {`"last_time":"2024-06-10T`, `"last_time":"2024-06-11T`}, "ids": {`"first_id":"e`, `"first_id":"d`},
+		"positions": {`"first":"0`, `"first":"/`}, "numbers": {`"first_seq":1,`, `"first_seq":0,`}, "faults": {`"faults":0}]`, `"faults":1}]`},
+		"header": {`"header":"id`, `"header":"ID`}, "marks": {`"repeats":1,"conflicts":0,"faults":0},"files"`, `"repeats":0,"conflicts":1,"faults":0},"files"`},
+	} {
+		s := &mem.Store{}
+		src := newSource(0)
+		src.add(event(1, noon.Add(-time.Minute)))
+		src.add(event(2, noon.Add(-2*time.Minute)))
+		again := event(1, noon.Add(-time.Minute))
+		again.Time = noon.Add(-time.Hour)
+		src.add(again)
+		mustRun(t, open(s), options(src))
+		var before, after []byte
+		s.Damage(commits(s)[0], archive.Reframe(func(body []byte) []byte {
+			before = bytes.Clone(body)
+			after = bytes.Replace(body, []byte(change[0]), []byte(change[1]), 1)
+			return after
+		}))
+		if bytes.Equal(before, after) {
+			t.Errorf("%s: nothing was changed in %s", what, before)
+		}
+		_, err := open(s).Verify(t.Context(), nil, nil)
+		if code(err) != recount.CodeDamaged {
+			t.Errorf("%s: verify says %v", what, err)
+		}
+	}
+}
+
 func TestAFullDiskStopsCleanlyAndGoesOn(t *testing.T) {
 	dir := t.TempDir()
 	s, err := disk.Open(dir, nil)

@@ -37,10 +37,10 @@ type idFile struct {
 	marks   counts
 }
 
-const copiesPerPass = 600_000
-
-func newResolver(a *Archive, ch *chain, c *commit, ids *idSet) *resolver {
-	r := &resolver{archive: a, ids: ids, perPass: copiesPerPass}
+// newResolver holds about as many bytes of copies as memory says.
+func newResolver(a *Archive, ch *chain, c *commit, ids *idSet, memory int64) *resolver {
+	const copyBytes, least = 200, 64
+	r := &resolver{archive: a, ids: ids, perPass: int(max(memory/copyBytes, least))}
 	batch := idSpan{}
 	for i, f := range c.Files {
 		if f.FirstID != "" && (batch.first == "" || f.FirstID < batch.first) {

@@ -108,7 +108,11 @@ func (a *Archive) Run(ctx context.Context, opts RunOptions) (result RunResult, e
 	if err != nil {
 		return RunResult{}, err
 	}
-	defer func() { err = errors.Join(err, unlock()) }()
+	defer func() {
+		if unlockErr := unlock(); err == nil && unlockErr != nil {
+			err = fmt.Errorf("unlock stream %q: %w", opts.Stream, unlockErr)
+		}
+	}()
 	ch, err := a.load(ctx, opts.Stream)
 	if err != nil {
 		return RunResult{}, err
@@ -116,7 +120,7 @@ func (a *Archive) Run(ctx context.Context, opts RunOptions) (result RunResult, e
 	if err := a.sameMapping(ch, opts); err != nil {
 		return RunResult{}, err
 	}
-	r := &run{archive: a, opts: opts, chain: ch, seq: ch.lastSeq, cursor: source.Cursor{}, free: make(chan *eventfile.Rows, 2*encoders())}
+	r := &run{archive: a, opts: opts, chain: ch, seq: ch.lastSeq, cursor: source.Cursor{}, free: make(chan *eventfile.Rows, encoders())}
 	r.result.Snapshot, r.result.Watermark = ch.snapshot.ID, ch.snapshot.Watermark
 	r.act = opts.Progress.Begin("archive "+opts.Stream, 0)
 	defer r.act.End()

@@ -1,7 +1,6 @@
 package disk_test
 
 import (
-	"context"
 	"errors"
 	"io"
 	"os"
@@ -141,27 +140,5 @@ func TestRefusalsSayWhatToDo(t *testing.T) {
 	var e *recount.Error
 	if !errors.As(err, &e) || e.Code != recount.CodeStorage || e.Next == "" || e.Where == "" {
 		t.Errorf("archive below a file: got %v, want CodeStorage with what to do", err)
-	}
-}
-
-func TestFullDiskLeavesNothing(t *testing.T) {
-	const full = "/dev/full"
-	if _, err := os.Stat(full); err != nil {
-		t.Skip("no " + full + " here")
-	}
-	s := open(t, t.TempDir())
-	err := s.Put(t.Context(), "a/full", func(io.Writer) error {
-		f, err := os.OpenFile(full, os.O_WRONLY, 0)
-		if err != nil {
-			return err
-		}
-		_, err = f.WriteString("x")
-		return errors.Join(err, f.Close())
-	})
-	if err == nil {
-		t.Fatal("put: got no error")
-	}
-	if _, err := s.Stat(context.WithoutCancel(t.Context()), "a/full"); !errors.Is(err, recount.ErrNotFound) {
-		t.Errorf("stat: got %v, want ErrNotFound", err)
 	}
 }

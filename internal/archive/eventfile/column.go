@@ -13,7 +13,7 @@ import (
 )
 
 // batchRows is how many values are handed to a column's encoder at once.
-const batchRows = 4096
+const batchRows = 1024
 
 // levels says which rows of a column have a value. Nothing is kept while all
 // have one, or none.

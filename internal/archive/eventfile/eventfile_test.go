@@ -316,8 +316,10 @@ func BenchmarkWrite(b *testing.B) {
 		user := fmt.Sprintf("user_%06d", rng.IntN(200000))
 		value := fmt.Sprintf("%d.%02d", rng.IntN(1000), rng.IntN(100))
 		id := fmt.Sprintf("%08x-%04x", rng.Uint32(), rng.Uint32()&0xffff)
-		events[i] = recount.Event{ID: id, Partition: "events.csv", Position: fmt.Sprintf("%020d", i), Time: at, Fields: []recount.Value{recount.Text(user), recount.Text(value)},
-			Data: []byte(id + "," + user + "," + at.UTC().Format(time.RFC3339Nano) + "," + value)}
+		events[i] = recount.Event{
+			ID: id, Partition: "events.csv", Position: fmt.Sprintf("%020d", i), Time: at, Fields: []recount.Value{recount.Text(user), recount.Text(value)},
+			Data: []byte(id + "," + user + "," + at.UTC().Format(time.RFC3339Nano) + "," + value),
+		}
 	}
 	rows := NewRows(fields)
 	b.Run("append", func(b *testing.B) {

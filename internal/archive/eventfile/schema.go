@@ -146,7 +146,7 @@ func decimalBytes(precision int) int {
 const (
 	// MaxGroupRows is how many rows a row group has at most.
 	MaxGroupRows = 131072
-	pageBytes    = 1 << 20
+	pageBytes    = 120 << 10 // within one block of zstd, which then keeps no history
 	dictBytes    = 2 << 20
 	zstdLevel    = 1
 )
