@@ -29,6 +29,8 @@ type TableInfo struct {
 	Hazards []string
 	// LastRun is the ledger's newest run on this table; empty: none.
 	LastRun string
+	// LedgerHidden says that there is a ledger which the role may not read.
+	LedgerHidden bool
 }
 
 // Column returns the column of that name.

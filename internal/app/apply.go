@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -95,6 +96,9 @@ func (a *App) checkReading(ctx context.Context, calc config.Calculation, p *reco
 	if err != nil {
 		return err
 	}
+	if info.LedgerHidden {
+		info.Identity.Ledger = p.Body.Target.Ledger // the writing role will tell
+	}
 	return apply.SameTarget(p, info, false)
 }
 
@@ -158,7 +162,17 @@ func (a *App) runsOf(ctx context.Context, calc config.Calculation) (runs []recou
 		return nil, err
 	}
 	defer joined(&err, t.Close)
-	return t.Runs(ctx)
+	runs, err = t.Runs(ctx)
+	if !errors.Is(err, recount.ErrPermission) || calc.Target.Apply == nil {
+		return runs, err
+	}
+	// The role that applies made the ledger, and may read it.
+	w, err := a.openTarget(ctx, calc, true)
+	if err != nil {
+		return nil, err
+	}
+	defer joined(&err, w.Close)
+	return w.Runs(ctx)
 }
 
 // findRun finds a run by its id or a beginning of it that no other has.

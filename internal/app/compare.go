@@ -20,6 +20,7 @@ import (
 type live struct {
 	target  target.Target
 	info    recount.TableInfo
+	note    string           // what is not known of the ledger; empty: nothing
 	key     []recount.Column // the table's columns, in the order of the result's
 	columns []recount.Column
 }
@@ -33,6 +34,11 @@ func (r *replaying) openLive(ctx context.Context) (*live, error) {
 	l := &live{target: t}
 	if l.info, err = t.Info(ctx); err != nil {
 		return nil, errors.Join(err, t.Close())
+	}
+	if l.info.LedgerHidden {
+		if err := r.findLedger(ctx, l); err != nil {
+			return nil, errors.Join(err, t.Close())
+		}
 	}
 	for _, c := range r.shape.Key {
 		l.key = append(l.key, recount.Column{Name: r.tableColumn(c.Name)})

@@ -9,6 +9,25 @@ import (
 	"recount/target"
 )
 
+// findLedger asks through the connection of apply: for the runs of a ledger that
+// the reading role may not see. Without an answer the plan says so.
+func (r *replaying) findLedger(ctx context.Context, l *live) (err error) {
+	l.note = "the reading role may not read the ledger, so this plan does not know of earlier runs"
+	if r.calc.Target.Apply == nil {
+		return nil
+	}
+	t, err := r.app.openTarget(ctx, r.calc, true)
+	if err != nil {
+		return ctx.Err() // who plans need not have what apply needs
+	}
+	defer joined(&err, t.Close)
+	info, err := t.Info(ctx)
+	if err == nil && !info.LedgerHidden {
+		l.info.Identity.Ledger, l.info.LastRun, l.note = info.Identity.Ledger, info.LastRun, ""
+	}
+	return ctx.Err()
+}
+
 // checkOwned refuses changes whose key names rows that where: leaves out: one
 // that is written would be another's, or would be there already. Without where:
 // the comparison has seen every row.

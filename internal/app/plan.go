@@ -108,6 +108,9 @@ func (r *replaying) makePlan(ctx context.Context, l *live, overrides Overrides) 
 	}
 	r.explainedCounts(p)
 	r.notes(p, len(found.unknown), overrides)
+	if l.note != "" {
+		p.Body.Notes = append(p.Body.Notes, l.note)
+	}
 	return p, nil
 }
 

@@ -32,11 +32,12 @@ const ledgerTables = 3
 // readLedger fills in the ledger's uuid and newest run, where the role may read
 // them: one that only reads results need not.
 func (s *session) readLedger(ctx context.Context, d *described) error {
-	var readable int
-	err := s.tx.QueryRow(ctx, `SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = 'recount'
-		AND c.relname IN ('recount_ledger','recount_runs','recount_undo') AND c.relkind = 'r'
-		AND has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')`).Scan(&readable)
+	var there, readable int
+	err := s.tx.QueryRow(ctx, `SELECT count(*), count(*) FILTER (WHERE has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT'))
+		FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = 'recount'
+		AND c.relname IN ('recount_ledger','recount_runs','recount_undo') AND c.relkind = 'r'`).Scan(&there, &readable)
 	if err != nil || readable < ledgerTables {
+		d.info.LedgerHidden = there == ledgerTables
 		return s.explain("read ledger of", err)
 	}
 	d.ledger = true
@@ -90,6 +91,9 @@ func (s *session) runAll(ctx context.Context, statements string) error {
 }
 
 func (s *session) runs(ctx context.Context, d *described) ([]recount.Run, error) {
+	if d.info.LedgerHidden {
+		return nil, s.hidden()
+	}
 	if !d.ledger {
 		return nil, nil
 	}
@@ -113,7 +117,19 @@ func (s *session) runs(ctx context.Context, d *described) ([]recount.Run, error)
 	return runs, s.explain("read ledger of", rows.Err())
 }
 
+// hidden is the answer to a role that must not be told "no runs".
+func (s *session) hidden() error {
+	return &recount.Error{
+		Code: recount.CodeTargetDown, What: "the role may not read the ledger", Where: s.t.place, Why: "there are runs in schema recount, and the role has no right to see them",
+		Next: "GRANT USAGE ON SCHEMA recount TO the role; GRANT SELECT ON ALL TABLES IN SCHEMA recount TO the role; or name a role that may under apply: {dsn: …}",
+		Err:  recount.ErrPermission,
+	}
+}
+
 func (s *session) undo(ctx context.Context, d *described, run string, each func(recount.Change) error) error {
+	if d.info.LedgerHidden {
+		return s.hidden()
+	}
 	known := false
 	if d.ledger {
 		err := s.tx.QueryRow(ctx, "SELECT EXISTS (SELECT 1 FROM recount.recount_runs WHERE run = $1 AND target = $2)", run, d.full).Scan(&known)

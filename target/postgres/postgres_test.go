@@ -251,10 +251,17 @@ func TestRolesAndTheLedger(t *testing.T) {
 	run(t, dsn, "GRANT USAGE ON SCHEMA recount TO writer; GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA recount TO writer")
 	change := recount.Change{Action: recount.ActionUpdate, Key: texts("a"), Before: texts("1"), After: texts("2")}
 	apply(t, writer, recount.Run{ID: "r1", Plan: "p1"}, []string{"id"}, []string{"v"}, change)
-	if got := info(t, reader); got.Identity.Ledger != "" || got.LastRun != "" {
-		t.Errorf("the reader sees the ledger: %+v", got.Identity)
+	if got := info(t, reader); got.Identity.Ledger != "" || got.LastRun != "" || !got.LedgerHidden {
+		t.Errorf("the reader sees the ledger: %+v", got)
 	}
-	if got := info(t, writer); got.Identity.Ledger == "" || got.LastRun != "r1" {
+	// "No runs" would be a lie.
+	if runs, err := reader.Runs(t.Context()); !errors.Is(err, recount.ErrPermission) {
+		t.Errorf("the reader's runs: got %v, %v, want %v", runs, err, recount.ErrPermission)
+	}
+	if err := reader.Undo(t.Context(), "r1", nil); !errors.Is(err, recount.ErrPermission) {
+		t.Errorf("the reader's undo: got %v, want %v", err, recount.ErrPermission)
+	}
+	if got := info(t, writer); got.Identity.Ledger == "" || got.LastRun != "r1" || got.LedgerHidden {
 		t.Errorf("the writer sees no ledger: %+v", got)
 	}
 }
