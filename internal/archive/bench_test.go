@@ -54,7 +54,7 @@ func (s *cannedSource) Read(_ context.Context, _ source.Cursor, emit func(source
 			}
 			e.ID = string(strconv.AppendUint(ids[:0], id*0x9e3779b97f4a7c15, 36)) + "-b8e1-4e2f"
 			e.Position = string(strconv.AppendInt(ids[:0], int64(1e11+n), 10))
-			e.Time = noon.Add(-s.span + s.span*time.Duration(n)/time.Duration(s.n))
+			e.Time = noon.Add(-s.span + time.Duration(n)*(s.span/time.Duration(s.n)))
 		}
 		if err := emit(source.Batch{Partition: "events.csv", Events: events, Cursor: fmt.Sprint(from), Format: "csv", Header: "h"}); err != nil {
 			return source.End{}, err

@@ -1,7 +1,8 @@
 // Package eventfile writes and reads the archive's Parquet files: events with
 // their typed columns, and marks. docs/archive.md is its contract with every
-// other reader. It knows no store, no commit and no clock; it writes the same
-// bytes for the same rows.
+// other reader. It knows no store, no commit and no clock. Rows are written as
+// they are given, in that order; their compressed bytes may differ from one run
+// to the next, since the compressor is not bound to one form.
 package eventfile
 
 import (
