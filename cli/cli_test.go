@@ -212,7 +212,7 @@ func TestSlipsOnTheCommandLineAreUsageErrorsAndOpenNothing(t *testing.T) {
 		{with("diff", "c", "d"), `does not know what "d" means`},
 		{[]string{"show"}, "recount show needs one plan file"},
 		{[]string{"show", "f", "--csv", "--json"}, "--csv and --json do not go together"},
-		{[]string{"show", "f", "--sql"}, "has no flag --sql"},
+		{[]string{"show", "f", "--csv", "--sql"}, "--csv and --sql do not go together"},
 		{[]string{"explain", "f"}, "recount explain needs a plan file and a key"},
 		{[]string{"runs", "check"}, `recount runs takes no argument such as "check"`},
 		{[]string{"apply", "f", "--json=maybe"}, "invalid argument"},

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -9,7 +10,7 @@ import (
 )
 
 func (c *call) showCommand() *cobra.Command {
-	var all, csv bool
+	var all, csv, sql bool
 	cmd := &cobra.Command{
 		Use: "show FILE", Short: "shows a plan again",
 		Example: examples("recount show fix.plan --all", "recount show fix.plan --csv > corrections_to_apply.csv"),
@@ -17,9 +18,19 @@ func (c *call) showCommand() *cobra.Command {
 	}
 	cmd.Flags().BoolVar(&all, "all", false, "list every change")
 	cmd.Flags().BoolVar(&csv, "csv", false, "print every change as CSV")
+	cmd.Flags().BoolVar(&sql, "sql", false, "print the rows to be written as SQL")
 	cmd.RunE = c.run(func(ctx context.Context, args []string) error {
-		if csv && c.flags.json {
-			return usage("--csv and --json do not go together", "each is a form of its own", c.helpLine())
+		var forms []string
+		for _, form := range []struct {
+			asked bool
+			flag  string
+		}{{csv, "--csv"}, {sql, "--sql"}, {c.flags.json, "--json"}} {
+			if form.asked {
+				forms = append(forms, form.flag)
+			}
+		}
+		if len(forms) > 1 {
+			return usage(strings.Join(forms, " and ")+" do not go together", "each is a form of its own", c.helpLine())
 		}
 		return c.open(ctx, func(project Recount) error {
 			shown, err := project.Show(ctx, args[0])
@@ -28,6 +39,9 @@ func (c *call) showCommand() *cobra.Command {
 			}
 			if csv {
 				return views.WriteCSV(c.env.Stdout, shown.Plan)
+			}
+			if sql {
+				return views.WriteSQL(c.env.Stdout, shown.Plan, shown.File)
 			}
 			return views.NewShow(c.output()).Shown(shown, all)
 		})

@@ -80,19 +80,14 @@ func (v receiptHuman) Done(r recount.Receipt) error {
 		return p.flush(v.o.Out)
 	}
 	p.steps(r.Steps, r.TookMS)
-	what := "applied to"
-	if r.Kind == recount.PlanRollback {
-		what = "rolled back in"
-	}
-	spans := []span{{"  " + counted(r.Applied, "row") + " " + what + " " + clip(p.text(r.Table), 50, p.g.more), bold}}
-	if r.Verified {
-		spans = append(spans, span{", each read back as planned " + p.g.yes, blue})
-	}
-	p.line(spans...)
+	p.written(r)
 	p.listed("moved since", r.Moved)
 	p.listed("left, since they moved", r.RolledOut)
 	if left := r.StillWrong(); left > 0 {
 		p.line(say("  " + counted(left, "row") + " still wrong on purpose: " + leftText(r.Held, r.Extra, r.Excluded)))
+	}
+	if r.Run == "" {
+		return p.flush(v.o.Out)
 	}
 	undo := "Undo any time: "
 	if r.Kind == recount.PlanRollback {
@@ -100,6 +95,24 @@ func (v receiptHuman) Done(r recount.Receipt) error {
 	}
 	p.line(say("  "+undo), span{"recount rollback " + ShellWord(r.Run), bold})
 	return p.flush(v.o.Out)
+}
+
+// written says what was written. What wrote nothing is no run.
+func (p *page) written(r recount.Receipt) {
+	table := clip(p.text(r.Table), 50, p.g.more)
+	if r.Run == "" {
+		p.line(span{"  Nothing was to be written in " + table + ": no run is recorded", bold})
+		return
+	}
+	what := "applied to"
+	if r.Kind == recount.PlanRollback {
+		what = "rolled back in"
+	}
+	spans := []span{{"  " + counted(r.Applied, "row") + " " + what + " " + table, bold}}
+	if r.Verified {
+		spans = append(spans, span{", each read back as planned " + p.g.yes, blue})
+	}
+	p.line(spans...)
 }
 
 func pastOf(k recount.PlanKind) string {

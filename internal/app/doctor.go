@@ -158,6 +158,9 @@ func (d *doctor) role(ctx context.Context, calc config.Calculation) (detail stri
 	if err != nil {
 		return "", err
 	}
+	if !can && calc.Target.Apply == nil {
+		return "", warn{"it may only read, so an apply will be refused", "give a role that may write under target: apply:, or let this one write"}
+	}
 	if can && calc.Target.Adapter != "files" && calc.Target.Adapter != "sqlite" {
 		return "", warn{"the role that reads can also write", "give target: a role that only reads, and apply: {dsn: …} one that may write"}
 	}
