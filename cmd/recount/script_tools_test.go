@@ -26,7 +26,7 @@ import (
 // tools are the commands of scripts that need more than files and programs.
 var tools = map[string]func(*testscript.TestScript, bool, []string){
 	"refuses": refuses, "sqlite": runSQLite, "expire": expire, "spoil": spoil, "flip": flip, "interrupt": interrupt,
-	"nowhere": nowhere, "empty": empty, "events": manyEvents, "orders": orders, "demo": demoFacts, "sameplan": samePlan, "lock": lock, "tmpfs": mountSmall,
+	"nowhere": nowhere, "empty": empty, "events": manyEvents, "orders": orders, "demo": demoFacts, "sameplan": samePlan, "lock": lock, "tmpfs": mountSmall, "remount": remount,
 	"makedb": makeDB,
 }
 
@@ -303,6 +303,14 @@ func mountSmall(ts *testscript.TestScript, neg bool, args []string) {
 	dir := ts.MkAbs(args[0])
 	ts.Check(exec.Command("mount", "-t", "tmpfs", "-o", "size="+args[1], "recount-test", dir).Run()) //nolint:gosec,noctx // a test's own folder
 	ts.Defer(func() { ts.Check(exec.Command("umount", dir).Run()) })                                 //nolint:gosec,noctx // a test's own folder
+}
+
+// remount lets a mounted folder be written, or no longer.
+func remount(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: remount FOLDER ro|rw")
+	}
+	ts.Check(exec.Command("mount", "-o", "remount,"+args[1], ts.MkAbs(args[0])).Run()) //nolint:gosec,noctx // a test's own folder
 }
 
 // canMount says whether this machine lets a test mount a small file system.
