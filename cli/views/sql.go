@@ -22,7 +22,7 @@ func WriteSQL(w io.Writer, plan *recount.Plan, file string) error {
 		}
 	}
 	out := bufio.NewWriter(w)
-	s := statements{table: tableSQL(b.Target), key: columnNames(b.Key), columns: columnNames(b.Columns)}
+	s := statements{table: tableSQL(b.Target), key: b.Key, columns: b.Columns}
 	// What cannot be written shows at Flush.
 	_, _ = fmt.Fprintf(out, "-- Plan %s: %d updates, %d inserts, %d deletes.\n", plan.ID, b.Rows.Update, b.Rows.Insert, b.Rows.Delete)
 	_, _ = out.WriteString("-- recount apply checks more, records the run and can take it back. Here a row that moved is passed over in silence.\nBEGIN;\n")
@@ -40,7 +40,7 @@ func WriteSQL(w io.Writer, plan *recount.Plan, file string) error {
 // statements spells the changes of one table.
 type statements struct {
 	table        string
-	key, columns []string
+	key, columns []recount.PlanColumn
 }
 
 func (s statements) of(c recount.Change) string {
@@ -48,40 +48,44 @@ func (s statements) of(c recount.Change) string {
 	switch {
 	case c.Before == nil:
 		names, values := make([]string, 0, len(s.key)+len(s.columns)), make([]string, 0, len(s.key)+len(s.columns))
-		for i, name := range s.key {
-			names, values = append(names, quotedName(name)), append(values, literal(c.Key[i]))
+		for i, column := range s.key {
+			names, values = append(names, quotedName(column.Name)), append(values, literal(column, c.Key[i]))
 		}
-		for i, name := range s.columns {
-			names, values = append(names, quotedName(name)), append(values, literal(c.After[i]))
+		for i, column := range s.columns {
+			names, values = append(names, quotedName(column.Name)), append(values, literal(column, c.After[i]))
 		}
 		return "INSERT INTO " + s.table + " (" + strings.Join(names, ", ") + ") VALUES (" + strings.Join(values, ", ") + ")"
 	case c.After == nil:
 		return "DELETE FROM " + s.table + where
 	}
 	var set []string
-	for i, name := range s.columns {
+	for i, column := range s.columns {
 		if c.Before[i] != c.After[i] {
-			set = append(set, quotedName(name)+" = "+literal(c.After[i]))
+			set = append(set, quotedName(column.Name)+" = "+literal(column, c.After[i]))
 		}
 	}
 	return "UPDATE " + s.table + " SET " + strings.Join(set, ", ") + where
 }
 
-func conditions(names []string, values []recount.Value) []string {
+func conditions(columns []recount.PlanColumn, values []recount.Value) []string {
 	out := make([]string, len(values))
 	for i, v := range values {
-		out[i] = quotedName(names[i]) + " = " + literal(v)
+		out[i] = quotedName(columns[i].Name) + " = " + literal(columns[i], v)
 		if v.Null {
-			out[i] = quotedName(names[i]) + " IS NULL"
+			out[i] = quotedName(columns[i].Name) + " IS NULL"
 		}
 	}
 	return out
 }
 
-// literal is a text that the column's type reads, in SQLite as in PostgreSQL.
-func literal(v recount.Value) string {
-	if v.Null {
+// literal is what the column's type reads, in SQLite as in PostgreSQL: a text but
+// for bool, of which SQLite would keep the text.
+func literal(column recount.PlanColumn, v recount.Value) string {
+	switch {
+	case v.Null:
 		return "NULL"
+	case column.Type == string(recount.KindBool):
+		return strings.ToUpper(v.Text)
 	}
 	return "'" + strings.ReplaceAll(v.Text, "'", "''") + "'"
 }
