@@ -72,6 +72,7 @@ func pg(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) == 0 {
 		ts.Fatalf("usage: pg STATEMENT…")
 	}
+	out := ts.Stdout() // also where nothing comes: stdout is this command's then
 	conn := connect(ts)
 	defer func() { ts.Check(conn.Close(context.Background())) }()
 	for i, statement := range args {
@@ -87,7 +88,7 @@ func pg(ts *testscript.TestScript, neg bool, args []string) {
 					texts[i] = "NULL"
 				}
 			}
-			_, err := fmt.Fprintln(ts.Stdout(), strings.Join(texts, "|"))
+			_, err := fmt.Fprintln(out, strings.Join(texts, "|"))
 			ts.Check(err)
 		}
 	}

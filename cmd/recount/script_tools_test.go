@@ -198,6 +198,7 @@ func runSQLite(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: sqlite FILE STATEMENT…")
 	}
+	out := ts.Stdout() // also where nothing comes: stdout is this command's then
 	db, err := sql.Open("sqlite", "file:"+filepath.ToSlash(ts.MkAbs(args[0]))+"?_pragma=busy_timeout(10000)")
 	ts.Check(err)
 	defer func() { ts.Check(db.Close()) }()
@@ -222,7 +223,7 @@ func runSQLite(ts *testscript.TestScript, neg bool, args []string) {
 		for i, v := range values {
 			texts[i] = fmt.Sprintf("%T:%v", v, v)
 		}
-		_, err := fmt.Fprintln(ts.Stdout(), strings.Join(texts, "|"))
+		_, err := fmt.Fprintln(out, strings.Join(texts, "|"))
 		ts.Check(err)
 	}
 	ts.Check(rows.Err())
@@ -413,18 +414,23 @@ func empty(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // manyEvents writes a CSV file of COUNT events, ten a second from 2024-06-10
-// 12:00 on, over 100 users.
+// 12:00 on, over 100 users, or as many as are named.
 func manyEvents(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 2 {
-		ts.Fatalf("usage: events COUNT OUT")
+	if neg || len(args) < 2 || len(args) > 3 {
+		ts.Fatalf("usage: events COUNT OUT [USERS]")
 	}
 	count, err := strconv.Atoi(args[0])
 	ts.Check(err)
+	users := 100
+	if len(args) > 2 {
+		users, err = strconv.Atoi(args[2])
+		ts.Check(err)
+	}
 	var b bytes.Buffer
 	b.WriteString("id,at,user,value\n")
 	at := time.Date(2024, 6, 10, 12, 0, 0, 0, time.UTC)
 	for i := range count {
-		fmt.Fprintf(&b, "e%d,%s,u%d,%d.25\n", i, at.Format(time.RFC3339Nano), i%100, i%7)
+		fmt.Fprintf(&b, "e%d,%s,u%d,%d.25\n", i, at.Format(time.RFC3339Nano), i%users, i%7)
 		at = at.Add(100 * time.Millisecond)
 	}
 	ts.Check(os.WriteFile(ts.MkAbs(args[1]), b.Bytes(), 0o600))
