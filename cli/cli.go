@@ -64,10 +64,21 @@ func Main(ctx context.Context, args []string, env Env) (exit int) {
 	root := c.root() //nolint:contextcheck // each command is given its context by ExecuteContext
 	root.SetArgs(args)
 	root.SetIn(env.Stdin)
-	root.SetOut(env.Stdout)
+	root.SetOut(helpOut{env.Stdout})
 	root.SetErr(env.Stderr)
 	err := root.ExecuteContext(ctx)
 	return c.finish(err)
+}
+
+// helpOut takes help. A reader that is gone has seen enough of it.
+type helpOut struct{ w io.Writer }
+
+func (h helpOut) Write(p []byte) (int, error) {
+	n, err := h.w.Write(p)
+	if errors.Is(err, syscall.EPIPE) {
+		return len(p), nil
+	}
+	return n, err
 }
 
 // call is one run of the program.

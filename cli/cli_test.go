@@ -109,6 +109,7 @@ type scene struct {
 	signals  chan os.Signal
 	exits    chan int
 	stdout   io.Writer
+	open     func() cli.Recount // nil: the fake
 }
 
 func (s *scene) run(t *testing.T, args ...string) result {
@@ -127,6 +128,9 @@ func (s *scene) run(t *testing.T, args ...string) result {
 		Exit: func(code int) { s.exits <- code },
 		Open: func(_ context.Context, o app.Options) (cli.Recount, error) {
 			s.fake.opened = append(s.fake.opened, o)
+			if s.open != nil {
+				return s.open(), nil
+			}
 			return &s.fake, nil
 		},
 		Init: func(_ context.Context, req app.InitRequest) (app.Initialized, error) {
@@ -406,6 +410,10 @@ func (closedPipe) Write([]byte) (int, error) {
 }
 
 func TestAReaderThatIsGoneIsNoFailure(t *testing.T) {
+	help := scene{stdout: closedPipe{}}
+	if got := help.run(t, "plan", "--help"); got.exit != 0 || got.errOut != "" {
+		t.Errorf("help: got exit %d\n%s", got.exit, got.errOut)
+	}
 	s := scene{stdout: closedPipe{}, fake: fake{rows: recount.RowCounts{Checked: 1, Update: 1}}}
 	if got := s.run(t, with("diff", "c")...); got.exit != recount.ExitDifferences || got.errOut != "" {
 		t.Errorf("got exit %d and %q, want 2 and nothing", got.exit, got.errOut)

@@ -2,7 +2,9 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -37,10 +39,11 @@ func (c *call) planCommand() *cobra.Command {
 			return usage("--out names one file, and there are several calculations", "each gets a plan of its own", "leave --out away, or plan them one by one")
 		}
 		return c.open(ctx, func(project Recount) error {
-			for _, req.Calculation = range args {
+			for i, name := range args {
+				req.Calculation = name
 				planned, err := project.Plan(ctx, req)
 				if err != nil {
-					return err
+					return afterOthers(err, args[:i])
 				}
 				if detailed && planned.Plan.Body.Rows.Writes() > 0 {
 					c.exit = recount.ExitDifferences
@@ -53,6 +56,17 @@ func (c *call) planCommand() *cobra.Command {
 		})
 	})
 	return cmd
+}
+
+// afterOthers says in the error of one calculation that others have their plans.
+func afterOthers(err error, planned []string) error {
+	var e *recount.Error
+	if len(planned) == 0 || !errors.As(err, &e) || e.Code == recount.CodeEngine { // the latter may be an interrupt
+		return err
+	}
+	told := *e
+	told.Changed = "nothing but plan files: " + strings.Join(planned, ", ") + " have theirs"
+	return &told
 }
 
 func (c *call) diffCommand() *cobra.Command {
