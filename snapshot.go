@@ -12,9 +12,11 @@ type Snapshot struct {
 	// Watermark: all events before it are in. Zero: nothing is complete yet.
 	Watermark time.Time
 	Lateness  time.Duration
-	Fields    []Field
-	Files     []DataFile
-	Marks     []MarksFile
+	// Mapping is the digest of what made the events' envelopes.
+	Mapping string
+	Fields  []Field
+	Files   []DataFile
+	Marks   []MarksFile
 }
 
 // DataFile is one committed Parquet file of events.

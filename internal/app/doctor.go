@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"recount"
+	"recount/internal/archive"
 	"recount/internal/config"
 )
 
@@ -100,6 +101,13 @@ func (d *doctor) archived(ctx context.Context, src config.Source) (string, error
 		return "", warn{"nothing is archived yet", "recount archive run " + src.Name + " --once"}
 	}
 	if err != nil {
+		return "", err
+	}
+	digest, err := mappingDigest(src)
+	if err != nil {
+		return "", err
+	}
+	if err := archive.SameMapping(snapshot, digest); err != nil {
 		return "", err
 	}
 	var rows int64

@@ -55,6 +55,13 @@ func (a *App) prepare(ctx context.Context, name string, asked recount.Window) (*
 	if r.snapshot, err = r.archive.Snapshot(ctx, src.Name); err != nil {
 		return nil, err
 	}
+	digest, err := mappingDigest(src)
+	if err != nil {
+		return nil, err
+	}
+	if err := archive.SameMapping(r.snapshot, digest); err != nil {
+		return nil, err
+	}
 	r.snapshot.Lateness = src.Lateness // as it is configured now, not as it was when events came in
 	return r, nil
 }

@@ -21,7 +21,6 @@ type chain struct {
 	snapshot recount.Snapshot
 	ids      []idSpan // of the snapshot's files, in their order
 	cursor   source.Cursor
-	mapping  string
 	lastSeq  int64
 	totals   counts
 	commits  []commitInfo
@@ -168,7 +167,7 @@ func (ch *chain) add(c *commit, digest string) error {
 	}
 	maps.Copy(ch.cursor, c.Cursor)
 	s.ID, s.Commit, s.Watermark, s.Lateness, s.Fields = digest, c.Number, watermark, lateness, fields
-	ch.mapping, ch.lastSeq = c.Mapping, c.LastSeq
+	s.Mapping, ch.lastSeq = c.Mapping, c.LastSeq
 	ch.totals.Events += c.Counts.Events
 	ch.totals.Repeats += c.Counts.Repeats
 	ch.totals.Conflicts += c.Counts.Conflicts

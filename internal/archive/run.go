@@ -117,7 +117,7 @@ func (a *Archive) Run(ctx context.Context, opts RunOptions) (result RunResult, e
 	if err != nil {
 		return RunResult{}, err
 	}
-	if err := a.sameMapping(ch, opts); err != nil {
+	if err := SameMapping(ch.snapshot, opts.MappingDigest); err != nil {
 		return RunResult{}, err
 	}
 	r := &run{archive: a, opts: opts, chain: ch, seq: ch.lastSeq, cursor: source.Cursor{}, free: make(chan *eventfile.Rows, encoders())}
@@ -150,20 +150,6 @@ func (a *Archive) lock(ctx context.Context, stream string) (unlock func() error,
 		return nil, fmt.Errorf("lock stream %q: %w", stream, err)
 	}
 	return unlock, nil
-}
-
-// sameMapping refuses a stream half of whose events would have other ids, times
-// or partitions than the rest.
-func (a *Archive) sameMapping(ch *chain, opts RunOptions) error {
-	if ch.snapshot.Commit == 0 || ch.mapping == opts.MappingDigest {
-		return nil
-	}
-	return &recount.Error{
-		Code: recount.CodeMapping, What: fmt.Sprintf("source %s was archived under another mapping", opts.Stream), Where: "recount.yaml, sources: " + opts.Stream,
-		Why: fmt.Sprintf("event: or timezone: changed since commit %d (%s), so its older events have other ids, times or partitions than new ones would get",
-			ch.snapshot.Commit, recount.FormatTimestamp(ch.commits[len(ch.commits)-1].at)),
-		Next: fmt.Sprintf("put event: and timezone: back as they were, or give the source a new name, such as %s_2, and archive it anew", opts.Stream),
-	}
 }
 
 func (r *run) read(ctx context.Context) (err error) {

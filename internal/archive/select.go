@@ -39,3 +39,17 @@ func Complete(s recount.Snapshot, w recount.Window) error {
 		Why: why, Next: fmt.Sprintf("recount archive run %s --once", s.Stream),
 	}
 }
+
+// SameMapping refuses a stream whose envelopes were made under another mapping
+// than the one of the digest: its events would have other ids, times or
+// partitions than the configuration says.
+func SameMapping(s recount.Snapshot, digest string) error {
+	if s.Commit == 0 || s.Mapping == digest {
+		return nil
+	}
+	return &recount.Error{
+		Code: recount.CodeMapping, What: fmt.Sprintf("source %s was archived under another mapping", s.Stream), Where: "recount.yaml, sources: " + s.Stream,
+		Why:  fmt.Sprintf("event: or timezone: changed since commit %d, so the archived events have other ids, times or partitions than recount.yaml says", s.Commit),
+		Next: fmt.Sprintf("put event: and timezone: back as they were, or give the source a new name, such as %s_2, and archive it anew", s.Stream),
+	}
+}
