@@ -100,7 +100,7 @@ func (i *initializing) writeCalculation(line func(string, ...any)) {
 	bucketed := false
 	for _, k := range i.key {
 		names = append(names, fieldName(k))
-		switch c := i.liveColumn(k); c.Type.Kind {
+		switch c := i.liveColumn(k); c.Type.Kind { //nolint:exhaustive // all other columns stand for themselves
 		case recount.KindTimestamp:
 			bucketed = true
 			keys = append(keys, "time_bucket(INTERVAL '1 hour', time) AS "+fieldName(k))

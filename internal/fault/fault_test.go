@@ -44,7 +44,11 @@ func TestAPutThatGoesWrongIsWholeOrAbsent(t *testing.T) {
 	for _, kind := range []fault.Kind{fault.Fail, fault.Lost, fault.Hang, fault.Short, fault.Crash, fault.After} {
 		for name, under := range stores(t) {
 			t.Run(fmt.Sprintf("%s %d", name, kind), func(t *testing.T) {
-				ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+				patience := time.Minute
+				if kind == fault.Hang {
+					patience = 20 * time.Millisecond
+				}
+				ctx, cancel := context.WithTimeout(t.Context(), patience)
 				defer cancel()
 				err := put(ctx, fault.Wrap(under, fault.Nth(1, kind)), "a/x", "whole")
 				if err == nil {
