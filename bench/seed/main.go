@@ -100,7 +100,7 @@ func (b *bench) prepare(ctx context.Context) (err error) {
 		if err != nil {
 			return err
 		}
-		if _, err := (&peer{name: "to_parquet", argv: []string{b.python, script, "events.csv"}}).run(ctx, b.data); err != nil {
+		if _, err := (&peer{name: "to_parquet", argv: []string{b.python, script, "events.csv"}}).run(ctx, b.data, false); err != nil {
 			return err
 		}
 	}
@@ -145,12 +145,12 @@ func (b *bench) archive(ctx context.Context) error {
 		}
 	}
 	p := &peer{name: "import", argv: []string{b.recount, "archive", "run", "--once", "--quiet"}}
-	took, err := p.run(ctx, b.data)
+	took, err := p.run(ctx, b.data, false)
 	if err != nil {
 		return err
 	}
 	b.importRate = float64(b.events) / took.Seconds()
-	say("import: %.1f s, %.0f rows a second, peak %d MiB", took.Seconds(), b.importRate, p.peak>>20)
+	say("import: %.1f s, %.0f rows a second", took.Seconds(), b.importRate)
 	return nil
 }
 
