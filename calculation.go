@@ -8,7 +8,18 @@ type Logic struct {
 	Text   string // the SQL
 	Path   string // where it was read from, for messages
 	Digest string // SHA-256 of Text, hex
+	// Opening are the columns of the relation `opening` that the SQL may read
+	// besides `events`: the calculation's rows as they stood before the events
+	// that it is given. Nil: there is none.
+	Opening []Field
 }
+
+// The kinds of logic.
+const (
+	LogicSQL   = "sql"
+	LogicRows  = "rows"  // Path is a file of rows that something else recalculated
+	LogicTable = "table" // Path is a table of the target's database that something else filled
+)
 
 // Calculation is versioned logic with the rules of its replay and of its
 // comparison: one entry of `calculations` in recount.yaml.
@@ -17,29 +28,89 @@ type Calculation struct {
 	Source      string
 	Logic       Logic
 	Key         []string
+	Memory      Memory
 	Bucket      Bucket
 	BucketNone  bool // `bucket: none` stands in the configuration
 	Dedupe      bool
 	Previous    *Logic
-	Missed      []Missed
+	Missed      []EventList
+	Processed   *Processed
+	Again       []Again
+	Late        *time.Duration // after a bucket's end; nil: no hypothesis
+	Arrival     bool           // `order: arrival` is a hypothesis
 	Unexplained Unexplained
 	Compare     map[string]Rule
 	Columns     map[string]string // result column: table column
 	Where       string
 	Extra       Extra
 	MaxChanges  int64
+	Cut         Cut
+	WorkerState WorkerState
+	Write       Write
 }
 
 // Hypotheses says whether the configuration names any.
-func (c Calculation) Hypotheses() bool { return c.Previous != nil || len(c.Missed) > 0 }
+func (c Calculation) Hypotheses() bool {
+	return c.Previous != nil || len(c.Missed) > 0 || len(c.Again) > 0 || c.Late != nil || c.Arrival || c.Processed != nil
+}
 
-// Missed lists events that are known never to have been processed: those of
-// [From, To) for which Where, an SQL condition over `events`, holds. A zero time
-// is open; an empty Where holds for all.
-type Missed struct {
-	From  time.Time `json:"from,omitzero"`
-	To    time.Time `json:"to,omitzero"`
-	Where string    `json:"where,omitempty"`
+// MemoryKind says how far back a row remembers.
+type MemoryKind string
+
+// The kinds of memory.
+const (
+	MemoryWindow    MemoryKind = "window"    // the events of its own bucket, or of the window
+	MemoryDuration  MemoryKind = "duration"  // those of Memory.Length before its own
+	MemoryUnbounded MemoryKind = "unbounded" // all
+)
+
+// Memory is how far back a row remembers. Length belongs to MemoryDuration.
+type Memory struct {
+	Kind   MemoryKind
+	Length time.Duration
+}
+
+// String returns the memory as recount.yaml spells it.
+func (m Memory) String() string {
+	if m.Kind == MemoryDuration {
+		return Bucket{Size: m.Length}.String()
+	}
+	return string(m.Kind)
+}
+
+// EventList lists hit events: those for which every part that is set holds. A
+// zero time is open; an empty Where holds for all. An entry of `missed` is one.
+type EventList struct {
+	From      time.Time        `json:"from,omitzero"` // event time, inside
+	To        time.Time        `json:"to,omitzero"`   // event time, outside
+	Positions []PositionWindow `json:"positions,omitempty"`
+	Where     string           `json:"where,omitempty"` // an SQL condition over `events`
+	IDs       *IDList          `json:"ids,omitempty"`
+	// Except lists the events that are not on the list.
+	Except *IDList `json:"except,omitempty"`
+}
+
+// Again lists events that were processed Times times, though the log holds one
+// copy.
+type Again struct {
+	EventList
+	Times int `json:"times"` // at least 2
+}
+
+// Processed says where the ids of processed events are kept: a file with one a
+// line, or a column of a table of the target's database.
+type Processed struct {
+	File   string `json:"file,omitempty"`
+	Table  string `json:"table,omitempty"`
+	Column string `json:"column,omitempty"`
+}
+
+// IDList is a list of event ids, as it was read.
+type IDList struct {
+	From   string   `json:"from"` // the file or table that it was read from
+	Digest string   `json:"sha256"`
+	Count  int64    `json:"count,string"`
+	IDs    []string `json:"-"` // in byte order, each once
 }
 
 // Unexplained says what happens to rows that no given hypothesis explains.

@@ -60,6 +60,12 @@ type Change struct {
 	Before []Value
 	After  []Value
 	Cause  Cause
+	// Delta, of WriteDelta, is what is added to each column, NULL where nothing
+	// is; Before and After show it on the row as it was planned.
+	Delta []Value
+	// At is the position up to which the row had absorbed events, for a person;
+	// empty where the plan has one cut for all.
+	At string
 }
 
 // Cause is the hypothesis that explains a row: names joined by "+".

@@ -40,6 +40,7 @@ type Mapping struct {
 	IngestTime string
 	Partition  string
 	Position   string
+	Order      string         // the declared field that orders a key's events; empty: the position does
 	Zone       *time.Location // of times without an offset; nil: such a time is a fault
 	Fields     []Field
 }

@@ -11,6 +11,20 @@ type Plan struct {
 	Body   PlanBody
 	// Changes in key order: all rows that are not right.
 	Changes []Change
+	// With are further tables of the same database, corrected in the same
+	// transaction.
+	With []PlanPart
+}
+
+// PlanPart is a plan's correction of one table.
+type PlanPart struct {
+	Body    PlanBody
+	Changes []Change
+}
+
+// Parts lists the plan's tables: its own, then those of With.
+func (p *Plan) Parts() []PlanPart {
+	return append([]PlanPart{{Body: p.Body, Changes: p.Changes}}, p.With...)
 }
 
 // PlanHeader is what a plan says of its making. It steers only expiry.
@@ -31,6 +45,16 @@ const (
 	PlanRollback PlanKind = "rollback"
 )
 
+// PartRole says what the rows of a plan's table are.
+type PartRole string
+
+// The roles.
+const (
+	RoleResult PartRole = ""       // results of the calculation
+	RoleMark   PartRole = "mark"   // events marked as processed
+	RoleAdjust PartRole = "adjust" // entries beside frozen rows
+)
+
 // PlanBody is the deterministic part of a plan without its changes.
 type PlanBody struct {
 	Kind        PlanKind      `json:"kind"`
@@ -44,7 +68,10 @@ type PlanBody struct {
 	Watermark   time.Time     `json:"watermark"`
 	Logic       string        `json:"logic"`              // digest
 	Previous    string        `json:"previous,omitempty"` // digest
-	Missed      []Missed      `json:"missed,omitempty"`
+	Missed      []EventList   `json:"missed,omitempty"`
+	Again       []Again       `json:"again,omitempty"`
+	Late        string        `json:"late,omitempty"`  // after a bucket's end
+	Order       string        `json:"order,omitempty"` // "arrival"
 	Unexplained Unexplained   `json:"unexplained"`
 	Extra       Extra         `json:"extra"`
 	Where       string        `json:"where,omitempty"`
@@ -74,6 +101,34 @@ type PlanBody struct {
 	Overrides []string `json:"overrides"`
 	// Run is the run that a rollback takes back.
 	Run string `json:"run,omitempty"`
+
+	Role      PartRole         `json:"role,omitempty"`
+	Positions []PositionWindow `json:"hit_positions,omitempty"` // of a window by position
+	IDs       *IDList          `json:"hit_ids,omitempty"`       // of a window by ids
+	// Touched counts the result keys to which a hit event contributes; -1 where
+	// all rows of the window are looked at.
+	Touched int64     `json:"touched,string"`
+	Memory  string    `json:"memory"`
+	Taken   *CutTaken `json:"cut_taken,omitempty"` // nil: closed
+	Write   WriteMode `json:"write"`
+	Against Cause     `json:"against,omitempty"` // of WriteDelta
+	// Bump is the last of Columns where that counts a row's versions: written,
+	// and guarded, but not compared.
+	Bump string `json:"bump,omitempty"`
+	// Filled gives further table columns the texts that an insert writes.
+	Filled []Filled `json:"filled,omitempty"`
+	// Ignored names the table's columns that are neither compared nor filled.
+	Ignored []string `json:"ignored,omitempty"`
+	// Unproved says that determinism was not proved, and why.
+	Unproved string `json:"unproved,omitempty"`
+	// WorkerState is where the worker keeps its state.
+	WorkerState WorkerState `json:"worker_state,omitempty"`
+}
+
+// Filled is a column that an insert fills with a text.
+type Filled struct {
+	Column string `json:"column"`
+	Text   string `json:"text"`
 }
 
 // PlanColumn is a column of a plan: the table's name and the type under which
@@ -83,8 +138,8 @@ type PlanColumn struct {
 	Type string `json:"type"`
 }
 
-// EventCounts adds up: Read = Used + Duplicates + Quarantined + Outside. Late is
-// a part of Used.
+// EventCounts adds up: Read = Used + Duplicates + Quarantined + Outside. Late and
+// Hit are parts of Used.
 type EventCounts struct {
 	Read        int64 `json:"read,string"`
 	Used        int64 `json:"used,string"`
@@ -92,6 +147,7 @@ type EventCounts struct {
 	Quarantined int64 `json:"quarantined,string"`
 	Outside     int64 `json:"outside,string"`
 	Late        int64 `json:"late,string"`
+	Hit         int64 `json:"hit,string"`
 }
 
 // RowCounts adds up: Checked is the sum of all others.

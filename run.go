@@ -25,6 +25,14 @@ type Run struct {
 	// Key and Columns name the table's columns of the undo rows.
 	Key     []PlanColumn `json:"key"`
 	Columns []PlanColumn `json:"columns"`
+	// Write is how the run wrote; empty: set.
+	Write WriteMode `json:"write,omitempty"`
+	// Bump is the last of Columns where that counts versions.
+	Bump string   `json:"bump,omitempty"`
+	Role PartRole `json:"role,omitempty"`
+	// Tables lists all tables of the run, this one first, where it has several.
+	// The run of the nth table is called ID/n, its plan Plan/n.
+	Tables []string `json:"tables,omitempty"`
 }
 
 // Receipt is what an apply or a rollback did.

@@ -27,6 +27,9 @@ type TableInfo struct {
 	// Hazards names what a write sets off besides the row itself: triggers,
 	// cascades, generated columns, row-level security.
 	Hazards []string
+	// References lists the tables, as the target names them, to which foreign
+	// keys of this one lead, itself left out.
+	References []string
 	// LastRun is the ledger's newest run on this table; empty: none.
 	LastRun string
 	// LedgerHidden says that there is a ledger which the role may not read.

@@ -10,8 +10,13 @@ import (
 // Clock names what a window is measured by.
 type Clock string
 
-// ByEvent measures a window by event time.
-const ByEvent Clock = "event"
+// The clocks.
+const (
+	ByEvent    Clock = "event"    // event time
+	ByIngest   Clock = "ingest"   // when the source took the event in
+	ByPosition Clock = "position" // positions in the log, by partition
+	ByIDs      Clock = "ids"      // a list of event ids
+)
 
 // Window is the half-open span [From, To) of instants.
 type Window struct {

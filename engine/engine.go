@@ -4,6 +4,7 @@ package engine
 
 import (
 	"context"
+	"time"
 
 	"recount"
 )
@@ -32,8 +33,29 @@ type Input struct {
 	// Marks are Parquet files of marks (recount.MarksFile); marks whose events
 	// are in none of Files are to be passed over.
 	Marks []string
-	// Window is what $from and $to mean, and which events are read.
+	// Window is what $from and $to mean.
 	Window recount.Window
+	// Read is the span of event time of which events are read; a zero edge is
+	// open, and events whose time is unknown are never used. The zero Window
+	// reads Window.
+	Read recount.Window
+	// Hits says which of the events that are read are hit events. The zero Hits
+	// are those of Window.
+	Hits recount.Hits
+	// Until bounds by position what is read: by partition, the first position
+	// that is not. A partition that it does not name is read whole.
+	Until map[string]string
+	// Order is the declared field that orders the events of a key; empty: the
+	// log does. With it `position`, as SQL sees it, sorts by the field, then by
+	// partition and log position; a run with Variant.Arrival sees the log's for hit events.
+	// Conditions of event lists always see the log's.
+	Order string
+	// Bucket is the grid from which Variant.Late counts; without one it counts
+	// from Window.To.
+	Bucket recount.Bucket
+	// Opening is a Parquet file of the rows that earlier events gave: what
+	// logics with Logic.Opening read as `opening`. Empty: no row.
+	Opening string
 	// Scratch is an empty folder for the session's own files.
 	Scratch string
 	Limits  Limits
@@ -54,7 +76,7 @@ type Limits struct {
 // Session replays one input. It is used by one goroutine at a time.
 type Session interface {
 	// Count counts the events of the input; Used is what a calculation with
-	// dedupe sees, or all copies without.
+	// dedupe sees, or all copies without; Hit are the hit events among them.
 	Count(ctx context.Context, dedupe bool) (recount.EventCounts, error)
 	// Minutes counts used events per step of the window, at most most steps.
 	Minutes(ctx context.Context, dedupe bool, most int) ([]recount.MinuteCount, error)
@@ -71,6 +93,16 @@ type Session interface {
 	// Run runs the logic over a variant of the events and returns its rows in
 	// byte order of recount.KeyText of the key columns. Rows must be closed.
 	Run(ctx context.Context, v Variant) (Rows, error)
+	// HitSpan finds the sound hit events among those that are read.
+	HitSpan(ctx context.Context, dedupe bool) (HitSpan, error)
+	// States runs the logic for single keys as of positions in the log: one State
+	// for each event of a key that the query asks for, sorted by the key's text,
+	// then by Seq. A key's events are those that make a row of it when the right
+	// or the variant's logic sees them alone.
+	States(ctx context.Context, v Variant, q StatesQuery) (States, error)
+	// Each runs the logic over every used event alone: what each one contributes,
+	// sorted by partition, then position, then the key's text.
+	Each(ctx context.Context, v Variant) (Contributions, error)
 	// Same runs a variant and says whether its rows are those of an earlier run
 	// of this session that was not closed, by digests of at least 128 bits. It is
 	// cheaper than reading both; false may also mean that it cannot tell.
@@ -87,8 +119,21 @@ type Variant struct {
 	Columns []string
 	// Dedupe drops repeats.
 	Dedupe bool
-	// Missed lists events that the run does not see.
-	Missed []recount.Missed
+	// Missed lists hit events that the run does not see.
+	Missed []recount.EventList
+	// Again lists hit events that the run sees several times.
+	Again []recount.Again
+	// Twice counts repeats among the hit events again, in spite of Dedupe.
+	Twice bool
+	// Late, where not nil, leaves out the hit events that the source took in
+	// later than that after their bucket's end (ingest_time >= end + Late).
+	Late *time.Duration
+	// Arrival gives hit events the order of the log, in spite of Input.Order.
+	Arrival bool
+	// See chooses among the events before anything else does.
+	See See
+	// Part, where not nil, keeps one part of the events, cut by their hashed ids.
+	Part *Part
 	// Keys, where not nil, names the rows that are wanted, by their key under the
 	// result's types; other rows may be left out.
 	Keys [][]recount.Value
@@ -103,6 +148,99 @@ type Variant struct {
 	Probe int
 }
 
+// See chooses events by whether they are hit events.
+type See string
+
+// What a run sees.
+const (
+	SeeAll   See = ""
+	SeeHit   See = "hit"
+	SeeUnhit See = "unhit"
+)
+
+// Part is part N, from 0, of Of parts.
+type Part struct{ N, Of int }
+
+// HitSpan is where the hit events lie.
+type HitSpan struct {
+	Events int64
+	// First and Last are the smallest and largest event time, both inside.
+	First, Last time.Time
+	// Positions are the smallest and largest position by partition, in order of
+	// the partition.
+	Positions []recount.PositionSpan
+	// Missing counts the listed ids that no sound event has, where the clock is
+	// ByIDs, and MissingIDs shows a few.
+	Missing    int64
+	MissingIDs []string
+}
+
+// StatesQuery says which states of which keys are wanted.
+type StatesQuery struct {
+	// Keys are canonical, under the result's types. The states of a key begin at
+	// its last hit event, or, where it has none, at its last event.
+	Keys [][]recount.Value
+	// Most bounds the newest states that are given for a key; older ones are
+	// left out, and State.Cut tells. 0 means 256.
+	Most int
+	// Touching are logics besides the variant's whose rows, too, say which
+	// events are a key's.
+	Touching []Variant
+}
+
+// State is the row of one key after the events of it up to Seq.
+type State struct {
+	Key []recount.Value
+	// Seq, Partition, Position and ID name the last event of the key up to here,
+	// whether or not the variant processed it.
+	Seq       int64
+	Partition string
+	Position  string
+	ID        string
+	// Last are position and id of the last event that the variant processed,
+	// empty where it processed none, and Count is how many it processed, each
+	// repetition counted.
+	LastPosition string
+	LastID       string
+	Count        int64
+	// Newest says that it is the key's newest state.
+	Newest bool
+	// Values is the row under the variant; nil: it makes none.
+	Values []recount.Value
+	// Mixed says that the key's events, from its last hit event on, came from
+	// more than one partition, so that the log gives them no order.
+	Mixed bool
+	// Cut says that older states of the key were left out.
+	Cut bool
+}
+
+// States are read to their end and closed. A state is valid until the next call.
+type States interface {
+	Shape() recount.Shape
+	Next() (State, bool)
+	Err() error
+	Close() error
+}
+
+// Contribution is a row that one event makes alone.
+type Contribution struct {
+	Seq       int64
+	Partition string
+	Position  string
+	ID        string
+	Hit       bool
+	Row       recount.Row
+}
+
+// Contributions are read to their end and closed. One is valid until the next
+// call.
+type Contributions interface {
+	Shape() recount.Shape
+	Next() (Contribution, bool)
+	Err() error
+	Close() error
+}
+
 // Query says which events to list.
 type Query struct {
 	// Fields, where not nil, keeps events whose named fields equal the values
@@ -113,6 +251,8 @@ type Query struct {
 	Quarantined bool
 	// Seqs, where not nil, names the events.
 	Seqs []int64
+	// Lists, where not nil, keeps the hit events that are on any of the lists.
+	Lists []recount.EventList
 	// Limit bounds the list; 0 means 10,000. One more than Limit is an error of
 	// code CodeLimit.
 	Limit int

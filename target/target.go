@@ -61,6 +61,13 @@ type Tx interface {
 	Moved(ctx context.Context, key, columns []string, changes []recount.Change) ([]recount.Change, error)
 	// Read returns the rows of the keys as the transaction sees them.
 	Read(ctx context.Context, key, columns []string, keys [][]recount.Value, each func(recount.Row) error) error
+	// Lock locks the rows of the keys until the transaction ends and calls each
+	// with those that are there, as they are stored then.
+	Lock(ctx context.Context, key, columns []string, keys [][]recount.Value, each func(recount.Row) error) error
+	// On returns this transaction on another table of the same database. Its
+	// ledger rows are that table's; Commit and Rollback belong to the first.
+	// recount.ErrUnsupported where the target is one table alone.
+	On(ctx context.Context, table string) (Tx, error)
 	// Record writes the ledger row and the undo rows. Where run.Of is set, that
 	// run is marked as rolled back.
 	Record(ctx context.Context, run recount.Run, undo []recount.Change) error

@@ -123,3 +123,18 @@ func (s *session) Close() error {
 	s.engine.give(s.child)
 	return nil
 }
+
+// HitSpan is refused.
+func (*session) HitSpan(context.Context, bool) (engine.HitSpan, error) {
+	return engine.HitSpan{}, recount.ErrUnsupported
+}
+
+// States is refused.
+func (*session) States(context.Context, engine.Variant, engine.StatesQuery) (engine.States, error) {
+	return nil, recount.ErrUnsupported
+}
+
+// Each is refused.
+func (*session) Each(context.Context, engine.Variant) (engine.Contributions, error) {
+	return nil, recount.ErrUnsupported
+}

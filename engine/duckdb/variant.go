@@ -224,7 +224,7 @@ func (in *input) public(hit string) string {
 }
 
 // missed is the condition under which an event was missed. NULL is not true.
-func (in *input) missed(m recount.Missed, where *checked) string {
+func (in *input) missed(m recount.EventList, where *checked) string {
 	parts := []string{"hit"}
 	if !m.From.IsZero() {
 		parts = append(parts, "time >= "+instant(m.From))

@@ -107,19 +107,19 @@ func marks(t *testing.T, h Harness) {
 
 func missed(t *testing.T, h Harness) {
 	l := marked(t, h).open()
-	run := func(missed ...recount.Missed) []string {
+	run := func(missed ...recount.EventList) []string {
 		t.Helper()
 		return l.rows(variant(func(v *engine.Variant) { v.Missed = missed }))
 	}
-	want(t, "by time", run(recount.Missed{From: noon.Add(2 * time.Minute), To: noon.Add(5 * time.Minute)}), "a|17.00,2")
-	want(t, "the end is excluded", run(recount.Missed{From: noon.Add(5 * time.Minute), To: noon.Add(5 * time.Minute)}), "a|17.00,2", "b|2.00,1")
-	want(t, "open end", run(recount.Missed{From: noon.Add(5 * time.Minute)}), "a|1.00,1", "b|2.00,1")
-	want(t, "by condition", run(recount.Missed{Where: "user_id = 'b' OR events.value > 10"}), "a|1.00,1")
-	want(t, "by both", run(recount.Missed{To: noon.Add(2 * time.Minute), Where: "user_id = 'a' -- comment"}), "a|16.00,1", "b|2.00,1")
-	want(t, "two entries", run(recount.Missed{Where: "user_id = 'b'"}, recount.Missed{Where: "value = 16"}), "a|1.00,1")
-	want(t, "NULL is not true", run(recount.Missed{Where: "NULL::BOOLEAN"}), "a|17.00,2", "b|2.00,1")
-	want(t, "nothing said is all", run(recount.Missed{}))
-	_, err := l.try(variant(func(v *engine.Variant) { v.Missed = []recount.Missed{{Where: "random() < 0.5"}} }))
+	want(t, "by time", run(recount.EventList{From: noon.Add(2 * time.Minute), To: noon.Add(5 * time.Minute)}), "a|17.00,2")
+	want(t, "the end is excluded", run(recount.EventList{From: noon.Add(5 * time.Minute), To: noon.Add(5 * time.Minute)}), "a|17.00,2", "b|2.00,1")
+	want(t, "open end", run(recount.EventList{From: noon.Add(5 * time.Minute)}), "a|1.00,1", "b|2.00,1")
+	want(t, "by condition", run(recount.EventList{Where: "user_id = 'b' OR events.value > 10"}), "a|1.00,1")
+	want(t, "by both", run(recount.EventList{To: noon.Add(2 * time.Minute), Where: "user_id = 'a' -- comment"}), "a|16.00,1", "b|2.00,1")
+	want(t, "two entries", run(recount.EventList{Where: "user_id = 'b'"}, recount.EventList{Where: "value = 16"}), "a|1.00,1")
+	want(t, "NULL is not true", run(recount.EventList{Where: "NULL::BOOLEAN"}), "a|17.00,2", "b|2.00,1")
+	want(t, "nothing said is all", run(recount.EventList{}))
+	_, err := l.try(variant(func(v *engine.Variant) { v.Missed = []recount.EventList{{Where: "random() < 0.5"}} }))
 	wantCode(t, "a condition that is not checked", err, recount.CodeSQLRefused)
 }
 

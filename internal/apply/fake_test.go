@@ -187,3 +187,9 @@ func (x *tx) end() {
 		x.ended, x.t.locked = true, false
 	}
 }
+
+func (x *tx) Lock(ctx context.Context, key, columns []string, keys [][]recount.Value, each func(recount.Row) error) error {
+	return x.Read(ctx, key, columns, keys, each)
+}
+
+func (*tx) On(context.Context, string) (target.Tx, error) { return nil, recount.ErrUnsupported }

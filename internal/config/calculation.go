@@ -113,16 +113,16 @@ func (l *loader) hypotheses(c *Calculation, found map[string]entry) {
 	}
 }
 
-func missed(v value) (recount.Missed, bool) {
+func missed(v value) (recount.EventList, bool) {
 	found := v.block(missedBlock, false)
 	if found == nil {
-		return recount.Missed{}, false
+		return recount.EventList{}, false
 	}
 	if len(found) == 0 {
 		v.problem("the entry is empty; it needs from, to or where")
-		return recount.Missed{}, false
+		return recount.EventList{}, false
 	}
-	var m recount.Missed
+	var m recount.EventList
 	if e, ok := found["from"]; ok {
 		m.From = instant(e.value)
 	}

@@ -24,7 +24,7 @@ func causes(calc recount.Calculation, repeats bool) ([]string, int) {
 }
 
 func TestHypothesesComeWithTheFewestPartsFirst(t *testing.T) {
-	calc := recount.Calculation{Dedupe: true, Previous: &recount.Logic{Text: "v1"}, Missed: make([]recount.Missed, 1)}
+	calc := recount.Calculation{Dedupe: true, Previous: &recount.Logic{Text: "v1"}, Missed: make([]recount.EventList, 1)}
 	got, cut := causes(calc, true)
 	want := []string{"missed", "twice", "previous", "missed+twice", "previous+missed", "previous+twice", "previous+missed+twice"}
 	if !slices.Equal(got, want) || cut != 0 {
@@ -40,7 +40,7 @@ func TestHypothesesComeWithTheFewestPartsFirst(t *testing.T) {
 }
 
 func TestHypothesesAreCutAndSaySo(t *testing.T) {
-	calc := recount.Calculation{Dedupe: true, Previous: &recount.Logic{}, Missed: make([]recount.Missed, 3)}
+	calc := recount.Calculation{Dedupe: true, Previous: &recount.Logic{}, Missed: make([]recount.EventList, 3)}
 	got, cut := causes(calc, true)
 	if len(got) != replay.MostHypotheses || cut != 31-replay.MostHypotheses {
 		t.Errorf("got %d hypotheses, %d cut, want %d and %d", len(got), cut, replay.MostHypotheses, 31-replay.MostHypotheses)
@@ -52,7 +52,7 @@ func TestHypothesesAreCutAndSaySo(t *testing.T) {
 
 func TestAHypothesisLeavesTheRightVariantAlone(t *testing.T) {
 	right := engine.Variant{Dedupe: true, Logic: recount.Logic{Text: "v2"}}
-	calc := recount.Calculation{Dedupe: true, Previous: &recount.Logic{Text: "v1"}, Missed: []recount.Missed{{Where: "a"}, {Where: "b"}}}
+	calc := recount.Calculation{Dedupe: true, Previous: &recount.Logic{Text: "v1"}, Missed: []recount.EventList{{Where: "a"}, {Where: "b"}}}
 	list, _ := replay.Hypotheses(calc, right, true)
 	for _, h := range list {
 		parts := h.Cause.Parts()

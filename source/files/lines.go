@@ -375,7 +375,7 @@ func events(d *payload.Decoder, scratch *payload.Scratch, b block, partition str
 	out := make([]recount.Event, len(b.spans))
 	for i, sp := range b.spans {
 		out[i].Partition = partition
-		out[i].Position = numbers[i*payload.PositionWidth : (i+1)*payload.PositionWidth]
+		out[i].Position = numbers[i*recount.PositionWidth : (i+1)*recount.PositionWidth]
 		d.Into(&out[i], scratch, b.data[sp.from:sp.to:sp.to], text[sp.from:sp.to])
 	}
 	return out
@@ -383,7 +383,7 @@ func events(d *payload.Decoder, scratch *payload.Scratch, b block, partition str
 
 // positions returns n positions from first on, joined.
 func positions(first int64, n int) string {
-	const width = payload.PositionWidth
+	const width = recount.PositionWidth
 	b := make([]byte, 0, n*width)
 	b = fmt.Appendf(b, "%0*d", width, first)
 	for i := 1; i < n; i++ {

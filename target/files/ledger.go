@@ -177,7 +177,7 @@ func (e entry) encode(undo []recount.Change) ([]byte, error) {
 	}
 	out := append(text, '\n')
 	for _, c := range undo {
-		if text, err = json.Marshal(undoRow(c)); err != nil {
+		if text, err = json.Marshal(undoRow{Action: c.Action, Key: c.Key, Before: c.Before, After: c.After, Cause: c.Cause}); err != nil {
 			return nil, fmt.Errorf("encode undo row %s: %w", showKey(c.Key), err)
 		}
 		out = append(append(out, text...), '\n')
@@ -224,7 +224,7 @@ func (l ledger) readUndo(ctx context.Context, name string, each func(recount.Cha
 		if err := dec.Decode(&row); err != nil {
 			return l.unreadable(name, err)
 		}
-		if err := each(recount.Change(row)); err != nil {
+		if err := each(recount.Change{Action: row.Action, Key: row.Key, Before: row.Before, After: row.After, Cause: row.Cause}); err != nil {
 			return err
 		}
 	}

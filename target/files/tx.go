@@ -264,3 +264,11 @@ func (x *tx) end() error {
 	x.ended, x.table = true, nil
 	return release(x.lock)
 }
+
+// Lock reads the rows; the transaction already keeps every other writer off.
+func (x *tx) Lock(ctx context.Context, key, columns []string, keys [][]recount.Value, each func(recount.Row) error) error {
+	return x.Read(ctx, key, columns, keys, each)
+}
+
+// On is refused: this target is one table alone.
+func (*tx) On(context.Context, string) (target.Tx, error) { return nil, recount.ErrUnsupported }
