@@ -60,6 +60,11 @@ const (
 	CodeNoRow         Code = "RC5002"
 	CodeDoctor        Code = "RC5003"
 	CodeDifferences   Code = "RC5004"
+	CodeNoCut         Code = "RC5005"
+	CodeNoSuchIDs     Code = "RC5006"
+	CodeNotAdditive   Code = "RC5007"
+	CodeLists         Code = "RC5008"
+	CodeSeveral       Code = "RC5009"
 	CodeInternal      Code = "RC9000"
 	CodeInterrupted   Code = "RC9130"
 )
@@ -146,6 +151,11 @@ var Codes = []CodeInfo{
 	{CodeNoRow, ExitError, "the plan has no such row"},
 	{CodeDoctor, ExitRefused, "doctor found what must be mended first"},
 	{CodeDifferences, ExitRefused, "a window known to be good has differences"},
+	{CodeNoCut, ExitRefused, "it is not known how far the live rows have absorbed events"},
+	{CodeNoSuchIDs, ExitRefused, "listed ids are no events of the archive"},
+	{CodeNotAdditive, ExitRefused, "the results are not additive"},
+	{CodeLists, ExitRefused, "lists of events contradict each other"},
+	{CodeSeveral, ExitUsage, "the calculations do not fit one plan"},
 	{CodeInternal, ExitError, "something unexpected went wrong"},
 	{CodeInterrupted, ExitInterrupted, "interrupted"},
 }

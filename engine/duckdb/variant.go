@@ -186,7 +186,7 @@ func (in *input) makeEvents(ctx context.Context, v engine.Variant, missed []*che
 	reversed := v.Split%2 == 1
 	var source, hit string
 	if v.Only == nil {
-		source, hit = in.window(in.columns(stored), sees{dedupe: v.Dedupe, reversed: reversed}), "true"
+		source, hit = in.window(in.columns(stored), sees{dedupe: v.Dedupe && !v.Twice, reversed: reversed}), "true"
 	} else {
 		var err error
 		if source, err = in.only(ctx, v); err != nil {

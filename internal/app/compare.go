@@ -2,8 +2,12 @@ package app
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
+	"math/big"
 	"slices"
 
 	"golang.org/x/sync/errgroup"
@@ -23,6 +27,27 @@ type live struct {
 	note    string           // what is not known of the ledger; empty: nothing
 	key     []recount.Column // the table's columns, in the order of the result's
 	columns []recount.Column
+	carried []recount.Column // read beside the columns, not compared: bump first, then position and partition
+}
+
+// carry lists the table's columns that are read beside the compared ones.
+func (r *replaying) carry() []string {
+	var list []string
+	for _, name := range []string{r.calc.Write.Bump, r.positionColumn(), r.calc.Cut.Partition} {
+		if name != "" {
+			list = append(list, name)
+		}
+	}
+	return list
+}
+
+// positionColumn is the table's column that says how far a row is; empty: none,
+// or none that is needed.
+func (r *replaying) positionColumn() string {
+	if r.taken == nil || r.taken.Kind != recount.CutColumn {
+		return ""
+	}
+	return r.calc.Cut.Column
 }
 
 // openLive opens the target and finds the table's columns.
@@ -46,7 +71,10 @@ func (r *replaying) openLive(ctx context.Context) (*live, error) {
 	for _, c := range r.shape.Values {
 		l.columns = append(l.columns, recount.Column{Name: r.tableColumn(c.Name)})
 	}
-	for _, columns := range [][]recount.Column{l.key, l.columns} {
+	for _, name := range r.carry() {
+		l.carried = append(l.carried, recount.Column{Name: name})
+	}
+	for _, columns := range [][]recount.Column{l.key, l.columns, l.carried} {
 		for i, c := range columns {
 			found, ok := l.info.Column(c.Name)
 			if !ok {
@@ -85,7 +113,8 @@ func (r *replaying) noColumn(info recount.TableInfo, name string) error {
 	}
 }
 
-// scan reads the live rows that belong to the window, in key order.
+// scan reads the live rows that belong to the span, in key order; carried columns
+// come last.
 func (r *replaying) scan(ctx context.Context, l *live, window recount.Window) (*diff.Sorted, error) {
 	dir, err := r.app.folder("live")
 	if err != nil {
@@ -101,7 +130,7 @@ func (r *replaying) scan(ctx context.Context, l *live, window recount.Window) (*
 			return err == nil && window.Contains(at)
 		}
 	}
-	query := target.Scan{Key: names(l.key), Columns: names(l.columns), Where: r.calc.Where, Window: window}
+	query := target.Scan{Key: names(l.key), Columns: append(names(l.columns), names(l.carried)...), Where: r.calc.Where, Window: window}
 	if err := l.target.Scan(ctx, query, sorter.Add); err != nil {
 		return nil, err
 	}
@@ -111,30 +140,51 @@ func (r *replaying) scan(ctx context.Context, l *live, window recount.Window) (*
 // comparison is what comparing a window found.
 type comparison struct {
 	diff.Outcome
-	unknown []recount.Mark // quarantined events whose rows are unknown
-	live    int64          // live rows looked at
+	unknown []recount.Mark  // quarantined events whose rows are unknown
+	live    int64           // live rows looked at
+	touched map[string]bool // nil: all rows are looked at
+	tried   []recount.Cause
+	cut     int              // combinations that were not tried
+	holds   map[string]int64 // why rows are held whatever the policy, and how many
 }
 
-// compare replays the right logic over a session's window and compares it with
-// the live rows. With prove the logic runs twice and must agree.
-func (r *replaying) compare(ctx context.Context, session engine.Session, l *live, window recount.Window, prove bool) (out comparison, err error) {
+// digest is the digest of recalculated rows, as diff.Compare makes it.
+type digest struct{ hash hash.Hash }
+
+func newDigest() digest { return digest{sha256.New()} }
+
+func (d digest) add(row recount.Row) {
+	sum := recount.ChecksumBytes(append(slices.Clone(row.Key), row.Values...))
+	_, _ = d.hash.Write(sum[:]) // a hash never fails
+}
+
+func (d digest) String() string { return hex.EncodeToString(d.hash.Sum(nil)) }
+
+// comparing says what compare looks at.
+type comparing struct {
+	session engine.Session
+	window  recount.Window  // the buckets whose rows are compared
+	touched map[string]bool // nil: all rows
+	prove   bool            // the logic runs twice and must agree
+}
+
+// compare replays the right logic over a session and compares it with the live
+// rows.
+func (r *replaying) compare(ctx context.Context, l *live, c comparing) (out comparison, err error) {
+	session := c.session
 	var rows engine.Rows
 	var sorted *diff.Sorted
 	var excluded map[string][]recount.Value
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.Go(func() (err error) {
-		sorted, err = r.scan(groupCtx, l, window)
+		sorted, err = r.scan(groupCtx, l, c.window)
 		return err
 	})
 	group.Go(func() (err error) {
 		if excluded, out.unknown, err = replay.Excluded(groupCtx, session, r.logics()); err != nil {
 			return err
 		}
-		if prove {
-			rows, err = replay.Prove(groupCtx, session, r.right)
-			return err
-		}
-		rows, err = session.Run(groupCtx, r.right)
+		rows, err = r.rightRows(groupCtx, session, c.prove)
 		return err
 	})
 	err = group.Wait()
@@ -151,12 +201,47 @@ func (r *replaying) compare(ctx context.Context, session engine.Session, l *live
 	defer act.End()
 	shape := r.comparedAs(l)
 	out.Outcome, err = diff.Compare(ctx, diff.Input{
-		Right: rows, Live: sorted, Shape: shape, Round: !slices.Equal(shape.Values, r.shape.Values), Rules: r.rules(), Excluded: excluded,
+		Right: r.within(rows, c.window), Live: sorted, Shape: shape, Touched: c.touched, Round: !slices.Equal(shape.Values, r.shape.Values), Rules: r.rules(), Excluded: excluded,
 		// The limit is on what is written, which apply minds; this one is on memory.
 		Most: max(r.calc.MaxChanges, config.DefaultMaxChanges), Place: l.info.Identity.Place + " " + l.info.Identity.Table,
 	})
 	out.live = sorted.Seen()
 	return out, err
+}
+
+// rightRows runs the right logic.
+func (r *replaying) rightRows(ctx context.Context, session engine.Session, prove bool) (engine.Rows, error) {
+	if prove {
+		return replay.Prove(ctx, session, r.right)
+	}
+	return session.Run(ctx, r.right)
+}
+
+// within leaves out rows of other buckets than the span's: what is read may
+// reach further than what is compared.
+func (r *replaying) within(rows diff.Rows, span recount.Window) diff.Rows {
+	if !r.bucketed() || r.calc.Memory.Kind == recount.MemoryWindow {
+		return rows
+	}
+	return spanRows{rows, r, span}
+}
+
+type spanRows struct {
+	diff.Rows
+	r    *replaying
+	span recount.Window
+}
+
+func (s spanRows) Next() (recount.Row, bool) {
+	for {
+		row, ok := s.Rows.Next()
+		if !ok {
+			return row, false
+		}
+		if at, err := s.r.bucketTime(row.Key); err != nil || s.span.Contains(at) {
+			return row, true
+		}
+	}
 }
 
 // comparedAs is the shape under whose types both sides are compared: the
@@ -197,7 +282,7 @@ func (r *replaying) rules() []recount.Rule {
 func (r *replaying) explain(ctx context.Context, l *live, pairs []diff.Pair, repeats bool) (tried []recount.Cause, cut int, err error) {
 	tried = []recount.Cause{}
 	left := diff.Unexplained(pairs)
-	hypotheses, cut := replay.Hypotheses(r.calc.Calculation, r.right, repeats)
+	hypotheses, cut := replay.Hypotheses(r.calc.Calculation, r.right, repeats, r.processed)
 	act := r.app.opts.Progress.Begin("trying what may have happened", int64(len(hypotheses)))
 	defer act.End()
 	for _, h := range hypotheses {
@@ -220,7 +305,7 @@ const mostKeys = 50_000
 func (r *replaying) try(ctx context.Context, shape recount.Shape, h replay.Hypothesis, pairs []diff.Pair) (left int, err error) {
 	var rows engine.Rows
 	for _, p := range pairs { // only rows without a cause are looked at
-		if p.Cause == "" && !p.Excluded {
+		if p.Cause == "" && !p.Excluded && p.Hold == "" {
 			h.Variant.Keys = append(h.Variant.Keys, p.Key)
 		}
 	}
@@ -238,7 +323,7 @@ func (r *replaying) try(ctx context.Context, shape recount.Shape, h replay.Hypot
 		return 0, err
 	}
 	defer joined(&err, rows.Close)
-	return diff.Explain(shape, r.rules(), pairs, h.Cause, diff.As(rows, shape))
+	return diff.Explain(shape, r.rules(), pairs, h.Cause, diff.As(r.within(rows, r.compared), shape))
 }
 
 // changes turns pairs into the changes of a plan.
@@ -246,7 +331,7 @@ func (r *replaying) changes(pairs []diff.Pair, l *live) ([]recount.Change, error
 	policy := diff.Policy{Given: r.calc.Hypotheses(), Unexplained: r.calc.Unexplained, Extra: r.calc.Extra}
 	out := make([]recount.Change, 0, len(pairs))
 	for _, p := range pairs {
-		c := recount.Change{Action: diff.Decide(p, policy), Cause: p.CauseOr()}
+		c := recount.Change{Action: diff.Decide(p, policy), Cause: p.CauseOr(), At: p.At}
 		if err := r.images(&c, p, l); err != nil {
 			return nil, err
 		}
@@ -261,13 +346,13 @@ func (r *replaying) changes(pairs []diff.Pair, l *live) ([]recount.Change, error
 // images fills in key, before- and after-image as the table stores them.
 func (r *replaying) images(c *recount.Change, p diff.Pair, l *live) (err error) {
 	if p.Live != nil {
-		c.Key, c.Before = p.Live.Key, p.Live.Values
+		c.Key, c.Before = p.Live.Key, p.Live.Values[:len(l.columns):len(l.columns)]
 	} else if c.Key, err = r.fit(l.key, r.shape.Key, p.Key, make([]bool, len(p.Key)), p, l); err != nil {
 		return err
 	}
 	writesOrShows := c.Action == recount.ActionUpdate || c.Action == recount.ActionInsert || c.Action == recount.ActionHeld
 	if p.Right == nil || !writesOrShows {
-		return nil
+		return r.bump(c, p)
 	}
 	// What is equal under the rules stays as it is stored: only what differs is
 	// written, and so has to fit.
@@ -279,7 +364,8 @@ func (r *replaying) images(c *recount.Change, p diff.Pair, l *live) (err error) 
 	}
 	if c.After, err = r.fit(l.columns, r.shape.Values, p.Right, same, p, l); err != nil {
 		if c.Action == recount.ActionHeld { // shown only, so it need not fit
-			c.After, err = nil, nil
+			c.After = nil
+			return r.bump(c, p)
 		}
 		return err
 	}
@@ -287,6 +373,34 @@ func (r *replaying) images(c *recount.Change, p diff.Pair, l *live) (err error) 
 		if same[i] {
 			c.After[i] = c.Before[i]
 		}
+	}
+	return r.bump(c, p)
+}
+
+// bump adds the column that counts a row's versions to both images: an update
+// sets it one higher, an insert to one.
+func (r *replaying) bump(c *recount.Change, p diff.Pair) error {
+	if r.calc.Write.Bump == "" {
+		return nil
+	}
+	if c.Action == recount.ActionInsert {
+		c.After = append(c.After, recount.Text("1"))
+		return nil
+	}
+	if c.Before == nil {
+		return nil
+	}
+	before := p.Live.Values[len(c.Before)]
+	n, ok := new(big.Int).SetString(before.Text, 10)
+	if before.Null || !ok {
+		return &recount.Error{
+			Code: recount.CodeDoesNotFit, What: "the column that counts versions holds no whole number", Where: "row " + p.ShowKey(r.shape) + ", column " + r.calc.Write.Bump,
+			Why: "it holds " + before.String() + ", so it cannot be counted up", Next: "mend the row, or take bump: out",
+		}
+	}
+	c.Before = append(c.Before, before)
+	if c.After != nil {
+		c.After = append(c.After, recount.Text(n.Add(n, big.NewInt(1)).String()))
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"recount"
+	"recount/engine"
 	"recount/internal/archive"
 	"recount/internal/diff"
 )
@@ -13,7 +14,10 @@ import (
 // control replays the healthy spans beside the window with the right logic. They
 // must give no difference: otherwise the logic, the archive or the window is not
 // what it is taken for.
-func (r *replaying) control(ctx context.Context, l *live, p *recount.Plan) error {
+func (r *replaying) control(ctx context.Context, l *live, p *recount.Plan, beside diff.Beside) error {
+	if r.besides(p, beside) {
+		return nil
+	}
 	if !r.bucketed() {
 		p.Body.NoControl = "results are not bucketed, so no span beside the window has rows of its own"
 		return nil
@@ -57,13 +61,29 @@ func (r *replaying) control(ctx context.Context, l *live, p *recount.Plan) error
 	return nil
 }
 
+// besides makes the control of rows that go on: those that no hit event touches.
+func (r *replaying) besides(p *recount.Plan, beside diff.Beside) bool {
+	if beside.Rows == 0 || r.bucketed() && r.calc.Memory.Kind != recount.MemoryUnbounded {
+		return false
+	}
+	p.Body.Control = &recount.Control{Rows: beside.Rows, Wrong: beside.Wrong, Spans: []recount.Window{}}
+	if beside.First != nil {
+		p.Body.Control.First = r.showPair(*beside.First)
+	}
+	return true
+}
+
 func (r *replaying) compareSpan(ctx context.Context, l *live, span recount.Window) (found comparison, err error) {
-	session, err := r.open(ctx, span)
+	read := span
+	if r.calc.Memory.Kind == recount.MemoryDuration {
+		read = recount.Window{From: span.From.Add(-r.calc.Memory.Length), To: span.To, By: recount.ByEvent}
+	}
+	session, err := r.open(ctx, engine.Input{Window: span, Read: read}, archive.Select(r.snapshot, read))
 	if err != nil {
 		return found, err
 	}
 	defer joined(&err, session.Close)
-	found, err = r.compare(ctx, session, l, span, false)
+	found, err = r.compare(ctx, l, comparing{session: session, window: span})
 	var e *recount.Error
 	if errors.As(err, &e) && e.Code == recount.CodeLimit {
 		// Everything differs: as red as a control can be, and no reason to stop.

@@ -27,9 +27,16 @@ func (a *App) Explain(ctx context.Context, file string, args []string) (out Expl
 	if err != nil {
 		return out, err
 	}
-	r, err := a.prepare(ctx, p.Body.Calculation, p.Body.Asked)
+	hits, err := a.plannedHits(p.Body)
 	if err != nil {
 		return out, err
+	}
+	r, err := a.prepareHits(ctx, p.Body.Calculation, hits)
+	if err != nil {
+		return out, err
+	}
+	if r.taken = p.Body.Taken; r.taken != nil {
+		r.until = r.taken.Positions
 	}
 	if r.calc.Logic.Digest != p.Body.Logic {
 		return out, &recount.Error{
@@ -224,7 +231,7 @@ func (e *explaining) steps(ctx context.Context) error {
 		return err
 	}
 	if e.under != nil {
-		if e.out.Under, _, err = e.run(ctx, e.under.Variant, e.upTo(len(e.events), !e.under.Variant.Dedupe)); err != nil {
+		if e.out.Under, _, err = e.run(ctx, e.under.Variant, e.upTo(len(e.events), e.repeats())); err != nil {
 			return err
 		}
 	}
@@ -251,7 +258,7 @@ func (e *explaining) fill(ctx context.Context, step *ExplainStep, i int) (err er
 	if step.Values, _, err = e.run(ctx, e.right, e.upTo(i+1, false)); err != nil || e.under == nil {
 		return err
 	}
-	step.Under, _, err = e.run(ctx, e.under.Variant, e.upTo(i+1, !e.under.Variant.Dedupe))
+	step.Under, _, err = e.run(ctx, e.under.Variant, e.upTo(i+1, e.repeats()))
 	return err
 }
 
@@ -278,13 +285,18 @@ func (e *explaining) fields(ev engine.ReplayEvent) []NamedValue {
 
 // hypothesis is the one that the row's cause names; nil where there is none.
 func (e *explaining) hypothesis() *replay.Hypothesis {
-	list, _ := replay.Hypotheses(e.calc.Calculation, e.right, true)
+	list, _ := replay.Hypotheses(e.calc.Calculation, e.right, true, e.processed)
 	for _, h := range list {
 		if h.Cause == e.out.Change.Cause {
 			return &h
 		}
 	}
 	return nil
+}
+
+// repeats says whether the cause counts repeats again.
+func (e *explaining) repeats() bool {
+	return e.under != nil && (e.under.Variant.Twice || !e.under.Variant.Dedupe)
 }
 
 // note says what is special about an event.
@@ -295,7 +307,7 @@ func (e *explaining) note(ev engine.ReplayEvent, step ExplainStep, i int) string
 	case recount.MarkConflict:
 		return "quarantined: the same id came with another payload"
 	case recount.MarkRepeat:
-		if e.under != nil && !e.under.Variant.Dedupe {
+		if e.repeats() {
 			return "sent again: counted twice by the worker, once here"
 		}
 		return "sent again: counted once"

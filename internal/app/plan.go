@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -33,31 +34,14 @@ func (a *App) Plan(ctx context.Context, req PlanRequest) (Planned, error) {
 	planned.File = req.Out
 	if planned.File == "" {
 		const digits = 8
-		planned.File = fmt.Sprintf("%s-%s.plan", req.Calculation, planned.Plan.ID[:digits])
+		planned.File = fmt.Sprintf("%s-%s.plan", req.calculations(), planned.Plan.ID[:digits])
 	}
 	return planned, a.writePlan(planned)
 }
 
 func (a *App) plan(ctx context.Context, req PlanRequest) (planned Planned, err error) {
 	began := a.now()
-	asked, err := req.Window.window()
-	if err != nil {
-		return planned, err
-	}
-	r, err := a.prepare(ctx, req.Calculation, asked)
-	if err != nil {
-		return planned, err
-	}
-	l, err := r.openLive(ctx)
-	if err != nil {
-		return planned, err
-	}
-	defer joined(&err, l.target.Close)
-	if err := r.start(ctx); err != nil {
-		return planned, err
-	}
-	defer joined(&err, r.close)
-	p, err := r.makePlan(ctx, l, req.Overrides)
+	p, err := a.planAll(ctx, req)
 	if err != nil {
 		return planned, err
 	}
@@ -77,7 +61,7 @@ func (r *replaying) makePlan(ctx context.Context, l *live, overrides Overrides) 
 	if err := r.refuseEmpty(counts, overrides.AllowEmpty); err != nil {
 		return nil, err
 	}
-	found, err := r.compare(ctx, r.session, l, r.window, true)
+	found, err := r.found(ctx, l, counts)
 	if err != nil {
 		return nil, err
 	}
@@ -85,12 +69,20 @@ func (r *replaying) makePlan(ctx context.Context, l *live, overrides Overrides) 
 		return nil, replay.RefuseUnknown(found.unknown)
 	}
 	p := &recount.Plan{Body: r.body(l, counts, found)}
-	if p.Body.Tried, p.Body.Cut, err = r.explain(ctx, l, found.Pairs, counts.Duplicates > 0); err != nil {
-		return nil, err
-	}
+	p.Body.Tried, p.Body.Cut = found.tried, found.cut
 	changes, err := r.changes(found.Pairs, l)
 	if err != nil {
 		return nil, err
+	}
+	if r.calc.Write.Mode == recount.WriteDelta {
+		d, err := r.delta(ctx, counts.Duplicates > 0)
+		if err != nil {
+			return nil, err
+		}
+		p.Body.Against = d.against.Cause
+		if err := r.setDeltas(l, d, changes); err != nil {
+			return nil, err
+		}
 	}
 	if err := r.checkOwned(ctx, l, changes); err != nil {
 		return nil, err
@@ -103,7 +95,7 @@ func (r *replaying) makePlan(ctx context.Context, l *live, overrides Overrides) 
 	if p.Body.Minutes, err = r.minutes(ctx, found.Pairs); err != nil {
 		return nil, err
 	}
-	if err := r.control(ctx, l, p); err != nil {
+	if err := r.control(ctx, l, p, found.Beside); err != nil {
 		return nil, err
 	}
 	r.explainedCounts(p)
@@ -112,6 +104,24 @@ func (r *replaying) makePlan(ctx context.Context, l *live, overrides Overrides) 
 		p.Body.Notes = append(p.Body.Notes, l.note)
 	}
 	return p, nil
+}
+
+// found compares the window's rows and looks for the cause of each difference.
+func (r *replaying) found(ctx context.Context, l *live, counts recount.EventCounts) (found comparison, err error) {
+	touched, err := r.touchedKeys(ctx)
+	if err != nil {
+		return found, err
+	}
+	if r.taken != nil && r.taken.Kind != recount.CutPaused {
+		return r.settle(ctx, l, touched, counts.Duplicates > 0)
+	}
+	found, err = r.compare(ctx, l, comparing{session: r.session, window: r.compared, touched: touched, prove: true})
+	if err != nil {
+		return found, err
+	}
+	found.touched = touched
+	found.tried, found.cut, err = r.explain(ctx, l, found.Pairs, counts.Duplicates > 0)
+	return found, err
 }
 
 // body fills in all that is known before the rows are explained.
@@ -127,17 +137,56 @@ func (r *replaying) body(l *live, counts recount.EventCounts, found comparison) 
 	if r.calc.Previous != nil {
 		b.Previous = r.calc.Previous.Digest
 	}
+	r.bodyOfHits(&b, found)
+	r.bodyOfWrite(&b, l)
 	for i, rule := range r.rules() {
 		b.Rules = append(b.Rules, l.columns[i].Name+": "+rule.String())
 	}
 	return b
 }
 
+// bodyOfHits fills in which events the plan is about and how far rows are known.
+func (r *replaying) bodyOfHits(b *recount.PlanBody, found comparison) {
+	b.Positions, b.IDs, b.Memory, b.Taken = r.hits.Positions, r.hits.IDs, r.calc.Memory.String(), r.taken
+	b.Touched = -1
+	if found.touched != nil {
+		b.Touched = int64(len(found.touched))
+	}
+	b.Again = r.calc.Again
+	if r.calc.Late != nil {
+		b.Late = r.calc.Late.String()
+	}
+	if r.calc.Arrival {
+		b.Order = "arrival"
+	}
+	for _, why := range slices.Sorted(maps.Keys(found.holds)) {
+		b.Notes = append(b.Notes, fmt.Sprintf("%d held: %s", found.holds[why], why))
+	}
+}
+
+// bodyOfWrite fills in how the plan writes.
+func (r *replaying) bodyOfWrite(b *recount.PlanBody, l *live) {
+	b.Write, b.WorkerState = r.calc.Write.Mode, r.calc.WorkerState
+	if bump := r.calc.Write.Bump; bump != "" {
+		b.Bump = bump
+		b.Columns = append(b.Columns, recount.PlanColumn{Name: bump, Type: string(recount.KindInt64)})
+	}
+	for _, column := range slices.Sorted(maps.Keys(r.calc.Write.OnInsert)) {
+		b.Filled = append(b.Filled, recount.Filled{Column: column, Text: r.calc.Write.OnInsert[column]})
+	}
+	named := slices.Concat(names(l.key), names(l.columns), names(l.carried), slices.Collect(maps.Keys(r.calc.Write.OnInsert)))
+	for _, c := range l.info.Columns {
+		if !slices.Contains(named, c.Name) && !c.Generated {
+			b.Ignored = append(b.Ignored, c.Name)
+		}
+	}
+}
+
 // refuseTwoWay refuses a plan that would change most rows without a reason: most
 // likely the window does not fit the table.
 func (r *replaying) refuseTwoWay(b recount.PlanBody, accept bool) error {
 	wrong := b.Rows.Writes() + b.Rows.Extra
-	if !r.calc.Bucket.None() || b.Given || accept || 2*wrong <= b.Rows.Checked {
+	if !r.calc.Bucket.None() || b.Given || accept || r.running() || 2*wrong <= b.Rows.Checked {
 		return nil
 	}
 	return &recount.Error{
@@ -166,6 +215,9 @@ func (r *replaying) explainedCounts(p *recount.Plan) {
 
 // minutes counts events and wrong rows per step of the window.
 func (r *replaying) minutes(ctx context.Context, pairs []diff.Pair) ([]recount.MinuteCount, error) {
+	if r.calc.Memory.Kind != recount.MemoryWindow {
+		return nil, nil // what is read reaches far beyond the window
+	}
 	steps, err := r.session.Minutes(ctx, r.calc.Dedupe, mostMinutes)
 	if err != nil {
 		return nil, err
@@ -233,8 +285,8 @@ func (r *replaying) notes(p *recount.Plan, unknown int, overrides Overrides) {
 	if b.Window != b.Asked {
 		add("widened from %s to whole buckets of %s in %s", b.Asked, b.Bucket, b.Zone)
 	}
-	if r.calc.Bucket.None() {
-		add("assumes that rows hold nothing outside %s", b.Window)
+	if r.calc.Bucket.None() && r.calc.Memory.Kind == recount.MemoryWindow {
+		add("assumes that rows hold nothing outside %s", r.hits)
 	}
 	if r.source.Mapping.ID == "" {
 		add("events have no id, so repeats cannot be seen")
@@ -258,6 +310,9 @@ func (r *replaying) notes(p *recount.Plan, unknown int, overrides Overrides) {
 		add("%d quarantined events whose rows are unknown were left out", unknown)
 	}
 	slices.Sort(b.Overrides)
+	if len(b.Ignored) > 0 {
+		add("neither compared nor filled: %s", strings.Join(b.Ignored, ", "))
+	}
 }
 
 // writePlan writes the file whole or not at all, and over nothing but a plan.

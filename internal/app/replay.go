@@ -25,11 +25,7 @@ func sortedNames[V any](m map[string]V) []string { return slices.Sorted(maps.Key
 // opens no target.
 func (a *App) Replay(ctx context.Context, req PlanRequest, w io.Writer, asJSON bool) (out Replayed, err error) {
 	began := a.now()
-	asked, err := req.Window.window()
-	if err != nil {
-		return out, err
-	}
-	r, err := a.prepare(ctx, req.Calculation, asked)
+	r, err := a.prepare(ctx, req.Calculation, req.Window)
 	if err != nil {
 		return out, err
 	}
@@ -197,11 +193,7 @@ func (m *minded) Write(p []byte) (int, error) {
 // be good gives no difference.
 func (a *App) Verify(ctx context.Context, req PlanRequest) (out Verified, err error) {
 	began := a.now()
-	asked, err := req.Window.window()
-	if err != nil {
-		return out, err
-	}
-	r, err := a.prepare(ctx, req.Calculation, asked)
+	r, err := a.prepare(ctx, req.Calculation, req.Window)
 	if err != nil {
 		return out, err
 	}

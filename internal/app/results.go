@@ -16,9 +16,12 @@ type WindowRequest struct {
 // PlanRequest asks for a diff or a plan.
 type PlanRequest struct {
 	Calculation string
-	Window      WindowRequest
-	Out         string // plan file; empty: <calculation>-<id>.plan, and none for a diff
-	Overrides   Overrides
+	// With are further calculations of the same worker: their tables are corrected
+	// in the same transaction.
+	With      []string
+	Window    WindowRequest
+	Out       string // plan file; empty: <calculation>-<id>.plan, and none for a diff
+	Overrides Overrides
 }
 
 // Overrides are the checks that a flag switches off; each is recorded.

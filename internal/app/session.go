@@ -17,23 +17,36 @@ import (
 
 // replaying is a calculation over one window, made ready.
 type replaying struct {
-	app      *App
-	calc     config.Calculation
-	source   config.Source
-	archive  *archive.Archive
-	snapshot recount.Snapshot
-	asked    recount.Window
-	window   recount.Window // widened to buckets
-	engine   engine.Engine
-	session  engine.Session
-	right    engine.Variant
-	shape    recount.Shape // the result's columns
-	timeKey  int           // the key column that is a time or date; -1: none
+	app       *App
+	calc      config.Calculation
+	source    config.Source
+	archive   *archive.Archive
+	snapshot  recount.Snapshot
+	spans                     // known when start has returned
+	processed *recount.IDList // nil: the calculation names none
+	engine    engine.Engine
+	session   engine.Session
+	right     engine.Variant
+	shape     recount.Shape // the result's columns
+	timeKey   int           // the key column that is a time or date; -1: none
 }
 
 // prepare checks logic and configuration of a calculation against each other
 // and finds what the archive holds; it replays nothing yet.
-func (a *App) prepare(ctx context.Context, name string, asked recount.Window) (*replaying, error) {
+func (a *App) prepare(ctx context.Context, name string, window WindowRequest) (*replaying, error) {
+	hits, err := window.hits(a.opts.Dir)
+	if err != nil {
+		return nil, err
+	}
+	r, err := a.prepareHits(ctx, name, hits)
+	if err != nil {
+		return nil, err
+	}
+	return r, r.readCut(window.Paused)
+}
+
+// prepareHits is prepare over events that are known already; the cut is not read.
+func (a *App) prepareHits(ctx context.Context, name string, hits recount.Hits) (*replaying, error) {
 	calc, err := a.Project.Calculation(name)
 	if err != nil {
 		return nil, err
@@ -42,7 +55,7 @@ func (a *App) prepare(ctx context.Context, name string, asked recount.Window) (*
 	if err != nil {
 		return nil, err
 	}
-	r := &replaying{app: a, calc: calc, source: src, asked: asked, window: calc.Bucket.Widen(asked)}
+	r := &replaying{app: a, calc: calc, source: src, spans: spans{hits: hits}}
 	if r.engine, err = a.openEngine(ctx); err != nil {
 		return nil, err
 	}
@@ -89,11 +102,11 @@ func (r *replaying) check(ctx context.Context) error {
 			return err
 		}
 	}
-	for _, m := range r.calc.Missed {
-		if m.Where == "" {
+	for _, list := range r.lists() {
+		if list.Where == "" {
 			continue
 		}
-		if err := r.engine.CheckCondition(ctx, m.Where, fields); err != nil {
+		if err := r.engine.CheckCondition(ctx, list.Where, fields); err != nil {
 			return err
 		}
 	}
@@ -178,12 +191,26 @@ func (r *replaying) checkBucket() error {
 	}
 }
 
-// start opens a session over the window: complete, verified, staged.
+// lists are the lists of events that the hypotheses name.
+func (r *replaying) lists() []recount.EventList {
+	lists := slices.Clone(r.calc.Missed)
+	for _, again := range r.calc.Again {
+		lists = append(lists, again.EventList)
+	}
+	return lists
+}
+
+// start finds the window's events and opens a session over what their rows
+// remember: complete, verified, staged.
 func (r *replaying) start(ctx context.Context) error {
-	if err := archive.Complete(r.snapshot, r.window); err != nil {
+	if err := r.locate(ctx); err != nil {
 		return err
 	}
-	session, err := r.open(ctx, r.window)
+	if err := r.complete(); err != nil {
+		return err
+	}
+	input := engine.Input{Window: r.window, Read: r.read, Hits: r.hits, Until: r.until}
+	session, err := r.open(ctx, input, archive.Select(r.snapshot, r.read))
 	if err != nil {
 		return err
 	}
@@ -191,8 +218,8 @@ func (r *replaying) start(ctx context.Context) error {
 	return nil
 }
 
-// open opens a session over a window that the archive holds whole.
-func (r *replaying) open(ctx context.Context, window recount.Window) (engine.Session, error) {
+// open opens a session over files of the archive, which are verified first.
+func (r *replaying) open(ctx context.Context, input engine.Input, files []recount.DataFile) (engine.Session, error) {
 	scratch, err := r.app.folder("replay")
 	if err != nil {
 		return nil, err
@@ -202,15 +229,15 @@ func (r *replaying) open(ctx context.Context, window recount.Window) (engine.Ses
 		return nil, err
 	}
 	staged, err := r.archive.Stage(ctx, archive.StageOptions{
-		Snapshot: r.snapshot, Files: archive.Select(r.snapshot, window), Fields: r.source.Mapping.Fields, Dir: staging,
+		Snapshot: r.snapshot, Files: files, Fields: r.source.Mapping.Fields, Dir: staging,
 		Decoder: r.decoder(ctx), Progress: r.app.opts.Progress,
 	})
 	if err != nil {
 		return nil, err
 	}
-	return r.engine.Open(ctx, engine.Input{
-		Stream: r.source.Name, Fields: r.source.Mapping.Fields, Files: staged.Files, Marks: staged.Marks, Window: window, Scratch: scratch,
-	})
+	input.Stream, input.Fields, input.Files, input.Marks = r.source.Name, r.source.Mapping.Fields, staged.Files, staged.Marks
+	input.Order, input.Bucket, input.Scratch = r.source.Mapping.Order, r.calc.Bucket, scratch
+	return r.engine.Open(ctx, input)
 }
 
 // close ends the session.
@@ -248,11 +275,19 @@ func (r *replaying) bucketed() bool { return r.timeKey >= 0 && !r.calc.Bucket.No
 
 // refuseEmpty refuses a window without a used event.
 func (r *replaying) refuseEmpty(counts recount.EventCounts, allow bool) error {
-	if counts.Used > 0 || allow {
+	if counts.Hit > 0 || r.everything() && counts.Used > 0 || allow {
 		return nil
 	}
+	return r.emptyWindow()
+}
+
+func (r *replaying) emptyWindow() error {
+	where := r.hits.String()
+	if r.hits.Window.By == recount.ByEvent {
+		where = r.window.String()
+	}
 	return &recount.Error{
-		Code: recount.CodeEmptyWindow, What: "the window holds no used event", Where: fmt.Sprintf("%s, stream %s", r.window, r.source.Name),
+		Code: recount.CodeEmptyWindow, What: "the window holds no used event", Where: fmt.Sprintf("%s, stream %s", where, r.source.Name),
 		Why:  "every live row in it would look as if it should not be there" + nearestEvents(r.snapshot),
 		Next: "check the window and its time zone; if it is meant, add --allow-empty",
 	}

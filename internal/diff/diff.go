@@ -35,6 +35,10 @@ type Input struct {
 	Rules []recount.Rule
 	// Excluded holds the keys that a quarantined event touches, by their text.
 	Excluded map[string][]recount.Value
+	// Touched, where not nil, holds the texts of the keys to which a hit event
+	// contributes. Other rows are looked at beside (Outcome.Beside), but for live
+	// rows that the right logic does not make.
+	Touched map[string]bool
 	// Most bounds the rows that are not right, which are held in memory; 0: no
 	// bound.
 	Most int64
@@ -55,6 +59,10 @@ type Pair struct {
 	Excluded bool
 	// Cause is the hypothesis that explains the pair; empty until one does.
 	Cause recount.Cause
+	// Hold, where not empty, says why the row is not written whatever the policy.
+	Hold string
+	// At is the position up to which the row had absorbed events, for a person.
+	At string
 }
 
 // Outcome is what Compare found.
@@ -65,9 +73,18 @@ type Outcome struct {
 	Rows int64
 	// Pairs are the rows that are not right, in key order.
 	Pairs []Pair
+	// Beside are the rows that no hit event touches.
+	Beside Beside
 	// Digest is the SHA-256 of the checksums (recount.ChecksumBytes of key and
 	// values) of all recalculated rows, in key order, hex.
 	Digest string
+}
+
+// Beside counts rows that no hit event touches: they should be right.
+type Beside struct {
+	Rows  int64
+	Wrong int64
+	First *Pair // a wrong one, nil where there is none
 }
 
 // Compare merges the two sides and returns every row that is not right, in key
@@ -155,13 +172,29 @@ func (m *merge) nextRight() (keyed, bool) {
 
 // judge decides one key: right, excluded or a pair to be explained.
 func (m *merge) judge(p Pair, pending *pending) error {
-	m.out.Checked++
 	p.Excluded = pending.take(p.Text)
+	if m.in.Touched != nil && p.Right != nil && !p.Excluded && !m.in.Touched[p.Text] {
+		m.beside(p)
+		return nil
+	}
+	m.out.Checked++
 	if !p.Excluded && p.Right != nil && p.Live != nil && m.equal(p.Right, p.Seen) {
 		m.out.Right++
 		return nil
 	}
 	return m.keep(p)
+}
+
+// beside counts a row that no hit event touches.
+func (m *merge) beside(p Pair) {
+	m.out.Beside.Rows++
+	if p.Live != nil && m.equal(p.Right, p.Seen) {
+		return
+	}
+	if m.out.Beside.Wrong++; m.out.Beside.First == nil {
+		first := m.own(p)
+		m.out.Beside.First = &first
+	}
 }
 
 func (m *merge) keep(p Pair) error {
@@ -172,6 +205,12 @@ func (m *merge) keep(p Pair) error {
 			Next: "check that window, logic and table belong together; if they do, raise limits: {changes: …} in recount.yaml",
 		}
 	}
+	m.out.Pairs = append(m.out.Pairs, m.own(p))
+	return nil
+}
+
+// own is the pair without anything that the streams use again.
+func (m *merge) own(p Pair) Pair {
 	p.Key = cloneValues(p.Key)
 	if p.Right != nil {
 		p.Right = cloneValues(p.Right)
@@ -180,8 +219,7 @@ func (m *merge) keep(p Pair) error {
 		live := *p.Live
 		p.Live = &live
 	}
-	m.out.Pairs = append(m.out.Pairs, p)
-	return nil
+	return p
 }
 
 func (m *merge) equal(right, seen []recount.Value) bool {

@@ -24,7 +24,7 @@ func Explain(shape recount.Shape, rules []recount.Rule, pairs []Pair, cause reco
 				text = recount.KeyText(row.Key)
 			}
 		}
-		if p.Cause != "" || p.Excluded {
+		if p.Cause != "" || p.Excluded || p.Hold != "" {
 			continue
 		}
 		made := have && text == p.Text
@@ -46,7 +46,7 @@ func Explain(shape recount.Shape, rules []recount.Rule, pairs []Pair, cause reco
 func Unexplained(pairs []Pair) int {
 	n := 0
 	for _, p := range pairs {
-		if p.Cause == "" && !p.Excluded {
+		if p.Cause == "" && !p.Excluded && p.Hold == "" {
 			n++
 		}
 	}
@@ -69,6 +69,8 @@ func Decide(p Pair, policy Policy) recount.Action {
 	switch {
 	case p.Excluded:
 		return recount.ActionExcluded
+	case p.Hold != "":
+		return recount.ActionHeld
 	case p.Right == nil:
 		return decideExtra(p, policy)
 	case held:

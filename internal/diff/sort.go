@@ -101,7 +101,7 @@ func (s *Sorter) all(into []recount.Value, columns []recount.Column, values []re
 func (s *Sorter) read(st stored) liveRow {
 	under := make([]recount.Value, 0, len(st.row.Key)+len(st.row.Values))
 	under = s.all(under, s.Shape.Key, st.row.Key)
-	under = s.all(under, s.Shape.Values, st.row.Values)
+	under = s.all(under, s.Shape.Values, st.row.Values[:min(len(s.Shape.Values), len(st.row.Values))])
 	n := len(st.row.Key)
 	return liveRow{text: st.text, row: st.row, key: under[:n:n], seen: under[n:]}
 }
@@ -298,6 +298,28 @@ func (s *Sorted) pop() (liveRow, bool) {
 
 // Err returns what ended the rows early, if anything did.
 func (s *Sorted) Err() error { return s.err }
+
+// LiveRow is one live row: as stored, and as it is compared.
+type LiveRow struct {
+	Text string          // the key's text
+	Key  []recount.Value // under the compared types
+	Row  recount.Row     // as stored, carried columns last
+	Seen []recount.Value // under the compared types
+}
+
+// Each calls each with the rows that are left, in key order. They belong to the
+// receiver.
+func (s *Sorted) Each(each func(LiveRow) error) error {
+	for {
+		row, ok := s.next()
+		if !ok {
+			return s.err
+		}
+		if err := each(LiveRow{Text: row.text, Key: row.key, Row: row.row, Seen: row.seen}); err != nil {
+			return err
+		}
+	}
+}
 
 // Close removes the spilled rows.
 func (s *Sorted) Close() error {

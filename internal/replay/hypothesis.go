@@ -20,39 +20,73 @@ type Hypothesis struct {
 	Variant engine.Variant
 }
 
-// part is one single hypothesis. Parts are tried in the order of rank and
-// written in the order of place.
+// part is one single hypothesis. Parts are tried in the order in which they are
+// listed and written in the order of place.
 type part struct {
 	name  string
 	place int
 	apply func(*engine.Variant)
 }
 
+// The places of the parts in a cause's name.
+const (
+	placePrevious = iota
+	placeMissed
+	placeAgain
+	placeLate
+	placeTwice
+	placeOrder
+)
+
 // Hypotheses lists the combinations of what the calculation's configuration
 // names and of `twice`, where the window holds repeats: those with the fewest
-// parts first, then in the order missed, twice, previous. cut counts those that
-// were left out.
-func Hypotheses(calc recount.Calculation, right engine.Variant, repeats bool) (list []Hypothesis, cut int) {
-	var parts []part
-	for i, m := range calc.Missed {
-		name := "missed"
-		if len(calc.Missed) > 1 {
-			name = fmt.Sprintf("missed.%d", i+1)
-		}
-		parts = append(parts, part{name, 1, func(v *engine.Variant) { v.Missed = append(slices.Clone(v.Missed), m) }})
-	}
-	if repeats && calc.Dedupe {
-		parts = append(parts, part{"twice", 2, func(v *engine.Variant) { v.Dedupe = false }})
-	}
-	if calc.Previous != nil {
-		parts = append(parts, part{"previous", 0, func(v *engine.Variant) { v.Logic = *calc.Previous }})
-	}
+// parts first, then in the order missed, again, late, twice, order, previous.
+// processed, where not nil, is the list of the ids that the worker noted as
+// processed: what is not on it was missed. cut counts those that were left out.
+func Hypotheses(calc recount.Calculation, right engine.Variant, repeats bool, processed *recount.IDList) (list []Hypothesis, cut int) {
+	parts := partsOf(calc, repeats, processed)
 	const mostParts = 20 // 2^20 combinations are counted, never made
 	total := 1<<min(len(parts), mostParts) - 1
 	for size := 1; size <= len(parts) && len(list) < MostHypotheses; size++ {
 		list = combine(list, parts, right, nil, 0, size)
 	}
 	return list, total - len(list)
+}
+
+// partsOf lists the single hypotheses in the order in which they are tried.
+func partsOf(calc recount.Calculation, repeats bool, processed *recount.IDList) []part {
+	var parts []part
+	missed := slices.Clone(calc.Missed)
+	if processed != nil {
+		missed = append(missed, recount.EventList{Except: processed})
+	}
+	for i, m := range missed {
+		parts = append(parts, part{numbered("missed", i, len(missed)), placeMissed, func(v *engine.Variant) { v.Missed = append(slices.Clone(v.Missed), m) }})
+	}
+	for i, a := range calc.Again {
+		parts = append(parts, part{numbered("again", i, len(calc.Again)), placeAgain, func(v *engine.Variant) { v.Again = append(slices.Clone(v.Again), a) }})
+	}
+	if calc.Late != nil {
+		parts = append(parts, part{"late", placeLate, func(v *engine.Variant) { v.Late = calc.Late }})
+	}
+	if repeats && calc.Dedupe {
+		parts = append(parts, part{"twice", placeTwice, func(v *engine.Variant) { v.Twice = true }})
+	}
+	if calc.Arrival {
+		parts = append(parts, part{"order", placeOrder, func(v *engine.Variant) { v.Arrival = true }})
+	}
+	if calc.Previous != nil {
+		parts = append(parts, part{"previous", placePrevious, func(v *engine.Variant) { v.Logic = *calc.Previous }})
+	}
+	return parts
+}
+
+// numbered is the name of the ith of several lists of a kind.
+func numbered(name string, i, of int) string {
+	if of == 1 {
+		return name
+	}
+	return fmt.Sprintf("%s.%d", name, i+1)
 }
 
 // combine appends the combinations of size parts in lexical order.

@@ -1,0 +1,282 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+
+	"recount"
+	"recount/engine"
+	"recount/internal/diff"
+	"recount/internal/replay"
+)
+
+// mostStates bounds the newest positions at which a row is looked for.
+const mostStates = 256
+
+// mostSampled bounds the rows beside the touched ones that are looked at as a
+// control, where each row has a cut of its own.
+const mostSampled = 2000
+
+// running is what settle knows of one row.
+type running struct {
+	key      []recount.Value
+	live     *diff.LiveRow // nil: there is no row
+	touched  bool
+	excluded bool
+	row      diff.Running
+}
+
+// settle compares rows each of which stands at a position of its own: the live
+// row must be what some account gives at one position (diff.Settle).
+func (r *replaying) settle(ctx context.Context, l *live, touched map[string]bool, repeats bool) (out comparison, err error) {
+	out.touched = touched
+	var excluded map[string][]recount.Value
+	if excluded, out.unknown, err = replay.Excluded(ctx, r.session, r.logics()); err != nil {
+		return out, err
+	}
+	if out.Digest, out.Rows, err = r.proved(ctx); err != nil {
+		return out, err
+	}
+	rows, err := r.runningRows(ctx, l, touched, excluded, &out)
+	if err != nil {
+		return out, err
+	}
+	hypotheses, cut := replay.Hypotheses(r.calc.Calculation, r.right, repeats, r.processed)
+	out.cut = cut
+	if err := r.stand(ctx, l, rows, hypotheses); err != nil {
+		return out, err
+	}
+	for _, h := range hypotheses {
+		out.tried = append(out.tried, h.Cause)
+	}
+	for _, text := range slices.Sorted(maps.Keys(rows)) {
+		r.judge(&out, text, rows[text])
+	}
+	return out, nil
+}
+
+// proved runs the right logic twice over all that is read, so that what follows
+// is known to be deterministic.
+func (r *replaying) proved(ctx context.Context) (digest string, n int64, err error) {
+	rows, err := replay.Prove(ctx, r.session, r.right)
+	if err != nil {
+		return "", 0, err
+	}
+	defer joined(&err, rows.Close)
+	sum := newDigest()
+	for {
+		row, ok := rows.Next()
+		if !ok {
+			return sum.String(), n, rows.Err()
+		}
+		sum.add(row)
+		n++
+	}
+}
+
+// runningRows reads the live rows of the touched keys, of a sample of the others,
+// and of those that no event makes.
+func (r *replaying) runningRows(ctx context.Context, l *live, touched map[string]bool, excluded map[string][]recount.Value, out *comparison) (rows map[string]*running, err error) {
+	made, err := r.madeKeys(ctx)
+	if err != nil {
+		return nil, err
+	}
+	sorted, err := r.scan(ctx, l, r.compared)
+	if err != nil {
+		return nil, err
+	}
+	defer joined(&err, sorted.Close)
+	rows = map[string]*running{}
+	sampled := 0
+	err = sorted.Each(func(row diff.LiveRow) error {
+		_, out1 := excluded[row.Text]
+		key, isMade := made[row.Text]
+		switch {
+		case touched[row.Text] || out1 || !isMade:
+			rows[row.Text] = &running{key: row.Key, live: &row, touched: true, excluded: out1}
+		case sampled < mostSampled:
+			sampled++
+			rows[row.Text] = &running{key: key, live: &row}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	out.live = sorted.Seen()
+	for text := range touched {
+		if _, there := rows[text]; !there {
+			rows[text] = &running{key: made[text], touched: true}
+		}
+	}
+	for text, key := range excluded {
+		if _, there := rows[text]; !there {
+			rows[text] = &running{key: key, touched: true, excluded: true}
+		}
+	}
+	return rows, nil
+}
+
+// madeKeys are the keys of all rows that the right logic or the previous one
+// makes, by their text.
+func (r *replaying) madeKeys(ctx context.Context) (map[string][]recount.Value, error) {
+	made := map[string][]recount.Value{}
+	for _, v := range r.logics() {
+		err := r.eachKey(ctx, v, func(row recount.Row) {
+			if text := recount.KeyText(row.Key); made[text] == nil {
+				made[text] = slices.Clone(row.Key)
+			}
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return made, nil
+}
+
+// stand fills in at which positions the rows stand under the right logic and
+// under every hypothesis.
+func (r *replaying) stand(ctx context.Context, l *live, rows map[string]*running, hypotheses []replay.Hypothesis) error {
+	var keys [][]recount.Value
+	for _, text := range slices.Sorted(maps.Keys(rows)) {
+		if row := rows[text]; !row.excluded && row.key != nil {
+			keys = append(keys, row.key)
+		}
+	}
+	shape, rules := r.comparedAs(l), r.rules()
+	for _, row := range rows {
+		row.row = diff.Running{Shape: shape, Rules: rules, Known: r.taken.Kind == recount.CutColumn}
+		if row.live != nil {
+			row.row.Seen = row.live.Seen
+			row.row.Last = r.lastOf(l, row.live.Row)
+		}
+	}
+	err := r.eachState(ctx, r.right, keys, func(text string, s engine.State) {
+		row := rows[text]
+		row.row.Right = append(row.row.Right, r.standOf(s))
+		row.row.Mixed, row.row.Cut = row.row.Mixed || s.Mixed, row.row.Cut || s.Cut
+	})
+	if err != nil {
+		return err
+	}
+	act := r.app.opts.Progress.Begin("trying what may have happened", int64(len(hypotheses)))
+	defer act.End()
+	for _, h := range hypotheses {
+		err := r.eachState(ctx, h.Variant, keys, func(text string, s engine.State) {
+			row := &rows[text].row
+			if n := len(row.Accounts); n == 0 || row.Accounts[n-1].Cause != h.Cause {
+				row.Accounts = append(row.Accounts, diff.Account{Cause: h.Cause})
+			}
+			last := &row.Accounts[len(row.Accounts)-1]
+			last.Stands = append(last.Stands, r.standOf(s))
+		})
+		if err != nil {
+			return fmt.Errorf("try %s: %w", h.Cause, err)
+		}
+		act.Add(1)
+	}
+	return nil
+}
+
+// eachState runs a variant for keys as of the positions at which they may stand.
+func (r *replaying) eachState(ctx context.Context, v engine.Variant, keys [][]recount.Value, each func(string, engine.State)) (err error) {
+	if len(keys) == 0 {
+		return nil
+	}
+	states, err := r.session.States(ctx, v, engine.StatesQuery{Keys: keys, Most: mostStates, Touching: r.logics()})
+	if err != nil {
+		return err
+	}
+	defer joined(&err, states.Close)
+	for {
+		s, ok := states.Next()
+		if !ok {
+			return states.Err()
+		}
+		each(recount.KeyText(s.Key), s)
+	}
+}
+
+// standOf is a state as diff settles it.
+func (r *replaying) standOf(s engine.State) diff.Stand {
+	stand := diff.Stand{Seq: s.Seq, At: s.Partition + ":" + recount.ShortPosition(s.Position)}
+	if s.Values != nil {
+		stand.Values = slices.Clone(s.Values)
+	}
+	switch r.calc.Cut.Is {
+	case recount.IsVersion:
+		stand.Last = strconv.FormatInt(s.Count, 10)
+	case recount.IsEventID:
+		stand.Last = s.LastID
+	case recount.IsOffset:
+		stand.Last = s.LastPosition
+	}
+	return stand
+}
+
+// lastOf reads a live row's position column; empty for NULL.
+func (r *replaying) lastOf(l *live, row recount.Row) string {
+	if r.taken.Kind != recount.CutColumn {
+		return ""
+	}
+	at := len(l.columns)
+	if r.calc.Write.Bump != "" {
+		at++
+	}
+	v := row.Values[at]
+	switch {
+	case v.Null:
+		return ""
+	case r.calc.Cut.Is == recount.IsOffset:
+		return recount.PadPosition(v.Text)
+	}
+	return v.Text
+}
+
+// judge counts one row and keeps it where it is not right.
+func (r *replaying) judge(out *comparison, text string, row *running) {
+	pair := diff.Pair{Text: text, Key: row.key, Excluded: row.excluded}
+	if row.live != nil {
+		live := row.live.Row
+		pair.Live, pair.Seen = &live, row.live.Seen
+	}
+	if row.excluded {
+		out.Checked++
+		out.Pairs = append(out.Pairs, pair)
+		return
+	}
+	verdict := diff.Settle(row.row)
+	if len(row.row.Right) == 0 { // no event makes the row
+		verdict = diff.Verdict{}
+	}
+	pair.Right, pair.Cause, pair.Hold, pair.At = verdict.After, verdict.Cause, verdict.Hold, verdict.At
+	switch {
+	case !row.touched:
+		out.Beside.Rows++
+		if verdict.Correct {
+			return
+		}
+		if out.Beside.Wrong++; out.Beside.First == nil {
+			out.Beside.First = &pair
+		}
+		return
+	case verdict.Correct:
+		out.Checked++
+		out.Right++
+		return
+	}
+	if pair.Hold != "" && pair.Right == nil && pair.Live == nil && len(row.row.Right) > 0 {
+		pair.Right = row.row.Right[len(row.row.Right)-1].Values // shown, not written
+	}
+	out.Checked++
+	out.Pairs = append(out.Pairs, pair)
+	if pair.Hold != "" {
+		if out.holds == nil {
+			out.holds = map[string]int64{}
+		}
+		out.holds[pair.Hold]++
+	}
+}

@@ -1,0 +1,238 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"recount"
+	"recount/engine"
+	"recount/internal/archive"
+	"recount/internal/config"
+)
+
+// spans are the spans of one replay: which events are wrong, which are read, and
+// which rows are compared.
+type spans struct {
+	// hits are the events of the error window.
+	hits recount.Hits
+	// asked is the hit events' span of event time, before it is widened.
+	asked recount.Window
+	// window is asked, widened to whole buckets: what $from and $to mean.
+	window recount.Window
+	// read is the span of event time that the rows remember; a zero edge is open.
+	read recount.Window
+	// compared holds the buckets of the rows that are compared.
+	compared recount.Window
+	// until is the cut of a paused worker: by partition, the first position that
+	// it has not processed.
+	until map[string]string
+	taken *recount.CutTaken // nil: closed
+}
+
+// locate finds the hit events and, from them, what has to be read and compared.
+func (r *replaying) locate(ctx context.Context) error {
+	r.asked = r.hits.Window
+	if r.hits.Window.By != recount.ByEvent {
+		found, err := r.scout(ctx)
+		if err != nil {
+			return err
+		}
+		if found.Events == 0 {
+			return r.emptyWindow()
+		}
+		r.asked = recount.Window{From: found.First, To: found.Last.Add(time.Microsecond), By: r.hits.Window.By}
+	}
+	r.window = r.calc.Bucket.Widen(r.asked)
+	if r.calc.Memory.Kind == recount.MemoryWindow && r.calc.Bucket.None() && r.hits.Window.By != recount.ByEvent {
+		r.right.See = engine.SeeHit // the rows hold the window's events and no others
+	}
+	r.read, r.compared = r.remembered(), r.window
+	switch r.calc.Memory.Kind {
+	case recount.MemoryDuration:
+		r.compared.To = r.calc.Bucket.Widen(recount.Window{From: r.window.To, To: r.window.To.Add(r.calc.Memory.Length)}).To
+	case recount.MemoryUnbounded:
+		if r.bucketed() {
+			r.compared.To = r.calc.Bucket.Floor(r.snapshot.Watermark.Add(-r.source.Lateness))
+			r.read.To = r.compared.To
+		}
+	case recount.MemoryWindow:
+	}
+	return nil
+}
+
+// remembered is the span of event time that the rows of the window depend on.
+func (r *replaying) remembered() recount.Window {
+	read := recount.Window{From: r.window.From, To: r.window.To, By: recount.ByEvent}
+	switch r.calc.Memory.Kind {
+	case recount.MemoryDuration:
+		read.From, read.To = read.From.Add(-r.calc.Memory.Length), read.To.Add(r.calc.Memory.Length)
+		if !r.bucketed() { // the rows go on: they are as of the cut
+			read.To = time.Time{}
+		}
+	case recount.MemoryUnbounded:
+		read.From, read.To = time.Time{}, time.Time{}
+	case recount.MemoryWindow:
+	}
+	return read
+}
+
+// running says that rows are a state that goes on: they belong to no bucket.
+func (r *replaying) running() bool {
+	return r.calc.Memory.Kind != recount.MemoryWindow && !r.bucketed()
+}
+
+// everything says that every row of the window is looked at, not only those of
+// touched keys.
+func (r *replaying) everything() bool {
+	return r.calc.Memory.Kind == recount.MemoryWindow && r.hits.Window.By == recount.ByEvent
+}
+
+// scout looks for the hit events of a clock that is not event time: in the files
+// that can hold them.
+func (r *replaying) scout(ctx context.Context) (found engine.HitSpan, err error) {
+	files := r.snapshot.Files
+	if r.hits.Window.By == recount.ByPosition {
+		if err := archive.CompletePositions(r.snapshot, r.hits.Positions); err != nil {
+			return found, err
+		}
+		files = archive.SelectPositions(r.snapshot, r.hits.Positions)
+	}
+	if r.hits.Window.By == recount.ByIngest {
+		if r.source.Mapping.IngestTime == "" {
+			return found, &recount.Error{
+				Code: recount.CodeWindow, What: "the window cannot be measured by ingest time", Where: "recount.yaml, sources: " + r.source.Name,
+				Why: "the source's events do not say when they were taken in", Next: "name event: {ingest_time: …}, or choose the window by event time or position",
+			}
+		}
+	}
+	session, err := r.open(ctx, engine.Input{Read: recount.Window{By: recount.ByEvent}, Hits: r.hits}, files)
+	if err != nil {
+		return found, err
+	}
+	defer joined(&err, session.Close)
+	if found, err = session.HitSpan(ctx, r.calc.Dedupe); err != nil {
+		return found, err
+	}
+	if found.Missing > 0 {
+		return found, unknownIDs(r.hits.IDs.From, found.Missing, r.hits.IDs.Count, found.MissingIDs)
+	}
+	return found, nil
+}
+
+// plannedHits are the hit events of a plan. A list of ids is read again, and must
+// be the one that the plan was made with.
+func (a *App) plannedHits(b recount.PlanBody) (recount.Hits, error) {
+	hits := recount.Hits{Window: b.Asked, Positions: b.Positions}
+	if b.IDs == nil {
+		return hits, nil
+	}
+	ids, err := config.ReadIDs(a.path(b.IDs.From))
+	if err != nil {
+		return hits, err
+	}
+	if ids.Digest != b.IDs.Digest {
+		return hits, &recount.Error{
+			Code: recount.CodePlanDamaged, What: "the list of ids is not the one of the plan", Where: b.IDs.From,
+			Why: "it was changed since the plan was made", Next: "plan again with the list as it is now",
+		}
+	}
+	hits.IDs = ids
+	return hits, nil
+}
+
+func unknownIDs(from string, missing, of int64, some []string) error {
+	return &recount.Error{
+		Code: recount.CodeNoSuchIDs, What: fmt.Sprintf("%d of %d listed ids are no events", missing, of), Where: from,
+		Why:  "the archive holds no sound event with these ids, such as " + strings.Join(some, ", ") + ", so what the list means is not known",
+		Next: "check the list, and run recount archive run if they are new; take out ids that never were events",
+	}
+}
+
+// complete refuses a window that the archive does not hold whole, as far as its
+// rows remember.
+func (r *replaying) complete() error {
+	needed := r.asked
+	if r.hits.Window.By == recount.ByEvent {
+		needed = r.window
+	}
+	if r.calc.Memory.Kind == recount.MemoryDuration && r.bucketed() {
+		needed.To = r.compared.To
+	}
+	if r.hits.Window.By == recount.ByPosition && r.calc.Bucket.None() {
+		return archive.CompleteCut(r.snapshot, r.until)
+	}
+	if err := archive.Complete(r.snapshot, needed); err != nil {
+		return err
+	}
+	return archive.CompleteCut(r.snapshot, r.until)
+}
+
+// readCut finds out how far the live rows have absorbed events; paused is the
+// file that a flag names, empty where there is none.
+func (r *replaying) readCut(paused string) error {
+	cut := r.calc.Cut
+	if paused != "" {
+		cut.Kind, cut.Paused = recount.CutPaused, paused
+	}
+	if !r.running() {
+		if cut.Kind == recount.CutPaused && r.calc.Memory.Kind == recount.MemoryWindow {
+			return nil // closed buckets need no cut, a paused worker does no harm
+		}
+		return nil
+	}
+	switch cut.Kind {
+	case recount.CutPaused:
+		return r.readPaused(cut.Paused)
+	case recount.CutColumn:
+		r.taken = &recount.CutTaken{Kind: cut.Kind, How: fmt.Sprintf("each row's column %s says how far it is (%s)", cut.Column, cut.Is)}
+	case recount.CutFound:
+		if !r.calc.Hypotheses() {
+			return noCut(r.calc.Name, "nothing says up to where its rows have absorbed events, and no hypothesis is given that could be recognised in them")
+		}
+		r.taken = &recount.CutTaken{Kind: cut.Kind, How: "nothing says how far the rows are: a row counts where a hypothesis gives it at one position"}
+	case recount.CutClosed:
+		return noCut(r.calc.Name, "cut: closed is for rows of buckets that no event reaches any more, and its rows go on")
+	}
+	return nil
+}
+
+func noCut(calculation, why string) error {
+	return &recount.Error{
+		Code: recount.CodeNoCut, What: fmt.Sprintf("the cut of calculation %s is not known", calculation), Where: "recount.yaml, calculations: " + calculation, Why: why,
+		Next: "stop the worker, write down its positions and give them with --paused FILE; or name the column that says how far a row is: position: {column: …, is: offset}",
+	}
+}
+
+// readPaused reads the positions at which the paused worker stands.
+func (r *replaying) readPaused(file string) (err error) {
+	if file == "" {
+		return noCut(r.calc.Name, "cut: paused needs the positions at which the worker stands")
+	}
+	if r.until, err = readPositions(r.app.path(file)); err != nil {
+		return err
+	}
+	for partition := range archive.Reach(r.snapshot) {
+		if _, named := r.until[partition]; !named {
+			return noCut(r.calc.Name, fmt.Sprintf("%s does not name partition %q, which the archive holds", file, partition))
+		}
+	}
+	for _, w := range r.hits.Positions {
+		if cut, named := r.until[w.Partition]; named && cut < w.To {
+			return noCut(r.calc.Name, fmt.Sprintf("the worker stands at %s of partition %s, before the window's end %s: it has not processed those events yet",
+				recount.ShortPosition(cut), w.Partition, recount.ShortPosition(w.To)))
+		}
+	}
+	parts := make([]string, 0, len(r.until))
+	for _, partition := range sortedNames(r.until) {
+		parts = append(parts, partition+":"+recount.ShortPosition(r.until[partition]))
+	}
+	const most = 8
+	if more := len(parts) - most; more > 0 {
+		parts = append(slices.Clone(parts[:most]), fmt.Sprintf("and %d more", more))
+	}
+	r.taken = &recount.CutTaken{Kind: recount.CutPaused, How: "the worker is paused at " + strings.Join(parts, " "), Positions: r.until}
+	return nil
+}
