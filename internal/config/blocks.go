@@ -1,5 +1,7 @@
 package config
 
+import "slices"
+
 // Block is one level of recount.yaml: the keys that may stand there. It gives
 // both the check of a file and the reference page.
 type Block struct {
@@ -55,6 +57,7 @@ var eventBlock = Block{
 		{Name: "ingest_time", Type: "text", Doc: "When the source took it in."},
 		{Name: "partition", Type: "text", Doc: "The partition it came in."},
 		{Name: "position", Type: "text", Doc: "Its place in the partition."},
+		{Name: "order", Type: "text", Doc: "The declared field that says in which order a key's events are right, by its name or by the column or path that fields gives it.", Default: "the position"},
 	},
 }
 
@@ -81,32 +84,81 @@ var quarantineBlock = Block{
 var calculationBlock = Block{
 	Path: "calculations.NAME", Doc: "One calculation.", Keys: []Key{
 		{Name: "source", Type: "text", Doc: "The name of the source whose events it reads.", Required: true},
-		{Name: "sql", Type: "text", Doc: "The file of the SQL that gives the right rows.", Required: true},
+		{Name: "sql", Type: "text", Doc: "The file of the SQL that gives the right rows. A calculation has sql or rows."},
+		{Name: "rows", Type: "text or {table}", Doc: "Right rows that something else made: a file (.parquet, .csv or .jsonl, these also .gz or .zst), or {table: NAME} of the target's database."},
 		{Name: "key", Type: "list of texts", Doc: "The result columns that name a row.", Required: true},
-		{Name: "memory", Type: "text", Doc: "How far back a row remembers. window: it depends on the events of its own bucket.", Default: "window"},
+		{Name: "memory", Type: "text", Doc: "How far back a row remembers. window: it depends on the events of its own bucket; a duration such as 24h: also on those before it, so far; unbounded: on all.", Default: "window"},
+		{Name: "opening", Type: "mapping", Doc: "With memory: unbounded, the columns of the relation opening that the SQL reads beside events, its rows as they stood before them: their types by name, the key's columns among them."},
 		{Name: "bucket", Type: "duration or none", Doc: "The grid of the results, such as 1h or 24h. Required where a key column is a time or a date; none says that there is no grid."},
 		{Name: "timezone", Type: "text", Doc: "The zone in which buckets align.", Default: "UTC"},
 		{Name: "dedupe", Type: "true or false", Doc: "One event for each (stream, id).", Default: "true"},
 		{Name: "previous", Type: "mapping", Doc: "A hypothesis: the logic that wrote the live rows."},
 		{Name: "missed", Type: "list", Doc: "Hypotheses: events that were never processed, one entry each."},
+		{Name: "processed", Type: "mapping", Doc: "A hypothesis: the ids that were processed are known; the other events were missed."},
+		{Name: "again", Type: "list", Doc: "Hypotheses: events that were processed several times though the log holds one copy, one entry each."},
+		{Name: "late", Type: "duration", Doc: "A hypothesis: events that came later than this after their bucket's end were left out. Needs event.ingest_time."},
+		{Name: "order", Type: "text", Doc: "arrival: a hypothesis: events were applied as they came. Needs event.order."},
 		{Name: "unexplained", Type: "text", Doc: "hold or correct: what happens to rows that no given hypothesis explains.", Default: "hold where a hypothesis is given, else correct"},
 		{Name: "compare", Type: "mapping", Doc: "When values are equal, by result column: exact, or {abs: \"0.01\"}.", Default: "exact"},
 		{Name: "limits", Type: "mapping", Doc: "Bounds on a plan."},
+		{Name: "cut", Type: "text or {paused}", Doc: "How it is known which events the live rows have absorbed. closed: their buckets are over; paused: the worker stands still, at the positions of the file {paused: FILE} or of --paused.", Default: "position where that is given; else closed with memory: window; else found by replay, row by row"},
+		{Name: "position", Type: "mapping", Doc: "The table's column that says how far each row is."},
+		{Name: "worker_state", Type: "text", Doc: "row or own: whether the worker reads the row before it writes, or keeps what it adds to elsewhere and would overwrite a correction.", Default: "row"},
 		{Name: "target", Type: "mapping", Doc: "The live table.", Required: true},
 	},
 }
 
-var previousBlock = Block{
-	Path: "calculations.NAME.previous", Doc: "The logic that wrote the live rows.", Keys: []Key{
-		{Name: "sql", Type: "text", Doc: "The file of its SQL.", Required: true},
+var rowsBlock = Block{
+	Path: "calculations.NAME.rows", Doc: "Right rows that stand in a table of the target's database.", Keys: []Key{
+		{Name: "table", Type: "text", Doc: "The table's name.", Required: true},
 	},
 }
 
+var previousBlock = Block{
+	Path: "calculations.NAME.previous", Doc: "The logic that wrote the live rows: sql or rows.", Keys: []Key{
+		{Name: "sql", Type: "text", Doc: "The file of its SQL."},
+		{Name: "rows", Type: "text or {table}", Doc: "Rows that it made: a file, or {table: NAME}, as for the calculation."},
+	},
+}
+
+// listKeys say which events a list holds: those for which every key holds.
+var listKeys = []Key{
+	{Name: "from", Type: "time", Doc: "Event time, inside; without it the list is open."},
+	{Name: "to", Type: "time", Doc: "Event time, outside; without it the list is open."},
+	{Name: "from_position", Type: "text", Doc: "A partition and its first position on the list, as in \"3:41200\". Needs to_position."},
+	{Name: "to_position", Type: "text", Doc: "The same partition and the first position after the list. Needs from_position."},
+	{Name: "where", Type: "text", Doc: "An SQL condition over events."},
+	{Name: "ids", Type: "text", Doc: "A file of event ids, one a line."},
+}
+
 var missedBlock = Block{
-	Path: "calculations.NAME.missed", Doc: "One list of missed events: those of [from, to) for which where holds. At least one key is needed.", Keys: []Key{
-		{Name: "from", Type: "time", Doc: "Event time, inside; without it the list is open."},
-		{Name: "to", Type: "time", Doc: "Event time, outside; without it the list is open."},
-		{Name: "where", Type: "text", Doc: "An SQL condition over events."},
+	Path: "calculations.NAME.missed", Doc: "One list of missed events: those for which every key holds. At least one key is needed.", Keys: listKeys,
+}
+
+var againBlock = Block{
+	Path: "calculations.NAME.again", Doc: "One list of events that were processed again: those for which every key holds. At least one key besides times is needed.",
+	Keys: append(slices.Clone(listKeys), Key{Name: "times", Type: "number", Doc: "How often each was processed in all, 2 to 100.", Default: "2"}),
+}
+
+var processedBlock = Block{
+	Path: "calculations.NAME.processed", Doc: "Where the ids of processed events are kept: file, or table and column.", Keys: []Key{
+		{Name: "file", Type: "text", Doc: "A file of event ids, one a line."},
+		{Name: "table", Type: "text", Doc: "A table of the target's database."},
+		{Name: "column", Type: "text", Doc: "Its column that holds the ids."},
+	},
+}
+
+var cutBlock = Block{
+	Path: "calculations.NAME.cut", Doc: "The worker stands still, and this says where.", Keys: []Key{
+		{Name: "paused", Type: "text", Doc: "The file of the next positions to read, by partition: lines such as 3:41200, JSON, or what kafka-consumer-groups.sh --describe prints.", Required: true},
+	},
+}
+
+var positionBlock = Block{
+	Path: "calculations.NAME.position", Doc: "How far each live row is.", Keys: []Key{
+		{Name: "column", Type: "text", Doc: "The table's column.", Required: true},
+		{Name: "is", Type: "text", Doc: "offset: the position of the last event that the row absorbed; version: how many it absorbed; event_id: the id of the last.", Required: true},
+		{Name: "partition", Type: "text", Doc: "The table's column of the partition that an offset belongs to.", Default: "a key's events come from one partition"},
 	},
 }
 
@@ -128,7 +180,28 @@ var targetBlock = Block{
 		{Name: "columns", Type: "mapping", Doc: "The table's columns by result column; keys may be mapped too. Only those named are compared or written.", Default: "every result column under its own name"},
 		{Name: "where", Type: "text", Doc: "A condition in the target's own SQL: the live rows that the calculation owns in the window; $from and $to are its edges.", Default: "every row"},
 		{Name: "extra", Type: "text", Doc: "report, explained or delete: what happens to live rows that the right logic does not make. delete needs where.", Default: "report"},
+		{Name: "write", Type: "text", Doc: "set: the right values; delta: what is missing is added to what the row holds by then; adjust: entries are inserted beside frozen rows.", Default: "set"},
+		{Name: "against", Type: "text", Doc: "With write: delta, the cause of which the delta is taken; hypotheses joined by +. Needed where several are given.", Default: "the one hypothesis"},
+		{Name: "frozen", Type: "text", Doc: "With write: adjust, a condition in the target's own SQL: the rows that are never edited."},
+		{Name: "adjust", Type: "mapping", Doc: "With write: adjust, the table of entries."},
+		{Name: "mark", Type: "mapping", Doc: "The table in which the worker notes processed events; missed ones are noted there with the correction. Needs missed or processed."},
+		{Name: "on_insert", Type: "mapping", Doc: "What an insert writes into columns that the calculation does not return: texts, numbers, true or false, by table column."},
+		{Name: "bump", Type: "text", Doc: "The table's column that counts a row's versions; each correction adds 1."},
 		{Name: "apply", Type: "mapping", Doc: "Keys of the adapter's block that differ for apply and rollback, such as another dsn."},
+	},
+}
+
+var adjustBlock = Block{
+	Path: "calculations.NAME.target.adjust", Doc: "The table of entries that correct frozen rows, in the target's database.", Keys: []Key{
+		{Name: "table", Type: "text", Doc: "The table's name.", Required: true},
+		{Name: "columns", Type: "mapping", Doc: "The table's columns by what they hold: each key column of the result, one or more of its values (right minus live), reason, run and, optionally, period and at.", Required: true},
+	},
+}
+
+var markBlock = Block{
+	Path: "calculations.NAME.target.mark", Doc: "The table in which the worker notes the events that it processed.", Keys: []Key{
+		{Name: "table", Type: "text", Doc: "The table's name.", Required: true},
+		{Name: "columns", Type: "mapping", Doc: "Columns of the event (of its envelope, or declared fields), by the table's column.", Required: true},
 	},
 }
 
@@ -136,6 +209,7 @@ var targetBlock = Block{
 func Blocks() []Block {
 	return []Block{
 		rootBlock, sourceBlock, eventBlock, partBlock, fieldBlock, quarantineBlock,
-		calculationBlock, previousBlock, missedBlock, compareBlock, limitsBlock, targetBlock,
+		calculationBlock, rowsBlock, previousBlock, missedBlock, processedBlock, againBlock, compareBlock, limitsBlock,
+		cutBlock, positionBlock, targetBlock, adjustBlock, markBlock,
 	}
 }

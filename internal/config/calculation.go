@@ -1,25 +1,17 @@
 package config
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
-	"fmt"
-	"io"
 	"maps"
 	"math"
 	"math/big"
-	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/goccy/go-yaml/ast"
 
 	"recount"
-	"recount/adapter"
 )
 
 func (l *loader) calculation(e entry) {
@@ -32,15 +24,15 @@ func (l *loader) calculation(e entry) {
 	if v, ok := found["source"]; ok {
 		c.Source = l.sourceName(v.value)
 	}
-	if v, ok := found["sql"]; ok {
-		c.Logic, _ = l.sql(v.value)
-	}
 	if v, ok := found["key"]; ok {
 		c.Key = texts(v.value)
 	}
+	c.Memory = recount.Memory{Kind: recount.MemoryWindow}
 	if v, ok := found["memory"]; ok {
-		v.oneOf(recount.CodeUnsupported, "window")
+		c.Memory = memory(v.value)
 	}
+	c.Logic, _ = l.logic(e.value, found)
+	opening := openingOf(&c, found)
 	if v, ok := found["timezone"]; ok {
 		c.Bucket.Zone = zone(v.value)
 	}
@@ -62,6 +54,15 @@ func (l *loader) calculation(e entry) {
 		}
 	}
 	l.hypotheses(&c, found)
+	if c.Previous != nil && c.Previous.Kind == recount.LogicSQL {
+		c.Previous.Opening = opening
+	}
+	cut(&c, found)
+	c.WorkerState = recount.StateRow
+	if v, ok := found["worker_state"]; ok {
+		word, _ := v.oneOf(recount.CodeConfig, string(recount.StateRow), string(recount.StateOwn))
+		c.WorkerState = recount.WorkerState(word)
+	}
 	if v, ok := found["target"]; ok {
 		l.target(&c, v.value)
 	}
@@ -85,116 +86,6 @@ func (l *loader) sourceName(v value) string {
 	}
 	v.problem("there is no source %q; there is: %s", clip(shown), strings.Join(known, ", "))
 	return ""
-}
-
-// hypotheses reads previous and missed, and what depends on whether any is given.
-func (l *loader) hypotheses(c *Calculation, found map[string]entry) {
-	if v, ok := found["previous"]; ok {
-		if file, ok := v.block(previousBlock, false)["sql"]; ok {
-			if logic, ok := l.sql(file.value); ok {
-				c.Previous = &logic
-			}
-		}
-	}
-	if v, ok := found["missed"]; ok {
-		for _, item := range v.items() {
-			if m, ok := missed(item); ok {
-				c.Missed = append(c.Missed, m)
-			}
-		}
-	}
-	c.Unexplained = recount.UnexplainedCorrect
-	if c.Hypotheses() {
-		c.Unexplained = recount.UnexplainedHold
-	}
-	if v, ok := found["unexplained"]; ok {
-		word, _ := v.oneOf(recount.CodeConfig, string(recount.UnexplainedHold), string(recount.UnexplainedCorrect))
-		c.Unexplained = recount.Unexplained(word)
-	}
-}
-
-func missed(v value) (recount.EventList, bool) {
-	found := v.block(missedBlock, false)
-	if found == nil {
-		return recount.EventList{}, false
-	}
-	if len(found) == 0 {
-		v.problem("the entry is empty; it needs from, to or where")
-		return recount.EventList{}, false
-	}
-	var m recount.EventList
-	if e, ok := found["from"]; ok {
-		m.From = instant(e.value)
-	}
-	if e, ok := found["to"]; ok {
-		m.To = instant(e.value)
-	}
-	if e, ok := found["where"]; ok {
-		m.Where, _ = e.word()
-	}
-	if !m.From.IsZero() && !m.To.IsZero() && !m.From.Before(m.To) {
-		v.problem("from is not before to")
-		return m, false
-	}
-	return m, true
-}
-
-func instant(v value) time.Time {
-	text, shown, ok := v.text()
-	if !ok {
-		return time.Time{}
-	}
-	at, err := recount.ParseTimestamp(text)
-	if err != nil {
-		v.problem("%q is no time with an offset, such as 2024-06-10T12:00:00Z", clip(shown))
-	}
-	return at
-}
-
-// sql reads a file of SQL. Its text is kept whole, so that the digest is that of
-// the file.
-func (l *loader) sql(v value) (recount.Logic, bool) {
-	text, shown, ok := v.text()
-	if !ok {
-		return recount.Logic{}, false
-	}
-	body, err := readSQL(l.project.Dir, text)
-	if err != nil {
-		v.r.problemAs(recount.CodeLogicFile, "write the SQL to that file, or mend the path", v.at(), "%s: %s: %v", v.path, clip(shown), err)
-		return recount.Logic{}, false
-	}
-	sum := sha256.Sum256([]byte(body))
-	return recount.Logic{Kind: "sql", Text: body, Path: text, Digest: hex.EncodeToString(sum[:])}, true
-}
-
-func readSQL(dir, path string) (string, error) {
-	const most = 1 << 20
-	f, err := os.Open(Path(dir, path)) //nolint:gosec // the configuration's author names the file
-	if err != nil {
-		return "", cause(err)
-	}
-	defer f.Close() //nolint:errcheck // only read
-	body, err := io.ReadAll(io.LimitReader(f, most+1))
-	switch {
-	case err != nil:
-		return "", cause(err)
-	case len(body) > most:
-		return "", fmt.Errorf("the file has over %d bytes", most)
-	case !utf8.Valid(body):
-		return "", fmt.Errorf("the file is not UTF-8")
-	case strings.TrimSpace(string(body)) == "":
-		return "", fmt.Errorf("the file is empty")
-	}
-	return string(body), nil
-}
-
-// Path returns where a path of recount.yaml, or of the command line, leads:
-// relative ones start in the project folder.
-func Path(dir, path string) string {
-	if filepath.IsAbs(path) {
-		return path
-	}
-	return filepath.Join(dir, path)
 }
 
 func texts(v value) []string {
@@ -272,62 +163,4 @@ func (v value) decimal() (text string, ok bool) {
 		return "", false
 	}
 	return text, true
-}
-
-func (l *loader) target(c *Calculation, v value) {
-	found := v.block(targetBlock, true)
-	if found == nil {
-		return
-	}
-	if spec, block, ok := l.pickAdapter(adapter.Target, v, targetBlock, found); ok {
-		c.Target.Adapter, c.Target.Config = spec.Name, l.adapterBlock(spec, block.value, nil)
-		if overlay, ok := found["apply"]; ok {
-			c.Target.Apply = &Apply{Config: l.adapterBlock(spec, block.value, &overlay.value)}
-		}
-	}
-	if e, ok := found["table"]; ok {
-		c.Target.Table, _ = e.word()
-	}
-	if e, ok := found["columns"]; ok {
-		c.Columns = columns(c, e.value)
-	}
-	if e, ok := found["where"]; ok {
-		c.Where, _ = e.word()
-	}
-	c.Extra = recount.ExtraReport
-	if e, ok := found["extra"]; ok {
-		word, _ := e.oneOf(recount.CodeConfig, string(recount.ExtraReport), string(recount.ExtraExplained), string(recount.ExtraDelete))
-		c.Extra = recount.Extra(word)
-		if c.Extra == recount.ExtraDelete && c.Where == "" {
-			e.problem("delete needs where: it says which live rows the calculation owns")
-		}
-	}
-}
-
-// columns reads which table column a result column goes to, and checks that
-// compare names only those.
-func columns(c *Calculation, v value) map[string]string {
-	mapped, taken := map[string]string{}, map[string]string{}
-	for _, e := range v.entries() {
-		column, ok := e.word()
-		if !ok {
-			continue
-		}
-		if first, twice := taken[column]; twice {
-			e.problem("the table column is taken by %q already", clip(first))
-			continue
-		}
-		taken[column] = e.key
-		mapped[e.key] = column
-	}
-	if m, ok := v.node.(*ast.MappingNode); ok && len(m.Values) == 0 {
-		v.problem("it names no column")
-	}
-	known := slices.Sorted(maps.Keys(mapped))
-	for _, name := range slices.Sorted(maps.Keys(c.Compare)) {
-		if _, ok := mapped[name]; !ok && len(known) > 0 {
-			v.problem("compare names %q, which is not mapped here; mapped: %s", clip(name), strings.Join(known, ", "))
-		}
-	}
-	return mapped
 }

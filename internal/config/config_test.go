@@ -67,6 +67,7 @@ func project(t testing.TB, yaml string) string {
 	dir := t.TempDir()
 	for name, text := range map[string]string{
 		FileName: yaml, "totals.sql": "SELECT 1\n", "v1.sql": "SELECT 2\n", "empty.sql": " \n", "dsn.txt": "postgres://me:hunter2@file/live\r\n",
+		"right.csv": "user_id,total\n1,2.50\n", "ids.txt": "\ufeffe2\r\n\n  e1 \ne2\n", "more.txt": "e9\ne2", "same.txt": "e1\ne2\n",
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)

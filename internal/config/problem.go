@@ -99,7 +99,7 @@ const (
 var titles = map[recount.Code]string{
 	recount.CodeConfig:      FileName + " has a mistake",
 	recount.CodeSecret:      "a reference in " + FileName + " leads nowhere",
-	recount.CodeLogicFile:   "a file of SQL cannot be read",
+	recount.CodeLogicFile:   "the logic's file cannot be read",
 	recount.CodeUnsupported: FileName + " asks for something that is not supported",
 }
 

@@ -342,6 +342,21 @@ func unknownKey(path, key string, known []string) string {
 	return fmt.Sprintf("unknown key %q%s; known there: %s", key, in, strings.Join(known, ", "))
 }
 
+// find returns one key of a mapping that was read before: it reports nothing.
+func (v value) find(key string) (value, bool) {
+	if v.gone() || !v.isMapping() {
+		return value{}, false
+	}
+	before := v.r.problems
+	defer func() { v.r.problems = before }()
+	for _, e := range v.entries() {
+		if e.key == key {
+			return e.value, true
+		}
+	}
+	return value{}, false
+}
+
 // items lists a sequence, or reports that v is none.
 func (v value) items() []value {
 	if v.gone() {

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"math"
 	"strings"
 	"time"
@@ -28,6 +29,11 @@ func (l *loader) source(e entry) {
 	}
 	if v, ok := found["fields"]; ok {
 		s.Mapping.Fields = fields(v.value)
+	}
+	if v, ok := found["event"]; ok {
+		if order, ok := v.find("order"); ok {
+			s.Mapping.Order = orderField(order, s.Mapping.Fields)
+		}
 	}
 	if v, ok := found["lateness"]; ok {
 		s.Lateness, _ = v.duration()
@@ -77,6 +83,38 @@ func (l *loader) event(v value, m *recount.Mapping) {
 		}
 		m.TimeUnit = unit
 	}
+}
+
+// orderField finds the declared field that orders a key's events: payloads keep
+// no types, and an order needs one.
+func orderField(v value, fields []recount.Field) string {
+	text, shown, ok := v.text()
+	if !ok {
+		return ""
+	}
+	var names []string
+	for _, by := range []func(recount.Field) string{
+		func(f recount.Field) string { return f.Name },
+		func(f recount.Field) string { return f.Path },
+	} {
+		for _, f := range fields {
+			names = append(names, by(f))
+			if by(f) != text {
+				continue
+			}
+			if f.Type.Kind == recount.KindDouble || f.Type.Kind == recount.KindJSON {
+				v.problem("%q is declared %s, which gives no order that is the same everywhere; declare it int64, decimal, timestamp or string", clip(shown), f.Type)
+				return ""
+			}
+			return f.Name
+		}
+	}
+	hint := ""
+	if near := recount.Nearest(shown, names); near != "" {
+		hint = fmt.Sprintf("; did you mean %q?", near)
+	}
+	v.problem("%q is no declared field: declare it under fields, with its type%s", clip(shown), hint)
+	return ""
 }
 
 // part reads one part of the envelope: a path, or {path, unit}.
@@ -131,12 +169,16 @@ func fields(v value) []recount.Field {
 }
 
 func badFieldName(name string) string {
-	const longest = 200
 	if recount.ReservedColumn(name) {
 		return "every event has a column of that name; give the field another, and its path: {type: …, path: " + name + "}"
 	}
+	return badColumnName(name)
+}
+
+func badColumnName(name string) string {
+	const longest = 200
 	if name == "" || len(name) > longest || strings.TrimSpace(name) != name || strings.ContainsFunc(name, func(r rune) bool { return r < 0x20 || r == 0x7f }) {
-		return "a field's name has 1 to 200 bytes, no control characters and no space at its ends"
+		return "a column's name has 1 to 200 bytes, no control characters and no space at its ends"
 	}
 	return ""
 }
@@ -154,20 +196,25 @@ func field(e entry) (recount.Field, bool) {
 			path = payloadPath(v.value)
 		}
 	}
-	text, shown, ok := typed.text()
+	t, ok := typeOf(typed)
+	return recount.Field{Name: e.key, Type: t, Path: path}, ok
+}
+
+func typeOf(v value) (recount.Type, bool) {
+	text, shown, ok := v.text()
 	if !ok {
-		return recount.Field{}, false
+		return recount.Type{}, false
 	}
 	t, err := recount.ParseType(text)
-	if err != nil {
-		if text != shown {
-			typed.problem("%q names no type", shown)
-		} else {
-			typed.problem("%s%s", err, typeHint(text))
-		}
-		return recount.Field{}, false
+	if err == nil {
+		return t, true
 	}
-	return recount.Field{Name: e.key, Type: t, Path: path}, true
+	if text != shown {
+		v.problem("%q names no type", shown)
+	} else {
+		v.problem("%s%s", err, typeHint(text))
+	}
+	return recount.Type{}, false
 }
 
 // typeHint maps the names that other systems use.
