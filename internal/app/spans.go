@@ -129,7 +129,7 @@ func (a *App) plannedHits(b recount.PlanBody) (recount.Hits, error) {
 	if b.IDs == nil {
 		return hits, nil
 	}
-	ids, err := config.ReadIDs(a.path(b.IDs.From))
+	ids, err := config.ReadIDs(a.opts.Dir, b.IDs.From)
 	if err != nil {
 		return hits, err
 	}
