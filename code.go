@@ -35,6 +35,7 @@ const (
 	CodeLiveKey       Code = "RC2117"
 	CodeDoesNotFit    Code = "RC2118"
 	CodeTargetFile    Code = "RC2119"
+	CodeWorkerState   Code = "RC2120"
 	CodeDamaged       Code = "RC3001"
 	CodeIncomplete    Code = "RC3002"
 	CodeSourceChanged Code = "RC3003"
@@ -126,6 +127,7 @@ var Codes = []CodeInfo{
 	{CodeLiveKey, ExitRefused, "the live table has a key twice or NULL"},
 	{CodeDoesNotFit, ExitRefused, "a right value does not fit its column"},
 	{CodeTargetFile, ExitError, "the target's file cannot be read"},
+	{CodeWorkerState, ExitRefused, "the worker would overwrite the correction"},
 	{CodeDamaged, ExitIncomplete, "the archive is damaged"},
 	{CodeIncomplete, ExitIncomplete, "the archive does not hold the whole window"},
 	{CodeSourceChanged, ExitError, "a source file was changed"},

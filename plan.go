@@ -27,6 +27,15 @@ func (p *Plan) Parts() []PlanPart {
 	return append([]PlanPart{{Body: p.Body, Changes: p.Changes}}, p.With...)
 }
 
+// Tables names the plan's tables, in the order of Parts.
+func (p *Plan) Tables() []string {
+	out := []string{p.Body.Target.Table}
+	for _, part := range p.With {
+		out = append(out, part.Body.Target.Table)
+	}
+	return out
+}
+
 // PlanHeader is what a plan says of its making. It steers only expiry.
 type PlanHeader struct {
 	Made    time.Time `json:"made"`
@@ -119,11 +128,30 @@ type PlanBody struct {
 	Filled []Filled `json:"filled,omitempty"`
 	// Ignored names the table's columns that are neither compared nor filled.
 	Ignored []string `json:"ignored,omitempty"`
+	// Entry names the columns of an adjustment, of RoleAdjust.
+	Entry *Entry `json:"entry,omitempty"`
 	// Unproved says that determinism was not proved, and why.
 	Unproved string `json:"unproved,omitempty"`
 	// WorkerState is where the worker keeps its state.
 	WorkerState WorkerState `json:"worker_state,omitempty"`
 }
+
+// Entry names the table columns of an adjustment by what they hold. A rollback
+// inserts an entry of the opposite amounts instead of deleting the first.
+type Entry struct {
+	Amounts []string `json:"amounts"`
+	Reason  string   `json:"reason,omitempty"`
+	// Run is part of the key, so that each run has entries of its own.
+	Run string `json:"run"`
+	At  string `json:"at,omitempty"`
+}
+
+// The texts that stand in a plan for what only its apply knows. They are filled
+// in where a part's role is mark or adjust.
+const (
+	RunPlaceholder = "${recount.run}" // the run's id
+	AtPlaceholder  = "${recount.at}"  // the moment of the run
+)
 
 // Filled is a column that an insert fills with a text.
 type Filled struct {

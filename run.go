@@ -1,6 +1,10 @@
 package recount
 
-import "time"
+import (
+	"fmt"
+	"strings"
+	"time"
+)
 
 // Run is one row of the ledger: an apply or a rollback that was committed.
 type Run struct {
@@ -33,6 +37,38 @@ type Run struct {
 	// Tables lists all tables of the run, this one first, where it has several.
 	// The run of the nth table is called ID/n, its plan Plan/n.
 	Tables []string `json:"tables,omitempty"`
+	// Total counts the rows written in all of Tables.
+	Total int64 `json:"total,string,omitempty"`
+	// Filled are the columns that the run's inserts filled besides Columns.
+	// Undo rows of inserts hold their values after those of Columns.
+	Filled []Filled `json:"filled,omitempty"`
+	Entry  *Entry   `json:"entry,omitempty"`
+}
+
+// PartID names the nth part, counted from 1, of what has id: a run or a plan. The
+// first has the id itself.
+func PartID(id string, n int) string {
+	if n <= 1 {
+		return id
+	}
+	return fmt.Sprintf("%s/%d", id, n)
+}
+
+// WholeID is the id of which a part's is made.
+func WholeID(id string) string {
+	whole, _, _ := strings.Cut(id, "/")
+	return whole
+}
+
+// Written counts the rows that the run wrote, in all of its tables.
+func (r Run) Written() int64 { return max(r.Applied, r.Total) }
+
+// AllTables names the run's tables.
+func (r Run) AllTables() []string {
+	if len(r.Tables) == 0 {
+		return []string{r.Table}
+	}
+	return r.Tables
 }
 
 // Receipt is what an apply or a rollback did.
@@ -50,6 +86,22 @@ type Receipt struct {
 	Excluded  int64
 	TookMS    int64
 	Steps     []string // what was done, in order
+	RolledOut [][]Value
+	// Tables says it table by table, where there are several; the counts above
+	// are their sums.
+	Tables []TableReceipt
+	Notes  []string
+}
+
+// TableReceipt is what a run did in one of its tables.
+type TableReceipt struct {
+	Table     string
+	Role      PartRole
+	Applied   int64
+	Held      int64
+	Extra     int64
+	Excluded  int64
+	Moved     [][]Value
 	RolledOut [][]Value
 }
 

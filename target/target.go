@@ -61,11 +61,15 @@ type Tx interface {
 	Moved(ctx context.Context, key, columns []string, changes []recount.Change) ([]recount.Change, error)
 	// Read returns the rows of the keys as the transaction sees them.
 	Read(ctx context.Context, key, columns []string, keys [][]recount.Value, each func(recount.Row) error) error
-	// Lock locks the rows of the keys until the transaction ends and calls each
-	// with those that are there, as they are stored then.
+	// Lock locks the rows of the keys, in key order, until the transaction ends
+	// and calls each with those that are there, in any order, as they are stored
+	// then. Until then no other writer changes or deletes them.
 	Lock(ctx context.Context, key, columns []string, keys [][]recount.Value, each func(recount.Row) error) error
-	// On returns this transaction on another table of the same database. Its
-	// ledger rows are that table's; Commit and Rollback belong to the first.
+	// On returns this transaction on another table of the same database, whose
+	// writer lock it takes: recount.ErrLocked where another run holds it. Callers
+	// take several in the order of their names, lest two runs wait in a circle.
+	// Its ledger rows are that table's. Commit and Rollback belong to the first:
+	// here Commit is an error and Rollback does nothing.
 	// recount.ErrUnsupported where the target is one table alone.
 	On(ctx context.Context, table string) (Tx, error)
 	// Record writes the ledger row and the undo rows. Where run.Of is set, that

@@ -270,5 +270,10 @@ func (x *tx) Lock(ctx context.Context, key, columns []string, keys [][]recount.V
 	return x.Read(ctx, key, columns, keys, each)
 }
 
-// On is refused: this target is one table alone.
-func (*tx) On(context.Context, string) (target.Tx, error) { return nil, recount.ErrUnsupported }
+// On is refused: a file is one table alone.
+func (x *tx) On(_ context.Context, table string) (target.Tx, error) {
+	return nil, &recount.Error{
+		Code: recount.CodeUnsupported, What: fmt.Sprintf("table %q cannot be written together with this file", table), Where: x.t.place,
+		Why: "a file is one table alone: nothing commits two of them at once", Next: "make a plan of its own for each file", Err: recount.ErrUnsupported,
+	}
+}

@@ -34,7 +34,7 @@ func TestConformance(t *testing.T) {
 		run(t, dsn, "CREATE SCHEMA public")
 		d := &database{dsn: dsn, table: table}
 		d.create(t)
-		return targettest.Live{Target: d.open(t), Reopen: d.open, Edit: d.edit, AddColumn: d.addColumn, Copy: d.copy}
+		return targettest.Live{Target: d.open(t), Reopen: d.open, Edit: d.edit, AddColumn: d.addColumn, Copy: d.copy, Beside: d.beside}
 	}})
 }
 
@@ -104,6 +104,9 @@ func (d *database) create(t *testing.T) {
 	if d.table.Unique {
 		columns = append(columns, "PRIMARY KEY ("+strings.Join(keys, ", ")+")")
 	}
+	if d.table.Parent != "" {
+		columns = append(columns, "FOREIGN KEY ("+sqltable.Quote(d.table.Columns[0].Name)+") REFERENCES "+sqltable.Quote(d.table.Parent))
+	}
 	run(t, d.dsn, "CREATE TABLE "+sqltable.Quote(d.table.Name)+" ("+strings.Join(columns, ", ")+")")
 	conn := connect(t, d.dsn)
 	defer func() { _ = conn.Close(t.Context()) }()
@@ -167,6 +170,14 @@ func (d *database) edit(t *testing.T, c recount.Change) {
 func (d *database) addColumn(t *testing.T, name string) {
 	t.Helper()
 	run(t, d.dsn, fmt.Sprintf("ALTER TABLE %s ADD COLUMN %s text", sqltable.Quote(d.table.Name), sqltable.Quote(name)))
+}
+
+// beside makes another table in the same database.
+func (d *database) beside(t *testing.T, table targettest.Table) target.Target {
+	t.Helper()
+	other := &database{dsn: d.dsn, table: table}
+	other.create(t)
+	return other.open(t)
 }
 
 func (d *database) open(t *testing.T) target.Target { return open(t, d.dsn, d.table.Name) }

@@ -82,8 +82,8 @@ func aliased(prefix string, columns []column) []staged {
 
 // makeStage copies n rows into a new stage; group gives a row's grp.
 func (x *tx) makeStage(ctx context.Context, columns []staged, n int, group func(i int) int, values func(i int) []recount.Value) (stage, error) {
-	x.stages++
-	s := stage{fmt.Sprintf("pg_temp.recount_stage_%d", x.stages)}
+	*x.stages++
+	s := stage{fmt.Sprintf("pg_temp.recount_stage_%d", *x.stages)}
 	selected := make([]string, len(columns))
 	for i, c := range columns {
 		selected[i] = fmt.Sprintf(", t.%s AS %s", sqltable.Quote(c.of.Name), c.alias)

@@ -50,6 +50,7 @@ func (s *session) describe(ctx context.Context) (*described, error) {
 		func() error { return s.readColumns(ctx, d, &description) },
 		func() error { return s.readUnique(ctx, d, &description) },
 		func() error { return s.readHazards(ctx, d, &description) },
+		func() error { return s.readReferences(ctx, d) },
 		func() error { return s.readLedger(ctx, d) },
 	}
 	for _, step := range steps {

@@ -20,9 +20,12 @@ import (
 // tx is the one writing transaction.
 type tx struct {
 	*session
-	d      *described
-	done   bool
-	stages int
+	d    *described
+	done bool
+	// beside says that it is another table's part of a transaction, which ends
+	// with the first one's.
+	beside bool
+	stages *int // the transaction's count of temporary tables
 	// kept holds, by the key's JSON, how this transaction found rows stored
 	// before it wrote them, where the canonical texts do not say it.
 	kept map[string]string
@@ -36,7 +39,7 @@ func (t *table) Begin(ctx context.Context) (target.Tx, error) {
 	if err != nil {
 		return nil, err
 	}
-	x := &tx{session: s, kept: map[string]string{}}
+	x := &tx{session: s, stages: new(int), kept: map[string]string{}}
 	if err := x.prepare(ctx); err != nil {
 		return nil, errors.Join(err, x.Rollback(ctx))
 	}
@@ -88,7 +91,8 @@ func (x *tx) lock(ctx context.Context) error {
 		return x.explain("lock", nested.Commit(ctx))
 	}
 	var server *pgconn.PgError
-	if !errors.As(err, &server) || server.Code != "55P03" {
+	// Two runs that wait for each other in a circle are told so by a deadlock.
+	if !errors.As(err, &server) || server.Code != "55P03" && server.Code != "40P01" {
 		return x.explain("lock", err)
 	}
 	if err := nested.Rollback(ctx); err != nil {
@@ -452,6 +456,9 @@ func (x *tx) insertRows(ctx context.Context, columns []column, rows [][]recount.
 }
 
 func (x *tx) Commit(ctx context.Context) error {
+	if x.beside {
+		return fmt.Errorf("commit %q: the transaction is that of another table", x.t.name)
+	}
 	if x.done {
 		return fmt.Errorf("commit %q: the transaction has ended", x.t.place)
 	}
@@ -473,17 +480,9 @@ func (x *tx) Commit(ctx context.Context) error {
 }
 
 func (x *tx) Rollback(ctx context.Context) error {
-	if x.done {
+	if x.done || x.beside {
 		return nil
 	}
 	x.done = true
 	return x.end(ctx)
 }
-
-// Lock reads the rows; the transaction already keeps every other writer off.
-func (x *tx) Lock(ctx context.Context, key, columns []string, keys [][]recount.Value, each func(recount.Row) error) error {
-	return x.Read(ctx, key, columns, keys, each)
-}
-
-// On is refused: this target is one table alone.
-func (*tx) On(context.Context, string) (target.Tx, error) { return nil, recount.ErrUnsupported }

@@ -31,7 +31,12 @@ func TestConformance(t *testing.T) {
 			targettest.Run(t, targettest.Harness{Where: true, Types: true, UniqueKey: true, New: func(t *testing.T, table targettest.Table) targettest.Live {
 				f := &liveFile{dir: t.TempDir(), table: table}
 				f.create(t, suffix)
-				return targettest.Live{Target: f.open(t), Reopen: f.open, Edit: f.edit, AddColumn: f.addColumn, Copy: f.copy}
+				return targettest.Live{Target: f.open(t), Reopen: f.open, Edit: f.edit, AddColumn: f.addColumn, Copy: f.copy, Beside: func(t *testing.T, table targettest.Table) target.Target {
+					t.Helper()
+					other := &liveFile{dir: f.dir, table: table}
+					other.create(t, suffix)
+					return other.open(t)
+				}}
 			}})
 		})
 	}
@@ -84,6 +89,9 @@ func (f *liveFile) create(t *testing.T, suffix string) {
 		columns = append(columns, "PRIMARY KEY ("+strings.Join(keys, ", ")+")")
 	} else {
 		suffix = ""
+	}
+	if f.table.Parent != "" {
+		columns = append(columns, "FOREIGN KEY ("+sqltable.Quote(f.table.Columns[0].Name)+") REFERENCES "+sqltable.Quote(f.table.Parent))
 	}
 	f.exec(t, func(tx *sql.Tx) error {
 		if _, err := tx.ExecContext(t.Context(), "CREATE TABLE "+sqltable.Quote(f.table.Name)+" ("+strings.Join(columns, ", ")+")"+suffix); err != nil {

@@ -80,6 +80,9 @@ func (s *session) describe(ctx context.Context) (*described, error) {
 	if err := s.readLocator(ctx, d, keys); err != nil {
 		return nil, err
 	}
+	if err := s.readReferences(ctx, &d.info); err != nil {
+		return nil, err
+	}
 	return d, s.readLedger(ctx, &d.info)
 }
 

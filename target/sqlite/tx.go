@@ -23,6 +23,9 @@ type tx struct {
 	*session
 	d    *described
 	done bool
+	// beside says that it is another table's part of a transaction, which ends
+	// with the first one's.
+	beside bool
 	// kept holds, by the key's JSON, how this transaction found rows stored
 	// before it wrote them; Record puts it into the undo rows.
 	kept map[string]string
@@ -413,6 +416,9 @@ func (x *tx) recordUndo(ctx context.Context, run string, undo []recount.Change) 
 }
 
 func (x *tx) Commit(ctx context.Context) error {
+	if x.beside {
+		return fmt.Errorf("commit %q: the transaction is that of another table", x.t.name)
+	}
 	if x.done {
 		return fmt.Errorf("commit %q: the transaction has ended", x.t.place)
 	}
@@ -435,17 +441,9 @@ func (x *tx) Commit(ctx context.Context) error {
 }
 
 func (x *tx) Rollback(ctx context.Context) error {
-	if x.done {
+	if x.done || x.beside {
 		return nil
 	}
 	x.done = true
 	return x.end(ctx)
 }
-
-// Lock reads the rows; the transaction already keeps every other writer off.
-func (x *tx) Lock(ctx context.Context, key, columns []string, keys [][]recount.Value, each func(recount.Row) error) error {
-	return x.Read(ctx, key, columns, keys, each)
-}
-
-// On is refused: this target is one table alone.
-func (*tx) On(context.Context, string) (target.Tx, error) { return nil, recount.ErrUnsupported }

@@ -24,6 +24,9 @@ type Table struct {
 	Key, Columns []recount.Column
 	// Unique asks for a unique key, where the harness has such.
 	Unique bool
+	// Parent names a table to whose key a foreign key of the first column leads;
+	// empty: none.
+	Parent string
 	Rows   []recount.Row
 }
 
@@ -40,6 +43,9 @@ type Live struct {
 	// AddTrigger makes every write of a row set off something else, past recount.
 	// Nil: there are no triggers.
 	AddTrigger func(t *testing.T)
+	// Beside makes another table in the same database and opens it, alone. Nil:
+	// the target is one table alone.
+	Beside func(t *testing.T, table Table) target.Target
 	// Copy makes a copy of the whole place, ledger included, and opens it. Nil:
 	// there is no copy to be told apart.
 	Copy func(t *testing.T) target.Target
@@ -64,6 +70,7 @@ func Run(t *testing.T, h Harness) {
 	t.Run("writing", func(t *testing.T) { writing(t, h) })
 	t.Run("ledger", func(t *testing.T) { ledger(t, h) })
 	t.Run("identity", func(t *testing.T) { identity(t, h) })
+	t.Run("tables", func(t *testing.T) { tables(t, h) })
 	t.Run("properties", func(t *testing.T) { properties(t, h) })
 }
 
