@@ -15,9 +15,9 @@ import (
 // what entries beside them amount to.
 type frozen struct {
 	info    recount.TableInfo
-	rows    map[string]bool         // by the key's text
-	entries map[string][]*big.Rat   // their amounts, by the key's text and value column
-	amounts []string                // the entry's column of each value column, empty where it has none
+	rows    map[string]bool           // by the key's text
+	entries map[string][]*big.Rat     // their amounts, by the key's text and value column
+	amounts []string                  // the entry's column of each value column, empty where it has none
 	columns map[string]recount.Column // of the entries, by name
 }
 
@@ -160,6 +160,12 @@ func (r *replaying) adjustments(f *frozen, main recount.PlanBody, l *live, pairs
 			body.Columns = append(body.Columns, planColumn(f.columns[columns[what]]))
 		}
 	}
+	body.Entry = &recount.Entry{Reason: columns["reason"], Run: columns["run"], At: columns["at"]}
+	for _, name := range f.amounts {
+		if name != "" {
+			body.Entry.Amounts = append(body.Entry.Amounts, name)
+		}
+	}
 	var inserts []recount.Change
 	for i := range changes {
 		c := &changes[i]
@@ -236,7 +242,7 @@ func (r *replaying) entryRest(f *frozen, e recount.Change, p diff.Pair) (recount
 	columns := r.calc.Write.Adjust.Columns
 	texts := map[string]string{
 		"reason": fmt.Sprintf("recount %s: %s", r.calc.Name, p.CauseOr()),
-		"at":     recount.FormatTimestamp(r.window.To),
+		"at":     recount.AtPlaceholder,
 		"period": r.window.String(),
 	}
 	if r.bucketed() {
@@ -247,6 +253,10 @@ func (r *replaying) entryRest(f *frozen, e recount.Change, p diff.Pair) (recount
 	for _, what := range []string{"reason", "period", "at"} {
 		name := columns[what]
 		if name == "" {
+			continue
+		}
+		if what == "at" {
+			e.After = append(e.After, recount.Text(recount.AtPlaceholder))
 			continue
 		}
 		from := recount.Type{Kind: recount.KindString}
@@ -264,4 +274,3 @@ func (r *replaying) entryRest(f *frozen, e recount.Change, p diff.Pair) (recount
 	}
 	return e, nil
 }
-

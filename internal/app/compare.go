@@ -27,6 +27,7 @@ type live struct {
 	note    string           // what is not known of the ledger; empty: nothing
 	key     []recount.Column // the table's columns, in the order of the result's
 	columns []recount.Column
+	frozen  *frozen          // nil: no row is
 	carried []recount.Column // read beside the columns, not compared: bump first, then position and partition
 }
 
@@ -123,6 +124,14 @@ func (r *replaying) scan(ctx context.Context, l *live, window recount.Window) (*
 	sorter := &diff.Sorter{
 		Shape: r.comparedAs(l), Dir: dir, Place: l.info.Identity.Place + " " + l.info.Identity.Table,
 		EmptyIsNull: l.columns[0].Declared == "csv",
+	}
+	if f := l.frozen; f != nil {
+		sorter.Seen = func(text string, seen []recount.Value) []recount.Value {
+			if !f.rows[text] {
+				return seen
+			}
+			return r.adjusted(f, l, text, seen)
+		}
 	}
 	if r.bucketed() && r.calc.Where == "" {
 		sorter.Keep = func(key []recount.Value) bool {

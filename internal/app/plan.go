@@ -61,6 +61,15 @@ func (r *replaying) makePlan(ctx context.Context, l *live, overrides Overrides) 
 	if err := r.refuseEmpty(counts, overrides.AllowEmpty); err != nil {
 		return nil, err
 	}
+	if err := r.readProcessed(ctx); err != nil {
+		return nil, err
+	}
+	if err := r.checkLists(ctx); err != nil {
+		return nil, err
+	}
+	if l.frozen, err = r.readFrozen(ctx, l); err != nil {
+		return nil, err
+	}
 	found, err := r.found(ctx, l, counts)
 	if err != nil {
 		return nil, err
@@ -86,6 +95,19 @@ func (r *replaying) makePlan(ctx context.Context, l *live, overrides Overrides) 
 	}
 	if err := r.checkOwned(ctx, l, changes); err != nil {
 		return nil, err
+	}
+	entries, err := r.adjustments(l.frozen, p.Body, l, found.Pairs, changes)
+	if err != nil {
+		return nil, err
+	}
+	mark, err := r.marks(ctx, p.Body, changes)
+	if err != nil {
+		return nil, err
+	}
+	for _, more := range []*recount.PlanPart{entries, mark} {
+		if more != nil {
+			p.With = append(p.With, *more)
+		}
 	}
 	p.Body.Rows.Right = found.Right
 	plan.Add(p, changes)

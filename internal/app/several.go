@@ -32,17 +32,7 @@ func (a *App) planOne(ctx context.Context, name string, req PlanRequest, before 
 		return nil, err
 	}
 	defer joined(&err, r.close)
-	if p, err = r.makePlan(ctx, l, req.Overrides); err != nil {
-		return nil, err
-	}
-	mark, err := r.marks(ctx, p.Body, p.Changes)
-	if err != nil {
-		return nil, err
-	}
-	if mark != nil {
-		p.With = append(p.With, *mark)
-	}
-	return p, nil
+	return r.makePlan(ctx, l, req.Overrides)
 }
 
 // together refuses a calculation that does not fit the plan of others: all must

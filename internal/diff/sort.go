@@ -33,6 +33,9 @@ type Sorter struct {
 	// EmptyIsNull reads an empty text as NULL where the result's type is no
 	// string: a CSV file cannot say it otherwise.
 	EmptyIsNull bool
+	// Seen, where not nil, changes what a row of that key is compared as; what it
+	// stores stays.
+	Seen func(text string, seen []recount.Value) []recount.Value
 	// Keep, where set, drops the rows for which it is false; it sees the key
 	// under the result's types.
 	Keep func(key []recount.Value) bool
@@ -103,7 +106,11 @@ func (s *Sorter) read(st stored) liveRow {
 	under = s.all(under, s.Shape.Key, st.row.Key)
 	under = s.all(under, s.Shape.Values, st.row.Values[:min(len(s.Shape.Values), len(st.row.Values))])
 	n := len(st.row.Key)
-	return liveRow{text: st.text, row: st.row, key: under[:n:n], seen: under[n:]}
+	out := liveRow{text: st.text, row: st.row, key: under[:n:n], seen: under[n:]}
+	if s.Seen != nil {
+		out.seen = s.Seen(st.text, out.seen)
+	}
+	return out
 }
 
 func (s *Sorter) under(t recount.Type, v recount.Value) recount.Value {
