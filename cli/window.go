@@ -7,9 +7,11 @@ import (
 	"recount/internal/app"
 )
 
-// windowFlags are the flags that name a window.
+// windowFlags are the flags that name a window, and where a paused worker stands.
 type windowFlags struct {
-	from, to, timezone, by string
+	from, to, timezone, by     string
+	fromPositions, toPositions []string
+	ids, paused                string
 }
 
 func (w *windowFlags) add(cmd *cobra.Command) {
@@ -18,22 +20,36 @@ func (w *windowFlags) add(cmd *cobra.Command) {
 	f.StringVar(&w.from, "from", "", "first instant, `TIME` such as 2024-06-10T12:00:00Z")
 	f.StringVar(&w.to, "to", "", "end, itself excluded, `TIME`")
 	f.StringVar(&w.timezone, "timezone", "", "`ZONE` of times without an offset, such as Europe/Berlin")
-	f.StringVar(&w.by, "by", string(recount.ByEvent), "`CLOCK` that the window is measured by: event")
+	f.StringVar(&w.by, "by", "", "`CLOCK` of the window: event (default), ingest, position or ids")
+	f.StringArrayVar(&w.fromPositions, "from-position", nil, "first position, `P:N` such as 3:41200, of each partition")
+	f.StringArrayVar(&w.toPositions, "to-position", nil, "end, itself excluded, `P:N`, of each partition")
+	f.StringVar(&w.ids, "ids", "", "the events of this `FILE`, one id a line, instead of a window")
+	f.StringVar(&w.paused, "paused", "", "the worker stands still at the positions in this `FILE`")
 }
 
-// request checks that the window is there; what the times mean is for app.
+// request checks that the window is there and that its flags go together; what
+// the times mean is for app.
 func (w *windowFlags) request(c *call) (app.WindowRequest, error) {
+	r := app.WindowRequest{
+		From: w.from, To: w.to, Timezone: w.timezone, By: recount.Clock(w.by),
+		FromPositions: w.fromPositions, ToPositions: w.toPositions, IDs: w.ids, Paused: w.paused,
+	}
+	if err := r.Check(); err != nil {
+		return app.WindowRequest{}, err
+	}
+	if w.by == string(recount.ByPosition) || w.by == string(recount.ByIDs) || w.ids != "" || len(w.fromPositions)+len(w.toPositions) > 0 {
+		return r, nil
+	}
+	const never = "a window is never guessed"
 	switch {
 	case w.from == "" && w.to == "":
-		return app.WindowRequest{}, usage(c.command+" needs --from and --to", "a window is never guessed", c.helpLine())
+		return app.WindowRequest{}, usage(c.command+" needs --from and --to", never, c.helpLine())
 	case w.from == "":
-		return app.WindowRequest{}, usage(c.command+" needs --from", "a window is never guessed", c.helpLine())
+		return app.WindowRequest{}, usage(c.command+" needs --from", never, c.helpLine())
 	case w.to == "":
-		return app.WindowRequest{}, usage(c.command+" needs --to", "a window is never guessed", c.helpLine())
-	case w.by != string(recount.ByEvent):
-		return app.WindowRequest{}, usage("--by "+w.by+" is not known", "windows are measured by event time: --by event", c.helpLine())
+		return app.WindowRequest{}, usage(c.command+" needs --to", never, c.helpLine())
 	}
-	return app.WindowRequest{From: w.from, To: w.to, Timezone: w.timezone}, nil
+	return r, nil
 }
 
 // addOverrides adds the flags that switch off checks of planning.

@@ -11,6 +11,16 @@ type WindowRequest struct {
 	From     string
 	To       string
 	Timezone string // IANA name; empty: times carry their offset
+	// By is the clock; empty: the one whose edges are given.
+	By recount.Clock
+	// FromPositions and ToPositions are the edges of ByPosition, "P:N", one pair
+	// a partition in any order.
+	FromPositions []string
+	ToPositions   []string
+	IDs           string // the file of ByIDs, relative to the project
+	// Paused is the file of the positions at which a paused worker stands; empty:
+	// the configuration says how the cut is known.
+	Paused string
 }
 
 // PlanRequest asks for a diff or a plan.

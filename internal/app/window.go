@@ -8,8 +8,23 @@ import (
 	"recount"
 )
 
-// window reads a window as typed.
+// window reads a window of event time as typed, and refuses every other one:
+// none may be taken for it.
 func (r WindowRequest) window() (recount.Window, error) {
+	if err := r.Check(); err != nil {
+		return recount.Window{}, err
+	}
+	if by := r.clock(); by != recount.ByEvent || r.Paused != "" {
+		return recount.Window{}, &recount.Error{
+			Code: recount.CodeUnsupported, What: "this command measures windows by event time alone", Where: "the command line",
+			Why: fmt.Sprintf("the window is given by %s, or with --paused", by), Next: "give --from and --to as times",
+		}
+	}
+	return r.times()
+}
+
+// times reads a window with two times as edges.
+func (r WindowRequest) times() (recount.Window, error) {
 	var zone *time.Location
 	if r.Timezone != "" {
 		loaded, err := time.LoadLocation(r.Timezone)

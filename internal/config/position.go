@@ -27,6 +27,8 @@ func ParsePosition(text string) (partition, position string, err error) {
 		return "", "", errors.New("it has a space or a control character in it; a position is written as in 3:41200")
 	case strings.HasPrefix(position, "-") || strings.HasPrefix(position, "+"):
 		return "", "", errors.New("a position has no sign")
+	case !strings.ContainsAny(position, "0123456789"):
+		return "", "", errors.New("a position has a digit at least, as in 3:41200")
 	}
 	return partition, recount.PadPosition(position), nil
 }
