@@ -15,7 +15,7 @@ import (
 )
 
 func causes(calc recount.Calculation, repeats bool) ([]string, int) {
-	list, cut := replay.Hypotheses(calc, engine.Variant{Dedupe: true}, repeats)
+	list, cut := replay.Hypotheses(calc, engine.Variant{Dedupe: true}, repeats, nil)
 	var out []string
 	for _, h := range list {
 		out = append(out, string(h.Cause))
@@ -53,13 +53,13 @@ func TestHypothesesAreCutAndSaySo(t *testing.T) {
 func TestAHypothesisLeavesTheRightVariantAlone(t *testing.T) {
 	right := engine.Variant{Dedupe: true, Logic: recount.Logic{Text: "v2"}}
 	calc := recount.Calculation{Dedupe: true, Previous: &recount.Logic{Text: "v1"}, Missed: []recount.EventList{{Where: "a"}, {Where: "b"}}}
-	list, _ := replay.Hypotheses(calc, right, true)
+	list, _ := replay.Hypotheses(calc, right, true, nil)
 	for _, h := range list {
 		parts := h.Cause.Parts()
 		if got, want := h.Variant.Logic.Text == "v1", slices.Contains(parts, "previous"); got != want {
 			t.Errorf("%s: previous logic %v, want %v", h.Cause, got, want)
 		}
-		if got, want := !h.Variant.Dedupe, slices.Contains(parts, "twice"); got != want {
+		if got, want := h.Variant.Twice, slices.Contains(parts, "twice"); got != want {
 			t.Errorf("%s: counts repeats %v, want %v", h.Cause, got, want)
 		}
 		missed := 0
