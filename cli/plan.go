@@ -2,9 +2,7 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -23,8 +21,11 @@ func (c *call) planCommand() *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use: "plan CALC…", Short: "replays, compares and writes a plan; changes nothing",
+		Long: "Replays, compares and writes a plan; changes nothing.\n" +
+			"Several calculations of one worker become one plan: their tables are corrected in one transaction.",
 		Example: examples("recount plan user_totals"+exampleWindow+" --out fix.plan",
-			"recount plan user_totals --from 2024-06-10T14:00 --to 2024-06-10T14:30 --timezone Europe/Berlin"),
+			"recount plan user_totals --from 2024-06-10T14:00 --to 2024-06-10T14:30 --timezone Europe/Berlin",
+			"recount plan balances --from-position 3:90100 --to-position 3:90188 --paused offsets.txt"),
 		Args: c.takes(1, -1, "the name of a calculation"), ValidArgsFunction: c.completeNames(calculations),
 	}
 	window.add(cmd)
@@ -35,38 +36,19 @@ func (c *call) planCommand() *cobra.Command {
 		if req.Window, err = window.request(c); err != nil {
 			return err
 		}
-		if len(args) > 1 && req.Out != "" {
-			return usage("--out names one file, and there are several calculations", "each gets a plan of its own", "leave --out away, or plan them one by one")
-		}
+		req.Calculation, req.With = args[0], args[1:]
 		return c.open(ctx, func(project Recount) error {
-			for i, name := range args {
-				req.Calculation = name
-				planned, err := project.Plan(ctx, req)
-				if err != nil {
-					return afterOthers(err, args[:i])
-				}
-				if detailed && planned.Plan.Body.Rows.Writes() > 0 {
-					c.exit = recount.ExitDifferences
-				}
-				if err := views.NewPlan(c.output()).Planned(planned); err != nil {
-					return err
-				}
+			planned, err := project.Plan(ctx, req)
+			if err != nil {
+				return err
 			}
-			return nil
+			if detailed && planned.Writes() > 0 {
+				c.exit = recount.ExitDifferences
+			}
+			return views.NewPlan(c.output()).Planned(planned)
 		})
 	})
 	return cmd
-}
-
-// afterOthers says in the error of one calculation that others have their plans.
-func afterOthers(err error, planned []string) error {
-	var e *recount.Error
-	if len(planned) == 0 || !errors.As(err, &e) || e.Code == recount.CodeEngine { // the latter may be an interrupt
-		return err
-	}
-	told := *e
-	told.Changed = "nothing but plan files: " + strings.Join(planned, ", ") + " have theirs"
-	return &told
 }
 
 func (c *call) diffCommand() *cobra.Command {

@@ -49,6 +49,15 @@ type Planned struct {
 	TookMS int64
 }
 
+// Writes counts the rows that an apply of the plan writes, in all of its tables.
+func (p Planned) Writes() int64 {
+	var n int64
+	for _, part := range p.Plan.Parts() {
+		n += part.Body.Rows.Writes()
+	}
+	return n
+}
+
 // Shown is a plan read back from its file.
 type Shown struct {
 	Plan *recount.Plan
