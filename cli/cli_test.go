@@ -212,21 +212,6 @@ func TestSlipsOnTheCommandLineAreUsageErrorsAndOpenNothing(t *testing.T) {
 		{[]string{"plan", "c"}, "recount plan needs --from and --to"},
 		{[]string{"plan", "c", "--from", "2024-06-10T12:00:00Z"}, "recount plan needs --to"},
 		{[]string{"diff", "c", "--to", "2024-06-10T12:00:00Z"}, "recount diff needs --from"},
-		{with("plan", "c", "--by", "injest"), "the nearest is ingest"},
-		{with("plan", "c", "--by", "tide"), "--by tide is not known"},
-		{[]string{"plan", "c", "--by", "ingest"}, "recount plan needs --from and --to"},
-		{[]string{"plan", "c", "--by", "position"}, "--by position needs --from-position and --to-position"},
-		{[]string{"plan", "c", "--by", "ids"}, "--by ids needs --ids"},
-		{with("plan", "c", "--by", "ids", "--ids", "f"), "times and --ids do not go together"},
-		{with("plan", "c", "--from-position", "3:1", "--to-position", "3:5"), "times and positions do not go together"},
-		{[]string{"plan", "c", "--by", "event", "--from-position", "3:1"}, "--by event and positions do not go together"},
-		{[]string{"plan", "c", "--by", "ingest", "--ids", "f"}, "--by ingest and --ids do not go together"},
-		{[]string{"plan", "c", "--ids", "f", "--from-position", "3:1"}, "positions and --ids do not go together"},
-		{[]string{"plan", "c", "--from-position", "3:1"}, "partition 3 lacks --to-position"},
-		{[]string{"plan", "c", "--to-position", "3:1"}, "partition 3 lacks --from-position"},
-		{[]string{"diff", "c", "--from-position", "3:9", "--to-position", "3:9"}, "the positions are no window"},
-		{[]string{"verify", "c", "--from-position", "3:1", "--from-position", "3:2", "--to-position", "3:9"}, "partition 3 has two edges of one kind"},
-		{[]string{"replay", "c", "--from-position", "3", "--to-position", "3:9"}, "a position cannot be read"},
 		{with("plan", "c", "d", "--out", "f"), "--out names one file"},
 		{with("diff", "c", "d"), `does not know what "d" means`},
 		{[]string{"show"}, "recount show needs one plan file"},
@@ -352,12 +337,6 @@ func TestFlagsReachTheProject(t *testing.T) {
 	}
 	if len(s.fake.asked) != 1 || !reflect.DeepEqual(s.fake.asked[0], any(want)) {
 		t.Errorf("plan: got %+v, want %+v", s.fake.asked, want)
-	}
-	s = scene{}
-	s.run(t, "diff", "c", "--from-position", "0:5", "--to-position", "0:9", "--from-position", "1:7", "--to-position", "1:8", "--paused", "p.txt")
-	want = app.PlanRequest{Calculation: "c", Window: app.WindowRequest{FromPositions: []string{"0:5", "1:7"}, ToPositions: []string{"0:9", "1:8"}, Paused: "p.txt"}}
-	if len(s.fake.asked) != 1 || !reflect.DeepEqual(s.fake.asked[0], any(want)) {
-		t.Errorf("diff: got %+v, want %+v", s.fake.asked, want)
 	}
 	s = scene{}
 	s.run(t, "explain", "f", "--", "-5")

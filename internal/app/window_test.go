@@ -64,19 +64,6 @@ func TestHitsRefusesWhatIsNoWindow(t *testing.T) {
 	}
 }
 
-func TestAWindowOfAnotherClockIsNeverTakenForOneOfEventTime(t *testing.T) {
-	for _, req := range []WindowRequest{
-		{From: "2024-06-10T12:00:00Z", To: "2024-06-10T12:30:00Z", By: recount.ByIngest},
-		{From: "2024-06-10T12:00:00Z", To: "2024-06-10T12:30:00Z", Paused: "p.txt"},
-		{FromPositions: []string{"0:1"}, ToPositions: []string{"0:2"}},
-		{IDs: "x"},
-	} {
-		if w, err := req.window(); recount.AsError(err).Code != recount.CodeUnsupported {
-			t.Errorf("%+v: got %v, %v", req, w, err)
-		}
-	}
-}
-
 const describe = `
 Consumer group 'balances' has no active members.
 

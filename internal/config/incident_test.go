@@ -37,7 +37,7 @@ calculations:
       table: balances
       columns: {user_id: uid, balance: balance}
       write: delta
-      against: missed.1+again.2
+      against: again.2+previous+missed.1
       mark: {table: seen, columns: {event_id: id, amount: amount}}
       on_insert: {source: recount, tries: 0, active: true, rate: 1.50, note: ""}
       bump: version
@@ -60,7 +60,7 @@ calculations:
     memory: 36h
     missed: [{where: "partition = '1'"}]
     processed: {file: ids.txt}
-    target: {sqlite: {path: live.db}, table: totals, write: delta, against: processed}
+    target: {sqlite: {path: live.db}, table: totals, write: delta, against: missed.2}
   paused:
     source: orders
     sql: totals.sql

@@ -38,7 +38,8 @@ func (l *loader) write(c *Calculation, v value, found map[string]entry) {
 }
 
 // hypothesisNames lists the causes that a calculation's own hypotheses give, one
-// by one. A list of one entry has no number.
+// by one, in the order in which a cause joins them. processed is the last of the
+// missed ones; where there is one alone, it has no number.
 func hypothesisNames(c *Calculation) []string {
 	var names []string
 	numbered := func(name string, n int) {
@@ -50,19 +51,20 @@ func hypothesisNames(c *Calculation) []string {
 			names = append(names, fmt.Sprintf("%s.%d", name, i+1))
 		}
 	}
-	numbered("missed", len(c.Missed))
-	if c.Processed != nil {
-		names = append(names, "processed")
+	if c.Previous != nil {
+		names = append(names, "previous")
 	}
+	missed := len(c.Missed)
+	if c.Processed != nil {
+		missed++
+	}
+	numbered("missed", missed)
 	numbered("again", len(c.Again))
 	if c.Late != nil {
 		names = append(names, "late")
 	}
 	if c.Arrival {
 		names = append(names, "order")
-	}
-	if c.Previous != nil {
-		names = append(names, "previous")
 	}
 	return names
 }
@@ -90,7 +92,7 @@ func delta(c *Calculation, found map[string]entry) {
 	}
 }
 
-// against reads hypotheses joined by +.
+// against reads hypotheses joined by +, in whatever order.
 func against(v value, names []string) recount.Cause {
 	text, ok := v.word()
 	if !ok {
@@ -112,7 +114,13 @@ func against(v value, names []string) recount.Cause {
 		}
 		seen[part] = true
 	}
-	return recount.Cause(text)
+	var parts []string
+	for _, name := range names {
+		if seen[name] {
+			parts = append(parts, name)
+		}
+	}
+	return recount.Cause(strings.Join(parts, "+"))
 }
 
 // adjust reads frozen and adjust, which belong to their mode and to each other.
@@ -246,8 +254,8 @@ func (l *loader) mark(c *Calculation, e entry) *recount.Marking {
 			column.problem("an event has no column %q; it has: %s", clip(name), strings.Join(known, ", "))
 		}
 	}
-	if mapping, ok := columns.node.(*ast.MappingNode); ok && len(mapping.Values) == 0 {
-		columns.problem("it names no column")
+	if _, ok := l.project.Sources[c.Source]; ok && !columns.gone() && !slices.Contains(slices.Collect(maps.Values(m.Columns)), "id") && len(m.Columns) == len(columns.entries()) {
+		columns.problem("no column takes the event's id, by which a processed event is known; add one, such as event_id: id")
 	}
 	return &m
 }
