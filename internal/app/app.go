@@ -149,6 +149,11 @@ func (a *App) openEngine(ctx context.Context) (engine.Engine, error) {
 // openTarget opens a calculation's live table; writing chooses the connection of
 // `apply` where there is one.
 func (a *App) openTarget(ctx context.Context, calc config.Calculation, writing bool) (target.Target, error) {
+	return a.openTable(ctx, calc, calc.Target.Table, writing)
+}
+
+// openTable opens another table of a calculation's database.
+func (a *App) openTable(ctx context.Context, calc config.Calculation, table string, writing bool) (target.Target, error) {
 	block := calc.Target.Config
 	if writing && calc.Target.Apply != nil {
 		block = calc.Target.Apply.Config
@@ -158,6 +163,6 @@ func (a *App) openTarget(ctx context.Context, calc config.Calculation, writing b
 		return nil, err
 	}
 	env := a.env()
-	env.Table = calc.Target.Table
+	env.Table = table
 	return adapter.Open[target.Target](ctx, a.opts.Registry, adapter.Target, calc.Target.Adapter, env, resolved)
 }

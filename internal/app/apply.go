@@ -11,12 +11,13 @@ import (
 	"recount/internal/apply"
 	"recount/internal/config"
 	"recount/internal/plan"
+	"recount/target"
 )
 
 // ApplyRequest asks for an apply.
 type ApplyRequest struct {
 	File      string
-	Confirm   string // the table's name, typed by the person or given by a flag
+	Confirm   string // the table's name, typed by the person or given by a flag; several joined by commas
 	Overrides Overrides
 	// Before is called before each step; nil: nothing is (see apply.Options).
 	Before func(step string) error
@@ -28,13 +29,14 @@ type RollbackRequest struct {
 	Confirm string
 }
 
-// ApplyTable returns the name that must be typed to apply the plan.
+// ApplyTable returns the name that must be typed to apply the plan: that of its
+// table, those of several joined by commas.
 func (a *App) ApplyTable(_ context.Context, file string) (string, error) {
 	p, err := a.loadPlan(file)
 	if err != nil {
 		return "", err
 	}
-	return p.Body.Target.Table, nil
+	return strings.Join(p.Tables(), ","), nil
 }
 
 // Apply carries a plan out, all of it or nothing.
@@ -44,7 +46,7 @@ func (a *App) Apply(ctx context.Context, req ApplyRequest) (receipt recount.Rece
 	if err != nil {
 		return receipt, err
 	}
-	if err := confirmed(p.Body.Target.Table, req.Confirm, "apply "+req.File); err != nil {
+	if err := confirmed(strings.Join(p.Tables(), ","), req.Confirm, "apply "+req.File); err != nil {
 		return receipt, err
 	}
 	if expired(p, began) {
@@ -54,12 +56,9 @@ func (a *App) Apply(ctx context.Context, req ApplyRequest) (receipt recount.Rece
 			Next: againCommand(p),
 		}
 	}
-	overrides := slices.Clone(p.Body.Overrides)
-	if red := p.Body.Control != nil && p.Body.Control.Wrong > 0; red {
-		if !req.Overrides.NoControl {
-			return receipt, redControl(p, req.File)
-		}
-		overrides = append(overrides, "--no-control")
+	overrides, err := overridden(p, req)
+	if err != nil {
+		return receipt, err
 	}
 	calc, err := a.Project.Calculation(p.Body.Calculation)
 	if err != nil {
@@ -75,19 +74,69 @@ func (a *App) Apply(ctx context.Context, req ApplyRequest) (receipt recount.Rece
 	defer joined(&err, t.Close)
 	receipt, err = apply.Run(ctx, t, p, apply.Options{
 		By: a.opts.User, Now: began, Overrides: overrides, Progress: a.opts.Progress, Before: req.Before,
-		OtherPlace: calc.Target.Apply != nil,
+		OtherPlace: calc.Target.Apply != nil, Beside: a.beside(calc),
 	})
 	receipt.TookMS = a.now().Sub(began).Milliseconds()
 	return receipt, err
 }
 
+// beside opens the other tables of a plan for apply's last look.
+func (a *App) beside(calc config.Calculation) func(context.Context, string) (target.Target, error) {
+	return func(ctx context.Context, table string) (target.Target, error) {
+		return a.openTable(ctx, calc, table, true)
+	}
+}
+
+// overridden returns the flags that the run records: those of the plan, and
+// those without which this apply is refused.
+func overridden(p *recount.Plan, req ApplyRequest) ([]string, error) {
+	overrides := slices.Clone(p.Body.Overrides)
+	add := func(flag string) {
+		if !slices.Contains(overrides, flag) {
+			overrides = append(overrides, flag)
+		}
+	}
+	for _, part := range p.Parts() {
+		if c := part.Body.Control; c != nil && c.Wrong > 0 {
+			if !req.Overrides.NoControl {
+				return nil, redControl(part.Body, req.File)
+			}
+			add("--no-control")
+		}
+		if part.Body.WorkerState == recount.StateOwn {
+			if !req.Overrides.WorkerWillReload {
+				return nil, ownState(part.Body, req.File)
+			}
+			add("--worker-will-reload")
+		}
+	}
+	return overrides, nil
+}
+
+func ownState(b recount.PlanBody, file string) error {
+	return &recount.Error{
+		Code: recount.CodeWorkerState, What: "the worker would overwrite the correction", Where: fmt.Sprintf("%s, calculation %s", file, b.Calculation),
+		Why:  "worker_state: own says that it keeps its own state, and writes rows from that",
+		Next: "correct the worker's state too, or have it reload the rows after the apply: then add --worker-will-reload, which is recorded",
+	}
+}
+
 // checkReading looks, where apply: names another connection, whether the reading
-// one still leads to the plan's target.
-func (a *App) checkReading(ctx context.Context, calc config.Calculation, p *recount.Plan) (err error) {
+// one still leads to the plan's tables.
+func (a *App) checkReading(ctx context.Context, calc config.Calculation, p *recount.Plan) error {
 	if calc.Target.Apply == nil {
 		return nil
 	}
-	t, err := a.openTarget(ctx, calc, false)
+	for _, part := range p.Parts() {
+		if err := a.sameTable(ctx, calc, part.Body); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *App) sameTable(ctx context.Context, calc config.Calculation, b recount.PlanBody) (err error) {
+	t, err := a.openTable(ctx, calc, b.Target.Table, false)
 	if err != nil {
 		return err
 	}
@@ -97,9 +146,9 @@ func (a *App) checkReading(ctx context.Context, calc config.Calculation, p *reco
 		return err
 	}
 	if info.LedgerHidden {
-		info.Identity.Ledger = p.Body.Target.Ledger // the writing role will tell
+		info.Identity.Ledger = b.Target.Ledger // the writing role will tell
 	}
-	return apply.SameTarget(p, info, false)
+	return apply.SameTarget(b, info, false)
 }
 
 func againCommand(p *recount.Plan) string {
@@ -107,10 +156,10 @@ func againCommand(p *recount.Plan) string {
 		recount.FormatTimestamp(p.Body.Asked.From), recount.FormatTimestamp(p.Body.Asked.To))
 }
 
-func redControl(p *recount.Plan, file string) error {
-	c := p.Body.Control
+func redControl(b recount.PlanBody, file string) error {
+	c := b.Control
 	return &recount.Error{
-		Code: recount.CodeControl, What: "the control window is red", Where: fmt.Sprintf("%s, calculation %s", file, p.Body.Calculation),
+		Code: recount.CodeControl, What: "the control window is red", Where: fmt.Sprintf("%s, calculation %s", file, b.Calculation),
 		Why: fmt.Sprintf("beside the window, where nothing is known to be wrong, %d of %d rows differ (%s): the logic, the archive or the window is not what it is taken for",
 			c.Wrong, c.Rows, c.First),
 		Next: "widen the window over the whole incident, or mend the logic, and plan again; --no-control applies all the same, and is recorded",
@@ -122,8 +171,11 @@ func confirmed(table, typed, command string) error {
 		return nil
 	}
 	why := fmt.Sprintf("the table is %q, %q was given", table, typed)
-	if typed == "" {
+	switch {
+	case typed == "":
 		why = "a write needs the table's name, so that no script changes the wrong one"
+	case strings.Contains(table, ","):
+		why = fmt.Sprintf("the tables are %q, %q was given", table, typed)
 	}
 	return &recount.Error{
 		Code: recount.CodeConfirm, What: "the write was not confirmed", Where: "recount " + command, Why: why,
@@ -131,14 +183,22 @@ func confirmed(table, typed, command string) error {
 	}
 }
 
-// Runs lists the runs of all targets, newest first. Targets that have no ledger
-// have no runs.
+// Runs lists the runs of all targets, newest first, those of several tables
+// once. Targets that have no ledger have no runs.
 func (a *App) Runs(ctx context.Context) ([]recount.Run, error) {
 	var all []recount.Run
 	err := a.eachTarget(ctx, func(_ config.Calculation, runs []recount.Run) {
 		all = append(all, runs...)
 	})
 	slices.SortStableFunc(all, func(x, y recount.Run) int { return y.At.Compare(x.At) })
+	whole := map[string]bool{}
+	for _, run := range all {
+		whole[run.ID] = true
+	}
+	all = slices.DeleteFunc(all, func(run recount.Run) bool {
+		id := recount.WholeID(run.ID)
+		return id != run.ID && whole[id]
+	})
 	all = slices.CompactFunc(all, func(x, y recount.Run) bool { return x.ID == y.ID && x.Table == y.Table })
 	return all, err
 }
@@ -179,9 +239,11 @@ func (a *App) runsOf(ctx context.Context, calc config.Calculation) (runs []recou
 func (a *App) findRun(ctx context.Context, id string) (config.Calculation, recount.Run, error) {
 	var calcs []config.Calculation
 	var found []recount.Run
+	id = recount.WholeID(id)
 	err := a.eachTarget(ctx, func(calc config.Calculation, runs []recount.Run) {
 		for _, run := range runs {
-			if strings.HasPrefix(run.ID, id) && id != "" && !slices.ContainsFunc(found, func(f recount.Run) bool { return f.ID == run.ID }) {
+			part := recount.WholeID(run.ID) != run.ID
+			if strings.HasPrefix(run.ID, id) && id != "" && !part && !slices.ContainsFunc(found, func(f recount.Run) bool { return f.ID == run.ID }) {
 				calcs, found = append(calcs, calc), append(found, run)
 			}
 		}
@@ -202,10 +264,11 @@ func (a *App) findRun(ctx context.Context, id string) (config.Calculation, recou
 	return calcs[0], found[0], nil
 }
 
-// RollbackTable returns the name that must be typed to roll the run back.
+// RollbackTable returns the name that must be typed to roll the run back: that
+// of its table, those of several joined by commas.
 func (a *App) RollbackTable(ctx context.Context, run string) (string, error) {
 	_, found, err := a.findRun(ctx, run)
-	return found.Table, err
+	return strings.Join(found.AllTables(), ","), err
 }
 
 // Rollback takes a run back by a plan made from its undo record: rows that moved
@@ -216,7 +279,7 @@ func (a *App) Rollback(ctx context.Context, req RollbackRequest) (receipt recoun
 	if err != nil {
 		return receipt, err
 	}
-	if err := confirmed(run.Table, req.Confirm, "rollback "+req.Run); err != nil {
+	if err := confirmed(strings.Join(run.AllTables(), ","), req.Confirm, "rollback "+req.Run); err != nil {
 		return receipt, err
 	}
 	if run.RolledBack != "" {
@@ -228,24 +291,60 @@ func (a *App) Rollback(ctx context.Context, req RollbackRequest) (receipt recoun
 		return receipt, err
 	}
 	defer joined(&err, t.Close)
-	info, err := t.Info(ctx)
+	tables, err := a.runTables(ctx, calc, run)
 	if err != nil {
 		return receipt, err
 	}
-	var undo []recount.Change
-	err = t.Undo(ctx, run.ID, func(c recount.Change) error {
-		undo = append(undo, c)
-		return nil
-	})
+	p, err := plan.Rollback(tables)
 	if err != nil {
 		return receipt, err
 	}
-	p := plan.Rollback(run, info, undo)
 	p.Header = recount.PlanHeader{Made: began, Expires: began.Add(planLife), By: a.opts.User, Program: a.opts.Program}
 	if err := plan.Seal(p); err != nil {
 		return receipt, err
 	}
-	receipt, err = apply.Run(ctx, t, p, apply.Options{By: a.opts.User, Now: began, Progress: a.opts.Progress})
+	receipt, err = apply.Run(ctx, t, p, apply.Options{By: a.opts.User, Now: began, Progress: a.opts.Progress, Beside: a.beside(calc)})
 	receipt.TookMS = a.now().Sub(began).Milliseconds()
 	return receipt, err
+}
+
+// runTables reads what the ledger holds of a run, table by table.
+func (a *App) runTables(ctx context.Context, calc config.Calculation, run recount.Run) ([]plan.RunTable, error) {
+	var out []plan.RunTable
+	for i, table := range run.AllTables() {
+		t, err := a.runTable(ctx, calc, table, recount.PartID(run.ID, i+1))
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, t)
+	}
+	return out, nil
+}
+
+func (a *App) runTable(ctx context.Context, calc config.Calculation, table, id string) (out plan.RunTable, err error) {
+	t, err := a.openTable(ctx, calc, table, true)
+	if err != nil {
+		return out, err
+	}
+	defer joined(&err, t.Close)
+	if out.Info, err = t.Info(ctx); err != nil {
+		return out, err
+	}
+	runs, err := t.Runs(ctx)
+	if err != nil {
+		return out, err
+	}
+	i := slices.IndexFunc(runs, func(r recount.Run) bool { return r.ID == id })
+	if i < 0 {
+		return out, &recount.Error{
+			Code: recount.CodeNoRun, What: fmt.Sprintf("run %s cannot be rolled back", recount.WholeID(id)), Where: out.Info.Identity.Place + " " + table,
+			Why: "the ledger of this table does not have its part of the run", Next: "recount runs lists the runs; look whether the table was renamed",
+		}
+	}
+	out.Run = runs[i]
+	err = t.Undo(ctx, id, func(c recount.Change) error {
+		out.Undo = append(out.Undo, c)
+		return nil
+	})
+	return out, err
 }

@@ -40,6 +40,7 @@ type Overrides struct {
 	AcceptTwoWay       bool // most rows wrong and no hypothesis given
 	WithoutQuarantined bool // quarantined events whose row is unknown
 	NoControl          bool // a red control window (at apply)
+	WorkerWillReload   bool // the worker keeps its own state (at apply)
 }
 
 // Planned is the outcome of a diff or a plan.

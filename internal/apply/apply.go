@@ -1,7 +1,8 @@
-// Package apply carries a plan out: all of it in one transaction, or nothing.
-// An apply and a rollback walk the same steps; a rollback leaves out the rows
-// that moved, an apply refuses. The package knows no database: a target's
-// transaction does what the steps say.
+// Package apply carries a plan out: all of it in one transaction, or nothing. A
+// plan may correct several tables of one database; each step goes over all of
+// them before the next begins. An apply and a rollback walk the same steps; a
+// rollback leaves out the rows that moved, an apply refuses. The package knows no
+// database: a target's transaction does what the steps say.
 package apply
 
 import (
@@ -28,6 +29,14 @@ type Options struct {
 	// identity was compared with the plan's: then the server must be the same,
 	// not the place where it answers.
 	OtherPlace bool
+	// Beside opens another table of the plan for reading, after the commit. It is
+	// needed where the plan has several; what it opens is closed.
+	Beside func(ctx context.Context, table string) (target.Target, error)
+	// Explained, of plans that write by delta, returns the keys of those locked
+	// rows that the plan's hypothesis explains at no position between plan and
+	// now. part is the place in Plan.Parts, rows hold the columns of its body. Nil:
+	// the worker stands still, so each row must be as planned.
+	Explained func(ctx context.Context, part int, rows []recount.Row) (unexplained [][]recount.Value, err error)
 	// Before, where set, is called before each step with its name; an error ends
 	// the apply there. Tests and the demo stop a run with it.
 	Before func(step string) error
@@ -56,14 +65,32 @@ func Steps() []Step {
 	}
 }
 
+// StepsOf lists the steps with the words that fit the plan.
+func StepsOf(p *recount.Plan) []Step {
+	steps := Steps()
+	parts := p.Parts()
+	delta := slices.ContainsFunc(parts, func(of recount.PlanPart) bool { return of.Body.Write == recount.WriteDelta })
+	for i, s := range steps {
+		switch {
+		case s.Name == "lock" && len(parts) > 1:
+			steps[i].Text = "take the writer locks of " + strings.Join(p.Tables(), ", ") + " in one transaction"
+		case s.Name == "unmoved" && delta && p.Body.Kind == recount.PlanRollback:
+			steps[i].Text = "lock each row as it is now; one that is gone is left"
+		case s.Name == "unmoved" && delta:
+			steps[i].Text = "lock each row; what it holds by now must be what the hypothesis makes of it"
+		case s.Name == "write" && delta:
+			steps[i].Text = "add the difference to what each row holds, under that before-image"
+		}
+	}
+	return steps
+}
+
 type runner struct {
 	target  target.Target
-	tx      target.Tx
 	plan    *recount.Plan
 	opts    Options
-	key     []string
-	columns []string
-	writes  []recount.Change // what is written, in key order
+	parts   []*part // in the plan's order
+	order   []*part // those to which foreign keys lead come first
 	receipt recount.Receipt
 }
 
@@ -77,20 +104,18 @@ var (
 // Run carries the plan out. On an error nothing is changed, unless its code is
 // CodeOutcome.
 func Run(ctx context.Context, t target.Target, p *recount.Plan, opts Options) (receipt recount.Receipt, err error) {
-	r := &runner{target: t, plan: p, opts: opts, key: names(p.Body.Key), columns: names(p.Body.Columns)}
-	for _, c := range p.Changes {
-		if c.Action.Writes() {
-			r.writes = append(r.writes, c)
-		}
+	r := &runner{target: t, plan: p, opts: opts, parts: partsOf(p)}
+	if len(r.parts) > 1 && opts.Beside == nil {
+		return receipt, errors.New("apply a plan of several tables: nothing opens the others")
 	}
-	rows := p.Body.Rows
-	r.receipt = recount.Receipt{
-		Plan: p.ID, Kind: p.Body.Kind, Table: p.Body.Target.Table, Run: RunID(p.ID, opts.Now),
-		Held: rows.Held, Extra: rows.Extra, Excluded: rows.Excluded,
+	r.receipt = recount.Receipt{Plan: p.ID, Kind: p.Body.Kind, Table: p.Body.Target.Table, Run: RunID(p.ID, opts.Now)}
+	for _, of := range r.parts {
+		rows := of.body.Rows
+		r.receipt.Held, r.receipt.Extra, r.receipt.Excluded = r.receipt.Held+rows.Held, r.receipt.Extra+rows.Extra, r.receipt.Excluded+rows.Excluded
 	}
 	defer func() {
-		if r.tx != nil { // after a commit this does nothing
-			err = errors.Join(err, r.tx.Rollback(context.WithoutCancel(ctx)))
+		if tx := r.parts[0].tx; tx != nil { // after a commit this does nothing
+			err = errors.Join(err, tx.Rollback(context.WithoutCancel(ctx)))
 		}
 	}()
 	for _, step := range Steps() {
@@ -100,6 +125,7 @@ func Run(ctx context.Context, t target.Target, p *recount.Plan, opts Options) (r
 			}
 		}
 		if err := step.run(r, ctx); err != nil {
+			r.tables()
 			if errors.Is(err, errAlready) || errors.Is(err, errNothing) {
 				return r.receipt, nil
 			}
@@ -107,6 +133,7 @@ func Run(ctx context.Context, t target.Target, p *recount.Plan, opts Options) (r
 		}
 		r.receipt.Steps = append(r.receipt.Steps, step.Name)
 	}
+	r.tables()
 	return r.receipt, nil
 }
 
@@ -118,35 +145,48 @@ func RunID(plan string, at time.Time) string {
 	return hex.EncodeToString(sum[:])[:digits]
 }
 
-func names(columns []recount.PlanColumn) []string {
-	out := make([]string, len(columns))
-	for i, c := range columns {
-		out[i] = c.Name
-	}
-	return out
-}
-
+// lock begins on the plan's own table and goes on to the others in the order of
+// their names, so that two runs rarely wait for each other in a circle; those
+// that do are refused as locked.
 func (r *runner) lock(ctx context.Context) error {
 	tx, err := r.target.Begin(ctx)
 	if err != nil {
 		return err
 	}
-	r.tx = tx
+	r.parts[0].tx = tx
+	others := slices.Clone(r.parts[1:])
+	slices.SortFunc(others, func(a, b *part) int { return strings.Compare(a.table(), b.table()) })
+	for _, p := range others {
+		if p.tx, err = tx.On(ctx, p.table()); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
-func (r *runner) sameTarget(ctx context.Context) error {
-	info, err := r.tx.Info(ctx)
-	if err != nil {
-		return err
+func (r *runner) sameTarget(ctx context.Context) (err error) {
+	for _, p := range r.parts {
+		if p.info, err = p.tx.Info(ctx); err != nil {
+			return err
+		}
+		if err := SameTarget(*p.body, p.info, r.opts.OtherPlace); err != nil {
+			return err
+		}
+		if err := p.fill(); err != nil {
+			return err
+		}
 	}
-	return SameTarget(r.plan, info, r.opts.OtherPlace)
+	var note string
+	if r.order, note = ordered(r.parts); note != "" {
+		r.receipt.Notes = append(r.receipt.Notes, note)
+	}
+	return nil
 }
 
 // SameTarget refuses a plan for another target, or for a table whose schema
 // changed since. otherPlace: see Options.
-func SameTarget(p *recount.Plan, info recount.TableInfo, otherPlace bool) error {
-	planned, now := p.Body.Target, info.Identity
+func SameTarget(body recount.PlanBody, info recount.TableInfo, otherPlace bool) error {
+	planned, now := body.Target, info.Identity
 	ledger := planned.Ledger == "" || planned.Ledger == now.Ledger
 	place := planned.Place == now.Place || otherPlace && planned.Server != ""
 	if planned.Adapter != now.Adapter || !place || planned.Server != now.Server || planned.Table != now.Table || !ledger {
@@ -157,12 +197,12 @@ func SameTarget(p *recount.Plan, info recount.TableInfo, otherPlace bool) error 
 			Next:  "check target: in recount.yaml and where its references lead, or plan again on this target",
 		}
 	}
-	if p.Body.Fingerprint == info.Fingerprint {
+	if body.Fingerprint == info.Fingerprint {
 		return nil
 	}
 	return &recount.Error{
 		Code: recount.CodeSchemaChanged, What: "the table's schema changed since the plan", Where: showIdentity(now),
-		Why:  "columns, keys, types or triggers are not those that the plan was made for" + hazards(p.Body.Hazards, info.Hazards),
+		Why:  "columns, keys, types or triggers are not those that the plan was made for" + hazards(body.Hazards, info.Hazards),
 		Next: "plan again; the new plan names what a write sets off",
 	}
 }
@@ -187,118 +227,154 @@ func showIdentity(i recount.Identity) string {
 	return strings.Join(parts, " ")
 }
 
+// once asks the ledger. A plan that was applied counts as done while its rows
+// still hold what it wrote; rows to which a delta was added may have moved on,
+// so that there the ledger alone decides.
 func (r *runner) once(ctx context.Context) error {
-	run, applied, err := r.tx.Applied(ctx, r.plan.ID)
-	if err != nil || !applied {
-		return err
-	}
-	undone := make([]recount.Change, len(r.writes))
-	for i, c := range r.writes {
-		undone[i] = afterward(c)
-	}
-	moved, err := r.moved(ctx, undone)
+	run, applied, err := r.parts[0].tx.Applied(ctx, r.plan.ID)
 	if err != nil {
 		return err
 	}
-	if len(moved) > 0 {
-		return r.stale(moved, fmt.Sprintf("run %s applied this plan, and %d of its rows changed since", run.ID, len(moved)))
+	if !applied {
+		return r.each(func(p *part) error { return p.know(r.receipt.Run, r.opts.Now) })
+	}
+	moved := map[*part][]recount.Change{}
+	for _, p := range r.parts {
+		if p.body.Write == recount.WriteDelta {
+			continue
+		}
+		if err := p.know(run.ID, run.At); err != nil {
+			return err
+		}
+		undone := make([]recount.Change, len(p.writes))
+		for i, c := range p.writes {
+			undone[i] = afterward(c)
+		}
+		if moved[p], err = p.moved(ctx, undone); err != nil {
+			return err
+		}
+	}
+	if n := lengths(moved); n > 0 {
+		return r.stale(moved, fmt.Sprintf("run %s applied this plan, and %d of its rows changed since", run.ID, n))
 	}
 	r.receipt.Run, r.receipt.Already, r.receipt.Verified = run.ID, true, true
 	return errAlready
 }
 
-// afterward turns a change into one whose before-image is what the change left
-// behind, to ask whether that is still so.
-func afterward(c recount.Change) recount.Change {
-	switch c.Action {
-	case recount.ActionDelete:
-		return recount.Change{Action: recount.ActionInsert, Key: c.Key, After: c.Before}
-	case recount.ActionInsert:
-		return recount.Change{Action: recount.ActionDelete, Key: c.Key, Before: c.After}
-	case recount.ActionUpdate, recount.ActionExtra, recount.ActionHeld, recount.ActionExcluded:
+func lengths(lists map[*part][]recount.Change) (n int) {
+	for _, list := range lists {
+		n += len(list)
 	}
-	return recount.Change{Action: c.Action, Key: c.Key, Before: c.After, After: c.Before}
+	return n
 }
 
-// moved asks the transaction action by action, since a call takes one.
-func (r *runner) moved(ctx context.Context, changes []recount.Change) ([]recount.Change, error) {
-	var moved []recount.Change
-	for _, group := range byAction(changes) {
-		m, err := r.tx.Moved(ctx, r.key, r.columns, group)
-		if err != nil {
-			return nil, err
-		}
-		moved = append(moved, m...)
-	}
-	return moved, nil
-}
-
-// byAction groups changes by action: deletes before updates before inserts, so
-// that a key that is freed can be taken.
-func byAction(changes []recount.Change) [][]recount.Change {
-	var groups [][]recount.Change
-	for _, a := range []recount.Action{recount.ActionDelete, recount.ActionUpdate, recount.ActionInsert} {
-		var group []recount.Change
-		for _, c := range changes {
-			if c.Action == a {
-				group = append(group, c)
-			}
-		}
-		if len(group) > 0 {
-			groups = append(groups, group)
-		}
-	}
-	return groups
-}
-
-func (r *runner) limit(context.Context) error {
-	if n := int64(len(r.writes)); n > r.plan.Body.MaxChanges {
-		return &recount.Error{
-			Code: recount.CodeLimit, What: "the plan changes more rows than its limit", Where: showIdentity(r.plan.Body.Target),
-			Why:  fmt.Sprintf("it changes %d rows, the limit is %d", n, r.plan.Body.MaxChanges),
-			Next: "raise limits: {changes: …} in recount.yaml and plan again, if so many changes are meant",
+func (r *runner) each(act func(*part) error) error {
+	for _, p := range r.parts {
+		if err := act(p); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
+func (r *runner) limit(context.Context) error {
+	return r.each(func(p *part) error {
+		n := int64(len(p.writes))
+		if n <= p.body.MaxChanges {
+			return nil
+		}
+		return &recount.Error{
+			Code: recount.CodeLimit, What: "the plan changes more rows than its limit", Where: showIdentity(p.body.Target),
+			Why:  fmt.Sprintf("it changes %d rows, the limit is %d", n, p.body.MaxChanges),
+			Next: "raise limits: {changes: …} in recount.yaml and plan again, if so many changes are meant",
+		}
+	})
+}
+
+// unmoved looks at every row of every table before the first is written. An
+// apply of which one row moved is refused whole.
 func (r *runner) unmoved(ctx context.Context) error {
-	moved, err := r.moved(ctx, r.writes)
-	if err != nil {
-		return err
+	moved, planned := map[*part][]recount.Change{}, r.count()
+	for i, p := range r.parts {
+		var err error
+		if p.body.Write == recount.WriteDelta {
+			moved[p], err = r.resolve(ctx, i, p)
+		} else {
+			moved[p], err = p.moved(ctx, p.writes)
+		}
+		if err != nil {
+			return err
+		}
+		if p.body.Kind != recount.PlanRollback {
+			continue
+		}
+		gone, err := p.entriesGone(ctx)
+		if err != nil {
+			return err
+		}
+		p.leave(append(moved[p], gone...))
+		delete(moved, p)
 	}
-	if len(moved) > 0 && r.plan.Body.Kind == recount.PlanRollback {
-		r.leave(moved)
-		moved = nil
-	}
-	if len(r.writes) == 0 { // no run is recorded that did nothing
+	if r.count() == 0 { // no run is recorded that did nothing
 		r.receipt.Run, r.receipt.Verified = "", true
 		return errNothing
 	}
-	if len(moved) == 0 {
-		return nil
+	if n := lengths(moved); n > 0 {
+		return r.stale(moved, fmt.Sprintf("%d of %d rows changed after the plan was made (%s)", n, planned,
+			r.plan.Header.Made.UTC().Format("2006-01-02 15:04:05 UTC")))
 	}
-	return r.stale(moved, fmt.Sprintf("%d of %d rows changed after the plan was made (%s)", len(moved), len(r.writes),
-		r.plan.Header.Made.UTC().Format("2006-01-02 15:04:05 UTC")))
+	return nil
 }
 
-// leave drops the moved rows from a rollback and lists them.
-func (r *runner) leave(moved []recount.Change) {
-	gone := map[string]bool{}
-	for _, c := range moved {
-		gone[recount.KeyText(c.Key)] = true
-		r.receipt.RolledOut = append(r.receipt.RolledOut, c.Key)
+// count counts the rows that are written.
+func (r *runner) count() (n int) {
+	for _, p := range r.parts {
+		n += len(p.writes)
 	}
-	r.writes = slices.DeleteFunc(r.writes, func(c recount.Change) bool { return gone[recount.KeyText(c.Key)] })
+	return n
 }
 
-func (r *runner) stale(moved []recount.Change, why string) error {
+// stale names the rows that moved, by table where there are several.
+func (r *runner) stale(moved map[*part][]recount.Change, why string) error {
+	var keys []string
+	where := showIdentity(r.plan.Body.Target)
+	for _, p := range r.parts {
+		if len(moved[p]) == 0 {
+			continue
+		}
+		text := ShowKeys(keysOf(moved[p]))
+		if len(r.parts) > 1 {
+			text = p.table() + ": " + text
+		}
+		if len(keys) == 0 {
+			where = showIdentity(p.body.Target)
+		}
+		keys = append(keys, text)
+	}
 	return &recount.Error{
-		Code: recount.CodeStale, What: fmt.Sprintf("plan %.8s cannot be applied: it is stale", r.plan.ID), Where: showIdentity(r.plan.Body.Target),
-		Why: why + ": " + ShowKeys(keysOf(moved)),
-		Next: fmt.Sprintf("recount plan %s --from %s --to %s, then apply the new plan", r.plan.Body.Calculation,
-			recount.FormatTimestamp(r.plan.Body.Asked.From), recount.FormatTimestamp(r.plan.Body.Asked.To)),
+		Code: recount.CodeStale, What: fmt.Sprintf("plan %.8s cannot be applied: it is stale", r.plan.ID), Where: where,
+		Why: why + ": " + strings.Join(keys, "; "), Next: r.again() + ", then apply the new plan",
 	}
+}
+
+// again is the command that makes the plan anew, as far as a plan knows it.
+func (r *runner) again() string {
+	var calculations []string
+	for _, p := range r.parts {
+		if name := p.body.Calculation; p.body.Role == recount.RoleResult && !slices.Contains(calculations, name) {
+			calculations = append(calculations, name)
+		}
+	}
+	command := "recount plan " + strings.Join(calculations, " ")
+	asked := r.plan.Body.Asked
+	switch asked.By {
+	case recount.ByPosition, recount.ByIDs:
+		return command + " with the window of before"
+	case recount.ByIngest:
+		command += " --by ingest"
+	case recount.ByEvent:
+	}
+	return fmt.Sprintf("%s --from %s --to %s", command, recount.FormatTimestamp(asked.From), recount.FormatTimestamp(asked.To))
 }
 
 func keysOf(changes []recount.Change) [][]recount.Value {

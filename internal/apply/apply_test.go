@@ -1,6 +1,8 @@
 package apply_test
 
 import (
+	"bytes"
+	"context"
 	"errors"
 	"maps"
 	"slices"
@@ -12,6 +14,7 @@ import (
 	"recount"
 	"recount/internal/apply"
 	"recount/internal/plan"
+	"recount/target"
 )
 
 func row(k, v string) recount.Row {
@@ -50,21 +53,23 @@ func planFor(t testing.TB, from *table, to map[string]string) *recount.Plan {
 		changes = append(changes, c)
 	}
 	plan.Add(p, changes)
-	if err := plan.Seal(p); err != nil {
-		t.Fatalf("seal: %v", err)
-	}
+	seal(t, p)
 	return p
 }
 
 var at = time.Date(2024, 6, 10, 13, 0, 0, 0, time.UTC)
 
-func run(t testing.TB, target *table, p *recount.Plan, seconds int) (recount.Receipt, error) {
+func run(t testing.TB, live *table, p *recount.Plan, seconds int) (recount.Receipt, error) {
 	t.Helper()
-	receipt, err := apply.Run(t.Context(), target, p, apply.Options{By: "test", Now: at.Add(time.Duration(seconds) * time.Second)})
-	if target.locked {
+	receipt, err := apply.Run(t.Context(), live, p, apply.Options{By: "test", Now: at.Add(time.Duration(seconds) * time.Second), Beside: live.open})
+	if live.locked {
 		t.Fatal("the writer lock was left behind")
 	}
 	return receipt, err
+}
+
+func (t *table) open(_ context.Context, name string) (target.Target, error) {
+	return t.beside[name], nil
 }
 
 func wantCode(t *testing.T, err error, code recount.Code) {
@@ -121,19 +126,53 @@ func TestApplyThenRollback(t *testing.T) {
 	})
 }
 
+// rollback makes the plan that takes a run back, in all of its tables.
 func rollback(t testing.TB, live *table, id string) *recount.Plan {
 	t.Helper()
-	for _, r := range live.runs {
+	var tables []plan.RunTable
+	main := live.ran(t, id)
+	for i, name := range main.AllTables() {
+		own := live
+		if i > 0 {
+			own = live.beside[name]
+		}
+		part := recount.PartID(id, i+1)
+		tables = append(tables, plan.RunTable{Run: own.ran(t, part), Info: own.info, Undo: own.undo[part]})
+	}
+	p, err := plan.Rollback(tables)
+	if err != nil {
+		t.Fatalf("make the rollback: %v", err)
+	}
+	seal(t, p)
+	return p
+}
+
+// seal also reads the plan back from its file.
+func seal(t testing.TB, p *recount.Plan) {
+	t.Helper()
+	if err := plan.Seal(p); err != nil {
+		t.Fatalf("seal: %v", err)
+	}
+	var b bytes.Buffer
+	if err := plan.Write(&b, p); err != nil {
+		t.Fatalf("write: %v", err)
+	}
+	got, err := plan.Read(&b, "test")
+	if err != nil {
+		t.Fatalf("read back: %v", err)
+	}
+	*p = *got
+}
+
+func (t *table) ran(tb testing.TB, id string) recount.Run {
+	tb.Helper()
+	for _, r := range t.runs {
 		if r.ID == id {
-			p := plan.Rollback(r, live.info, live.undo[id])
-			if err := plan.Seal(p); err != nil {
-				t.Fatalf("seal: %v", err)
-			}
-			return p
+			return r
 		}
 	}
-	t.Fatalf("no run %s", id)
-	return nil
+	tb.Fatalf("no run %s", id)
+	return recount.Run{}
 }
 
 func TestGuards(t *testing.T) {

@@ -4,101 +4,129 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"recount"
 	"recount/target"
 )
 
+// write deletes first, children before their parents, then updates, and inserts
+// parents before their children.
 func (r *runner) write(ctx context.Context) error {
-	act := r.progress().Begin("writing rows", int64(len(r.writes)))
+	act := r.progress().Begin("writing rows", int64(r.count()))
 	defer act.End()
-	for _, group := range byAction(r.writes) {
-		n, err := r.tx.Write(ctx, r.key, r.columns, group)
-		if errors.Is(err, recount.ErrMoved) {
-			return r.stale(group[:1], "a row was taken or changed while it was written ("+err.Error()+"), near")
+	backwards := slices.Clone(r.order)
+	slices.Reverse(backwards)
+	for _, a := range actions {
+		order := r.order
+		if a == recount.ActionDelete {
+			order = backwards
 		}
-		if err != nil {
-			return err
-		}
-		if n != int64(len(group)) {
-			return &recount.Error{
-				Code: recount.CodeAffected, What: "the database changed another number of rows than planned", Where: showIdentity(r.plan.Body.Target),
-				Why:  fmt.Sprintf("%d rows were to be changed by %s, it says %d", len(group), group[0].Action, n),
-				Next: "plan again; if it comes back, look for triggers or rules that swallow writes (recount doctor names them)",
+		for _, p := range order {
+			for _, g := range p.groups(p.writes, a) {
+				if err := r.writeGroup(ctx, p, g); err != nil {
+					return err
+				}
+				act.Add(int64(len(g.changes)))
 			}
 		}
-		act.Add(n)
 	}
 	return nil
 }
 
-func (r *runner) readBack(ctx context.Context) error {
-	wrong, err := r.differing(ctx, r.tx.Read)
-	if err != nil {
+func (r *runner) writeGroup(ctx context.Context, p *part, g group) error {
+	n, err := p.tx.Write(ctx, p.key, g.columns, g.changes)
+	if errors.Is(err, recount.ErrMoved) {
+		return r.stale(map[*part][]recount.Change{p: g.changes[:1]}, "a row was taken or changed while it was written ("+err.Error()+"), near")
+	}
+	if err != nil || n == int64(len(g.changes)) {
 		return err
 	}
-	if len(wrong) > 0 {
-		return &recount.Error{
-			Code: recount.CodeReadBack, What: "a row did not read back as it was written", Where: showIdentity(r.plan.Body.Target),
-			Why:  fmt.Sprintf("%d rows hold something else inside the transaction: %s", len(wrong), ShowKeys(wrong)),
-			Next: "look for triggers, defaults or rounding that change what is written (recount doctor names them)",
+	return &recount.Error{
+		Code: recount.CodeAffected, What: "the database changed another number of rows than planned", Where: showIdentity(p.body.Target),
+		Why:  fmt.Sprintf("%d rows were to be changed by %s, it says %d", len(g.changes), g.changes[0].Action, n),
+		Next: "plan again; if it comes back, look for triggers or rules that swallow writes (recount doctor names them)",
+	}
+}
+
+func (r *runner) readBack(ctx context.Context) error {
+	for _, p := range r.parts {
+		wrong, err := p.differing(ctx, p.tx.Read)
+		if err != nil {
+			return err
+		}
+		if len(wrong) > 0 {
+			return &recount.Error{
+				Code: recount.CodeReadBack, What: "a row did not read back as it was written", Where: showIdentity(p.body.Target),
+				Why:  fmt.Sprintf("%d rows hold something else inside the transaction: %s", len(wrong), ShowKeys(wrong)),
+				Next: "look for triggers, defaults or rounding that change what is written (recount doctor names them)",
+			}
 		}
 	}
 	r.receipt.Verified = true
 	return nil
 }
 
+// reading is how rows are read by their keys.
+type reading func(ctx context.Context, key, columns []string, keys [][]recount.Value, each func(recount.Row) error) error
+
 // differing reads the written rows with read and returns the keys of those that
 // do not hold their after-image.
-func (r *runner) differing(ctx context.Context, read func(context.Context, []string, []string, [][]recount.Value, func(recount.Row) error) error) ([][]recount.Value, error) {
-	want := make(map[string][]recount.Value, len(r.writes))
-	for _, c := range r.writes {
-		if c.After != nil {
-			want[recount.KeyText(c.Key)] = c.After
-		}
-	}
-	right := make(map[string]bool, len(want))
-	err := read(ctx, r.key, r.columns, keysOf(r.writes), func(row recount.Row) error {
-		text := recount.KeyText(row.Key)
-		after, planned := want[text]
-		right[text] = planned && sameValues(after, row.Values)
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
+func (p *part) differing(ctx context.Context, read reading) ([][]recount.Value, error) {
 	var wrong [][]recount.Value
-	for _, c := range r.writes {
-		there, ok := right[recount.KeyText(c.Key)]
-		gone := c.After == nil && !there && !ok
-		if !gone && !there {
-			wrong = append(wrong, c.Key)
+	for _, a := range actions {
+		for _, g := range p.groups(p.writes, a) {
+			found := make(map[string]bool, len(g.changes)) // whether the row is right
+			want := make(map[string][]recount.Value, len(g.changes))
+			for _, c := range g.changes {
+				want[recount.KeyText(c.Key)] = c.After
+			}
+			err := read(ctx, p.key, g.columns, keysOf(g.changes), func(row recount.Row) error {
+				text := recount.KeyText(row.Key)
+				after := want[text]
+				found[text] = after != nil && slices.Equal(after, row.Values)
+				return nil
+			})
+			if err != nil {
+				return nil, err
+			}
+			for _, c := range g.changes {
+				right, there := found[recount.KeyText(c.Key)]
+				if gone := c.After == nil && !there; !gone && !right {
+					wrong = append(wrong, c.Key)
+				}
+			}
 		}
 	}
 	return wrong, nil
 }
 
-func sameValues(a, b []recount.Value) bool {
-	for i := range a {
-		if a[i] != b[i] {
-			return false
+func (r *runner) record(ctx context.Context) error {
+	tables := r.plan.Tables()
+	if len(tables) == 1 {
+		tables = nil
+	}
+	r.receipt.Applied = int64(r.count())
+	for _, p := range r.parts {
+		b := p.body
+		run := recount.Run{
+			ID: recount.PartID(r.receipt.Run, p.n), Plan: recount.PartID(r.plan.ID, p.n), Kind: b.Kind, Table: b.Target.Table, At: r.opts.Now, By: r.opts.By,
+			Applied: int64(len(p.writes)), Held: b.Rows.Held, Extra: b.Rows.Extra, Excluded: b.Rows.Excluded, Window: b.Window,
+			Overrides: append([]string{}, r.opts.Overrides...), Of: b.Run, Calculation: b.Calculation, Key: b.Key, Columns: b.Columns,
+			Write: b.Write, Bump: b.Bump, Role: b.Role, Filled: b.Filled, Entry: b.Entry,
+		}
+		if p.n == 1 && tables != nil {
+			run.Tables, run.Total = tables, r.receipt.Applied
+		}
+		if err := p.tx.Record(ctx, run, p.writes); err != nil {
+			return err
 		}
 	}
-	return len(a) == len(b)
-}
-
-func (r *runner) record(ctx context.Context) error {
-	b := r.plan.Body
-	r.receipt.Applied = int64(len(r.writes))
-	return r.tx.Record(ctx, recount.Run{
-		ID: r.receipt.Run, Plan: r.plan.ID, Kind: b.Kind, Table: b.Target.Table, At: r.opts.Now, By: r.opts.By,
-		Applied: int64(len(r.writes)), Held: b.Rows.Held, Extra: b.Rows.Extra, Excluded: b.Rows.Excluded, Window: b.Window,
-		Overrides: append([]string{}, r.opts.Overrides...), Of: b.Run, Calculation: b.Calculation, Key: b.Key, Columns: b.Columns,
-	}, r.writes)
+	return nil
 }
 
 func (r *runner) commit(ctx context.Context) error {
-	err := r.tx.Commit(ctx)
+	err := r.parts[0].tx.Commit(ctx)
 	if err == nil || !errors.Is(err, recount.ErrUnknown) {
 		return err
 	}
@@ -136,18 +164,49 @@ func (r *runner) look(ctx context.Context) (bool, error) {
 // right inside the transaction, so this is news, no error.
 func (r *runner) lookAgain(ctx context.Context) error {
 	ctx = context.WithoutCancel(ctx) // what is committed is told, also to one who interrupts
-	moved, err := r.differing(ctx, func(ctx context.Context, key, columns []string, keys [][]recount.Value, each func(recount.Row) error) error {
-		return r.target.Scan(ctx, target.Scan{Key: key, Columns: columns, Keys: keys}, each)
-	})
-	if err != nil {
-		return &recount.Error{
-			Code: recount.CodeTargetDown, What: "the rows could not be looked at again", Where: showIdentity(r.plan.Body.Target),
-			Why: err.Error(), Changed: fmt.Sprintf("all %d planned rows: run %s was committed and read back right before", len(r.writes), r.receipt.Run),
-			Next: "recount runs shows the run", Err: err,
+	for _, p := range r.parts {
+		if err := r.lookAt(ctx, p); err != nil {
+			return &recount.Error{
+				Code: recount.CodeTargetDown, What: "the rows could not be looked at again", Where: showIdentity(p.body.Target),
+				Why: err.Error(), Changed: fmt.Sprintf("all %d planned rows: run %s was committed and read back right before", r.count(), r.receipt.Run),
+				Next: "recount runs shows the run", Err: err,
+			}
 		}
 	}
-	r.receipt.Moved = moved
 	return nil
+}
+
+func (r *runner) lookAt(ctx context.Context, p *part) (err error) {
+	live := r.target
+	if p.n > 1 {
+		if live, err = r.opts.Beside(ctx, p.table()); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, live.Close()) }()
+	}
+	p.after, err = p.differing(ctx, func(ctx context.Context, key, columns []string, keys [][]recount.Value, each func(recount.Row) error) error {
+		return live.Scan(ctx, target.Scan{Key: key, Columns: columns, Keys: keys}, each)
+	})
+	return err
+}
+
+// tables adds to the receipt what became of each table's rows.
+func (r *runner) tables() {
+	committed := slices.Contains(r.receipt.Steps, "commit")
+	for _, p := range r.parts {
+		r.receipt.Moved, r.receipt.RolledOut = append(r.receipt.Moved, p.after...), append(r.receipt.RolledOut, p.left...)
+		if len(r.parts) == 1 {
+			return
+		}
+		rows := p.body.Rows
+		t := recount.TableReceipt{
+			Table: p.table(), Role: p.body.Role, Held: rows.Held, Extra: rows.Extra, Excluded: rows.Excluded, Moved: p.after, RolledOut: p.left,
+		}
+		if committed {
+			t.Applied = int64(len(p.writes))
+		}
+		r.receipt.Tables = append(r.receipt.Tables, t)
+	}
 }
 
 func (r *runner) progress() recount.Progress {

@@ -1,21 +1,32 @@
 package plan
 
 import (
-	"fmt"
 	"math/big"
 	"slices"
 
 	"recount"
 )
 
-// Add counts the changes into the body: rows, causes in the order tried, and the
-// sums of numeric columns. Changes must be in key order; Body.Rows.Right,
-// Key, Columns and Tried must be set.
+// Add counts the changes into the plan's own body, see AddPart.
 func Add(p *recount.Plan, changes []recount.Change) {
 	p.Changes = changes
-	rows := recount.RowCounts{Right: p.Body.Rows.Right, Checked: p.Body.Rows.Right}
+	count(&p.Body, changes)
+}
+
+// AddPart gives the plan a further table. The body must be filled in as that of
+// Add.
+func AddPart(p *recount.Plan, body recount.PlanBody, changes []recount.Change) {
+	count(&body, changes)
+	p.With = append(p.With, recount.PlanPart{Body: body, Changes: changes})
+}
+
+// count counts the changes into a body: rows, causes in the order tried, and the
+// sums of numeric columns. Changes must be in key order; Rows.Right, Key, Columns
+// and Tried must be set.
+func count(b *recount.PlanBody, changes []recount.Change) {
+	rows := recount.RowCounts{Right: b.Rows.Right, Checked: b.Rows.Right}
 	causes := map[recount.Cause]int64{}
-	sums := newSums(p.Body.Columns)
+	sums := newSums(b.Columns, b.Bump)
 	for _, c := range changes {
 		rows.Add(c.Action)
 		if !c.Action.Writes() {
@@ -24,15 +35,15 @@ func Add(p *recount.Plan, changes []recount.Change) {
 		causes[c.Cause]++
 		sums.add(c)
 	}
-	p.Body.Rows = rows
-	p.Body.Causes = []recount.CauseCount{}
-	for _, cause := range append(slices.Clip(p.Body.Tried), recount.CauseUnknown) {
+	b.Rows = rows
+	b.Causes = []recount.CauseCount{}
+	for _, cause := range append(slices.Clip(b.Tried), recount.CauseUnknown) {
 		if n := causes[cause]; n > 0 {
-			p.Body.Causes = append(p.Body.Causes, recount.CauseCount{Cause: cause, Rows: n})
+			b.Causes = append(b.Causes, recount.CauseCount{Cause: cause, Rows: n})
 			delete(causes, cause)
 		}
 	}
-	p.Body.Sums = sums.list()
+	b.Sums = sums.list()
 }
 
 // sums adds up the numeric columns of all written rows, exactly.
@@ -44,11 +55,15 @@ type sums struct {
 	after   []*big.Rat
 }
 
-func newSums(columns []recount.PlanColumn) *sums {
+// newSums leaves out the column that counts versions: its sum says nothing.
+func newSums(columns []recount.PlanColumn, bump string) *sums {
 	s := &sums{columns: columns}
 	for _, c := range columns {
 		scale := -1
 		t, _ := recount.ParseType(c.Type) // an unknown type is not numeric
+		if c.Name == bump {
+			t = recount.Type{}
+		}
 		switch t.Kind {
 		case recount.KindDecimal:
 			scale = t.Scale
@@ -112,38 +127,4 @@ func (s *sums) list() []recount.ColumnSum {
 		})
 	}
 	return out
-}
-
-// Rollback makes the plan that takes a run back: the same steps with before- and
-// after-images changed over. undo holds the run's undo rows in key order.
-func Rollback(run recount.Run, info recount.TableInfo, undo []recount.Change) *recount.Plan {
-	p := &recount.Plan{Body: recount.PlanBody{
-		Kind: recount.PlanRollback, Calculation: run.Calculation, Window: run.Window, Asked: run.Window,
-		Target: info.Identity, Fingerprint: info.Fingerprint, Hazards: info.Hazards, LastRun: info.LastRun,
-		Key: run.Key, Columns: run.Columns, Run: run.ID, Rules: []string{}, Tried: []recount.Cause{},
-		Minutes: []recount.MinuteCount{}, Notes: []string{fmt.Sprintf("takes back run %s", run.ID)}, Overrides: []string{},
-	}}
-	back := make([]recount.Change, 0, len(undo))
-	for _, c := range undo {
-		back = append(back, reverse(c))
-	}
-	Add(p, back)
-	p.Body.MaxChanges = p.Body.Rows.Writes()
-	return p
-}
-
-// reverse is the change that takes c back.
-func reverse(c recount.Change) recount.Change {
-	r := recount.Change{Key: c.Key, Before: c.After, After: c.Before, Cause: recount.CauseUnknown}
-	switch c.Action {
-	case recount.ActionInsert:
-		r.Action = recount.ActionDelete
-	case recount.ActionDelete:
-		r.Action = recount.ActionInsert
-	case recount.ActionUpdate:
-		r.Action = recount.ActionUpdate
-	case recount.ActionExtra, recount.ActionHeld, recount.ActionExcluded:
-		r.Action = c.Action // never written, so never in an undo record
-	}
-	return r
 }

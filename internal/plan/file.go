@@ -1,7 +1,8 @@
 // Package plan makes, seals, writes and reads plans. A plan file is text, one
 // JSON object a line: a seal with the digest of all that follows, the header,
-// the body and its changes. It holds no secret, and any changed byte of it is
-// refused. The package opens no target and runs nothing.
+// and for each table a body, which says how many changes follow it, and those.
+// It holds no secret, and any changed byte of it is refused. Files of format 1,
+// of one table, are still read. The package opens no target and runs nothing.
 package plan
 
 import (
@@ -17,8 +18,19 @@ import (
 	"recount"
 )
 
-// magic begins every plan file; its number is the format's.
-const magic = "recount-plan/1 sha256:"
+// magic begins every plan file; its number is the format's. magic1 began those
+// of one table, whose body is a line of its own and whose changes are all that
+// follow.
+const (
+	magic  = "recount-plan/2 sha256:"
+	magic1 = "recount-plan/1 sha256:"
+)
+
+// part is the line before the changes of one table.
+type part struct {
+	Changes int              `json:"changes"` // how many lines follow
+	Body    recount.PlanBody `json:"body"`
+}
 
 // change is a recount.Change as a line of the file.
 type change struct {
@@ -27,9 +39,11 @@ type change struct {
 	Before []recount.Value `json:"before"`
 	After  []recount.Value `json:"after"`
 	Cause  recount.Cause   `json:"cause,omitempty"`
+	Delta  []recount.Value `json:"delta,omitempty"`
+	At     string          `json:"at,omitempty"`
 }
 
-// Seal gives the plan its id: the digest of its body and changes.
+// Seal gives the plan its id: the digest of its bodies and changes.
 func Seal(p *recount.Plan) error {
 	body, err := encodeBody(p)
 	if err != nil {
@@ -61,15 +75,18 @@ func Write(w io.Writer, p *recount.Plan) error {
 	return nil
 }
 
-// encodeBody is the body and its changes, a line each.
+// encodeBody is each table's body and its changes, a line each.
 func encodeBody(p *recount.Plan) ([]byte, error) {
-	var b bytes.Buffer
-	if err := encode(&b, p.Body); err != nil {
-		return nil, err
-	}
-	line := b.Bytes()
-	for _, c := range p.Changes {
-		line = appendChange(line, c)
+	var line []byte
+	for _, of := range p.Parts() {
+		var b bytes.Buffer
+		if err := encode(&b, part{Changes: len(of.Changes), Body: of.Body}); err != nil {
+			return nil, err
+		}
+		line = append(line, b.Bytes()...)
+		for _, c := range of.Changes {
+			line = appendChange(line, c)
+		}
 	}
 	return line, nil
 }
@@ -83,6 +100,12 @@ func appendChange(b []byte, c recount.Change) []byte {
 	b = appendValues(append(b, `,"after":`...), c.After)
 	if c.Cause != "" {
 		b = append(append(b, `,"cause":`...), quote(string(c.Cause))...)
+	}
+	if len(c.Delta) > 0 {
+		b = appendValues(append(b, `,"delta":`...), c.Delta)
+	}
+	if c.At != "" {
+		b = append(append(b, `,"at":`...), quote(c.At)...)
 	}
 	return append(b, '}', '\n')
 }
@@ -143,7 +166,12 @@ func Read(r io.Reader, name string) (*recount.Plan, error) {
 		return nil, fmt.Errorf("read plan %q: %w", name, err)
 	}
 	first, rest, _ := bytes.Cut(raw, []byte("\n"))
+	parse := parse
 	want, ok := strings.CutPrefix(string(first), magic)
+	if !ok {
+		parse = parse1
+		want, ok = strings.CutPrefix(string(first), magic1)
+	}
 	if !ok {
 		return nil, damaged(name, first)
 	}
@@ -159,7 +187,8 @@ func Read(r io.Reader, name string) (*recount.Plan, error) {
 }
 
 func damaged(name string, first []byte) error {
-	if bytes.HasPrefix(first, []byte("recount-plan/")) && !bytes.HasPrefix(first, []byte("recount-plan/1 ")) {
+	known := bytes.HasPrefix(first, []byte("recount-plan/1 ")) || bytes.HasPrefix(first, []byte("recount-plan/2 "))
+	if bytes.HasPrefix(first, []byte("recount-plan/")) && !known {
 		return &recount.Error{
 			Code: recount.CodeNewerArchive, What: "the plan is of another format", Where: name,
 			Why: "its first line says " + show(first), Next: "use the version of recount that made it, or plan again",
@@ -183,30 +212,75 @@ func damagedBy(name, why string) error {
 	}
 }
 
-func parse(rest []byte) (*recount.Plan, error) {
-	p := &recount.Plan{}
+// header reads the first line and returns the others.
+func header(rest []byte, p *recount.Plan) ([][]byte, error) {
 	lines := bytes.SplitAfter(rest, []byte("\n"))
 	if len(lines) < 3 || len(lines[len(lines)-1]) != 0 { // header, body, and nothing after the last line's end
 		return nil, errors.New("it is too short")
 	}
-	lines = lines[:len(lines)-1]
 	if err := strict(lines[0], &p.Header); err != nil {
 		return nil, fmt.Errorf("its header cannot be read: %w", err)
 	}
-	if err := strict(lines[1], &p.Body); err != nil {
+	sum := sha256.Sum256(rest[len(lines[0]):])
+	p.ID = hex.EncodeToString(sum[:])
+	return lines[1 : len(lines)-1], nil
+}
+
+func parse(rest []byte) (*recount.Plan, error) {
+	p := &recount.Plan{}
+	lines, err := header(rest, p)
+	if err != nil {
+		return nil, err
+	}
+	for n := 1; len(lines) > 0; n++ {
+		var of part
+		if err := strict(lines[0], &of); err != nil {
+			return nil, fmt.Errorf("the body of its table %d cannot be read: %w", n, err)
+		}
+		if lines = lines[1:]; of.Changes < 0 || of.Changes > len(lines) {
+			return nil, fmt.Errorf("its table %d has %d changes, and %d lines follow", n, of.Changes, len(lines))
+		}
+		changes, err := parseChanges(lines[:of.Changes])
+		if err != nil {
+			return nil, err
+		}
+		lines = lines[of.Changes:]
+		if n == 1 {
+			p.Body, p.Changes = of.Body, changes
+			continue
+		}
+		p.With = append(p.With, recount.PlanPart{Body: of.Body, Changes: changes})
+	}
+	return p, Check(p)
+}
+
+// parse1 reads format 1, and says what it did not know in the words of today.
+func parse1(rest []byte) (*recount.Plan, error) {
+	p := &recount.Plan{}
+	lines, err := header(rest, p)
+	if err != nil {
+		return nil, err
+	}
+	if err := strict(lines[0], &p.Body); err != nil {
 		return nil, fmt.Errorf("its body cannot be read: %w", err)
 	}
-	p.Changes = make([]recount.Change, len(lines)-2)
-	for i, line := range lines[2:] {
+	p.Body.Touched, p.Body.Memory, p.Body.Write = -1, "window", recount.WriteSet
+	if p.Changes, err = parseChanges(lines[1:]); err != nil {
+		return nil, err
+	}
+	return p, Check(p)
+}
+
+func parseChanges(lines [][]byte) ([]recount.Change, error) {
+	out := make([]recount.Change, len(lines))
+	for i, line := range lines {
 		var c change
 		if err := strict(line, &c); err != nil {
 			return nil, fmt.Errorf("change %d cannot be read: %w", i+1, err)
 		}
-		p.Changes[i] = recount.Change{Action: c.Action, Key: c.Key, Before: c.Before, After: c.After, Cause: c.Cause}
+		out[i] = recount.Change{Action: c.Action, Key: c.Key, Before: c.Before, After: c.After, Cause: c.Cause, Delta: c.Delta, At: c.At}
 	}
-	sum := sha256.Sum256(rest[len(lines[0]):])
-	p.ID = hex.EncodeToString(sum[:])
-	return p, Check(p)
+	return out, nil
 }
 
 func strict(line []byte, v any) error {
