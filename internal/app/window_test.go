@@ -54,7 +54,7 @@ func TestHitsRefusesWhatIsNoWindow(t *testing.T) {
 		{WindowRequest{IDs: "."}, "no plain file"},
 		{WindowRequest{FromPositions: []string{"0:1", "1:2"}, ToPositions: []string{"0:5"}}, "partition 1 lacks --to-position"},
 		{WindowRequest{FromPositions: []string{"0:0/16B3748"}, ToPositions: []string{"0:5"}}, "different kinds"},
-		{WindowRequest{FromPositions: []string{"0:9"}, ToPositions: []string{"0:10"}, By: "postion"}, "the nearest is position"},
+		{WindowRequest{FromPositions: []string{"0:9"}, ToPositions: []string{"0:10"}, By: "idz"}, "the nearest is ids"},
 	} {
 		_, err := c.req.hits(dir)
 		e := recount.AsError(err)
