@@ -212,7 +212,6 @@ func TestSlipsOnTheCommandLineAreUsageErrorsAndOpenNothing(t *testing.T) {
 		{[]string{"plan", "c"}, "recount plan needs --from and --to"},
 		{[]string{"plan", "c", "--from", "2024-06-10T12:00:00Z"}, "recount plan needs --to"},
 		{[]string{"diff", "c", "--to", "2024-06-10T12:00:00Z"}, "recount diff needs --from"},
-		{with("plan", "c", "d", "--out", "f"), "--out names one file"},
 		{with("diff", "c", "d"), `does not know what "d" means`},
 		{[]string{"show"}, "recount show needs one plan file"},
 		{[]string{"show", "f", "--csv", "--json"}, "--csv and --json do not go together"},

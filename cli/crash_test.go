@@ -8,8 +8,6 @@ import (
 	"testing"
 
 	"recount"
-	"recount/cli"
-	"recount/internal/app"
 )
 
 // Go ends a panic with 2, which scripts read as "differences found".
@@ -46,26 +44,5 @@ func TestAnInterruptAfterTheCommitDoesNotSayNothingHappened(t *testing.T) {
 	got := s.run(t, "apply", "f", "--confirm", "user_totals")
 	if got.exit != recount.ExitError || !strings.Contains(got.errOut, "changed: all 3 planned rows") {
 		t.Errorf("got exit %d, want %d\n%s", got.exit, recount.ExitError, got.errOut)
-	}
-}
-
-// second refuses every plan after the first.
-type second struct {
-	fake
-	plans int
-}
-
-func (s *second) Plan(ctx context.Context, req app.PlanRequest) (app.Planned, error) {
-	if s.plans++; s.plans > 1 {
-		return app.Planned{}, &recount.Error{Code: recount.CodeUnknownName, What: "there is no calculation " + req.Calculation}
-	}
-	return s.fake.Plan(ctx, req)
-}
-
-func TestAnErrorAfterOtherPlansDoesNotSayNothingWasWritten(t *testing.T) {
-	s := scene{open: func() cli.Recount { return &second{} }}
-	got := s.run(t, with("plan", "c", "d")...)
-	if got.exit != recount.ExitUsage || !strings.Contains(got.errOut, "changed: nothing but plan files: c have theirs") {
-		t.Errorf("got exit %d\n%s", got.exit, got.errOut)
 	}
 }

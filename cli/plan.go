@@ -24,7 +24,6 @@ func (c *call) planCommand() *cobra.Command {
 		Long: "Replays, compares and writes a plan; changes nothing.\n" +
 			"Several calculations of one worker become one plan: their tables are corrected in one transaction.",
 		Example: examples("recount plan user_totals"+exampleWindow+" --out fix.plan",
-			"recount plan user_totals --from 2024-06-10T14:00 --to 2024-06-10T14:30 --timezone Europe/Berlin",
 			"recount plan balances --from-position 3:90100 --to-position 3:90188 --paused offsets.txt"),
 		Args: c.takes(1, -1, "the name of a calculation"), ValidArgsFunction: c.completeNames(calculations),
 	}
@@ -36,7 +35,10 @@ func (c *call) planCommand() *cobra.Command {
 		if req.Window, err = window.request(c); err != nil {
 			return err
 		}
-		req.Calculation, req.With = args[0], args[1:]
+		req.Calculation = args[0]
+		if len(args) > 1 {
+			req.With = args[1:]
+		}
 		return c.open(ctx, func(project Recount) error {
 			planned, err := project.Plan(ctx, req)
 			if err != nil {
