@@ -355,26 +355,31 @@ func randomVariant(r *rand.Rand, n int) engine.Variant {
 
 // histories holds runs, states and contributions against the oracle.
 func histories(t *testing.T, h Harness) {
-	seed := rand.Uint64()
+	for seed := range uint64(12) {
+		History(t, h, seed)
+	}
+}
+
+// History makes a random history and runs random variants over it; what comes
+// out is held against an oracle.
+func History(t *testing.T, h Harness, seed uint64) {
+	t.Helper()
 	r := rand.New(rand.NewPCG(seed, 1))
-	t.Logf("seed %d", seed)
-	for range 12 {
-		l := newLab(t, h)
-		w := newWorld(l, r)
-		for range 6 {
-			v := randomVariant(r, len(w.events))
-			what := fmt.Sprintf("seed %d, %+v, hits %+v, order %t, until %v\n", seed, v, w.input.Hits, w.order, w.input.Until)
-			want(t, "run: "+what, l.rows(v), w.rows(v)...)
-			q := engine.StatesQuery{Keys: keysOf("a", "b", "c", "d", "p0", "p1", "p2", "z"), Most: r.IntN(8)}
-			want(t, "states: "+what, l.states(v, q), w.states(v, q)...)
-			got, err := l.tryEach(v)
-			if err != nil {
-				t.Fatal(err)
-			}
-			want(t, "each: "+what, got, w.each(v)...)
-			if t.Failed() {
-				return
-			}
+	l := newLab(t, h)
+	w := newWorld(l, r)
+	for range 6 {
+		v := randomVariant(r, len(w.events))
+		what := fmt.Sprintf("seed %d, %+v, hits %+v, order %t, until %v\n", seed, v, w.input.Hits, w.order, w.input.Until)
+		want(t, "run: "+what, l.rows(v), w.rows(v)...)
+		q := engine.StatesQuery{Keys: keysOf("a", "b", "c", "d", "p0", "p1", "p2", "z"), Most: r.IntN(8)}
+		want(t, "states: "+what, l.states(v, q), w.states(v, q)...)
+		got, err := l.tryEach(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want(t, "each: "+what, got, w.each(v)...)
+		if t.Failed() {
+			return
 		}
 	}
 }
