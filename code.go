@@ -57,6 +57,7 @@ const (
 	CodeMemory        Code = "RC4007"
 	CodeEngine        Code = "RC4008"
 	CodeNoColumn      Code = "RC4010"
+	CodeNotKeyed      Code = "RC4011"
 	CodeTwoWay        Code = "RC5001"
 	CodeNoRow         Code = "RC5002"
 	CodeDoctor        Code = "RC5003"
@@ -149,6 +150,7 @@ var Codes = []CodeInfo{
 	{CodeMemory, ExitLimit, "the memory limit was exceeded"},
 	{CodeEngine, ExitError, "the engine stopped"},
 	{CodeNoColumn, ExitUsage, "the result lacks a column"},
+	{CodeNotKeyed, ExitRefused, "the rows cannot be followed event by event"},
 	{CodeTwoWay, ExitRefused, "most rows are wrong and nothing says why"},
 	{CodeNoRow, ExitError, "the plan has no such row"},
 	{CodeDoctor, ExitRefused, "doctor found what must be mended first"},

@@ -33,7 +33,7 @@ type Input struct {
 	// Marks are Parquet files of marks (recount.MarksFile); marks whose events
 	// are in none of Files are to be passed over.
 	Marks []string
-	// Window is what $from and $to mean.
+	// Window is what $from and $to mean, and what Minutes and Touched count.
 	Window recount.Window
 	// Read is the span of event time of which events are read; a zero edge is
 	// open, and events whose time is unknown are never used. The zero Window
@@ -45,16 +45,17 @@ type Input struct {
 	// Until bounds by position what is read: by partition, the first position
 	// that is not. A partition that it does not name is read whole.
 	Until map[string]string
-	// Order is the declared field that orders the events of a key; empty: the
-	// log does. With it `position`, as SQL sees it, sorts by the field, then by
-	// partition and log position; a run with Variant.Arrival sees the log's for hit events.
-	// Conditions of event lists always see the log's.
+	// Order is the declared field that orders the events of a key, of a type
+	// other than double and json; empty: the log does. With it `position`, as SQL
+	// sees it, is a text that sorts by the field, NULL first, then by partition
+	// and log position. Conditions of event lists always see the log's.
 	Order string
 	// Bucket is the grid from which Variant.Late counts; without one it counts
 	// from Window.To.
 	Bucket recount.Bucket
 	// Opening is a Parquet file of the rows that earlier events gave: what
-	// logics with Logic.Opening read as `opening`. Empty: no row.
+	// logics with Logic.Opening read as `opening`. Its columns are taken by name
+	// and cast. Empty: no row.
 	Opening string
 	// Scratch is an empty folder for the session's own files.
 	Scratch string
@@ -86,7 +87,7 @@ type Session interface {
 	// or bool.
 	Touched(ctx context.Context, dedupe bool, most int, fields []string, keys [][]recount.Value) ([]int64, error)
 	// Quarantined lists the input's marks of kind fault and conflict that lie in
-	// the window or whose time is unknown, in order of Seq.
+	// what is read, or before Until with an unknown time, in order of Seq.
 	Quarantined(ctx context.Context) ([]recount.Mark, error)
 	// Events lists the envelope and fields of events in order of time, then Seq.
 	Events(ctx context.Context, q Query) ([]ReplayEvent, error)
@@ -97,11 +98,17 @@ type Session interface {
 	HitSpan(ctx context.Context, dedupe bool) (HitSpan, error)
 	// States runs the logic for single keys as of positions in the log: one State
 	// for each event of a key that the query asks for, sorted by the key's text,
-	// then by Seq. A key's events are those that make a row of it when the right
-	// or the variant's logic sees them alone.
+	// then by Seq. A key's events are the used ones that make a row of it when
+	// the variant's logic, or one of Touching, sees them alone; under Twice, the
+	// repeats among hit events too. Seq, the order of arrival in the archive, is
+	// their order in the log. Of `opening` a key sees the rows that have its key.
+	// Logic whose newest states are not the rows of a Run is refused with
+	// CodeNotKeyed: its rows depend on more than the events of their key.
 	States(ctx context.Context, v Variant, q StatesQuery) (States, error)
-	// Each runs the logic over every used event alone: what each one contributes,
-	// sorted by partition, then position, then the key's text.
+	// Each runs the logic over every event that the variant sees alone (all its
+	// repetitions, no row of `opening`): what each one contributes, sorted by
+	// partition, then position, then the key's text. Rows that the logic makes
+	// of no event at all, too, are nobody's.
 	Each(ctx context.Context, v Variant) (Contributions, error)
 	// Same runs a variant and says whether its rows are those of an earlier run
 	// of this session that was not closed, by digests of at least 128 bits. It is
@@ -119,16 +126,21 @@ type Variant struct {
 	Columns []string
 	// Dedupe drops repeats.
 	Dedupe bool
-	// Missed lists hit events that the run does not see.
+	// Missed lists hit events that the run does not see. Of an event without an
+	// id no list of ids says anything, not even Except.
 	Missed []recount.EventList
-	// Again lists hit events that the run sees several times.
+	// Again lists hit events that the run sees several times; what two entries
+	// add to an event adds up. What was missed was not seen again.
 	Again []recount.Again
 	// Twice counts repeats among the hit events again, in spite of Dedupe.
 	Twice bool
 	// Late, where not nil, leaves out the hit events that the source took in
-	// later than that after their bucket's end (ingest_time >= end + Late).
+	// later than that after their bucket's end (ingest_time >= end + Late). An
+	// event without an ingest time is never late.
 	Late *time.Duration
-	// Arrival gives hit events the order of the log, in spite of Input.Order.
+	// Arrival gives all events the order of the log, in spite of Input.Order: one
+	// order cannot hold some by the log and some by the field. Rows whose events
+	// came in their right order are not changed by it.
 	Arrival bool
 	// See chooses among the events before anything else does.
 	See See

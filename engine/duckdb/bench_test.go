@@ -146,3 +146,64 @@ func BenchmarkCheck(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkStates follows 1,000 keys of 1,000 events each over their 50 newest
+// states; BenchmarkEach runs all of those events alone.
+func BenchmarkStates(b *testing.B) {
+	in := benchInput(b, 1_000_000, 1000)
+	in.Hits.Window = recount.Window{From: in.Window.From, To: in.Window.From.Add(50 * time.Minute), By: recount.ByEvent}
+	var q engine.StatesQuery
+	for i := range 1000 {
+		q.Keys = append(q.Keys, []recount.Value{recount.Text(fmt.Sprint("user-", i))})
+	}
+	q.Most = 50
+	e := newEngine(b)
+	for b.Loop() {
+		in.Scratch = b.TempDir()
+		s, err := e.Open(b.Context(), in)
+		if err != nil {
+			b.Fatal(err)
+		}
+		started := time.Now()
+		for i := range 2 {
+			r, err := s.States(b.Context(), benchVariant, q)
+			if err != nil {
+				b.Fatal(err)
+			}
+			n := 0
+			for _, ok := r.Next(); ok; _, ok = r.Next() {
+				n++
+			}
+			if err := r.Err(); err != nil || n != 50_000 {
+				b.Fatalf("states: got %d, %v", n, err)
+			}
+			b.ReportMetric(time.Since(started).Seconds(), fmt.Sprint("s/", i+1))
+			_ = r.Close()
+		}
+		_ = s.Close()
+	}
+}
+
+func BenchmarkEach(b *testing.B) {
+	in := benchInput(b, 1_000_000, 1000)
+	e := newEngine(b)
+	s, err := e.Open(b.Context(), in)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	for b.Loop() {
+		r, err := s.Each(b.Context(), benchVariant)
+		if err != nil {
+			b.Fatal(err)
+		}
+		n := 0
+		for _, ok := r.Next(); ok; _, ok = r.Next() {
+			n++
+		}
+		if err := r.Err(); err != nil || n != 1_000_000 {
+			b.Fatalf("contributions: got %d, %v", n, err)
+		}
+		_ = r.Close()
+	}
+}

@@ -160,9 +160,17 @@ func (w *worker) do(ctx context.Context, r request) (any, error) {
 	case r.Quarantined != nil:
 		return w.input.quarantined(ctx)
 	case r.Events != nil:
-		return w.input.events(ctx, *r.Events)
+		return w.events(ctx, *r.Events)
 	case r.Run != nil:
 		return w.run(ctx, *r.Run)
+	case r.HitSpan != nil:
+		return w.input.hitSpan(ctx, r.HitSpan.Dedupe)
+	case r.Arrivals != nil:
+		return w.input.arrivals(ctx)
+	case r.States != nil:
+		return w.states(ctx, *r.States)
+	case r.Each != nil:
+		return w.each(ctx, *r.Each)
 	case r.Close != nil:
 		err := w.input.close()
 		w.input = nil

@@ -24,7 +24,7 @@ func (in *input) count(ctx context.Context, dedupe bool) (recount.EventCounts, e
 	}
 	for _, i := range in.overlapping() {
 		f := in.Files[i]
-		if in.Window.Contains(f.FirstTime) && in.Window.Contains(f.LastTime) {
+		if len(in.Until) == 0 && in.covers(f) {
 			inside += f.Rows
 			continue
 		}
@@ -32,7 +32,7 @@ func (in *input) count(ctx context.Context, dedupe bool) (recount.EventCounts, e
 	}
 	if len(edges) > 0 {
 		var n int64
-		if err := in.db.row(ctx, "SELECT count(*) FROM "+readParquet(in.paths(edges))+" WHERE "+in.inWindow(), &n); err != nil {
+		if err := in.db.row(ctx, "SELECT count(*) FROM "+readParquet(in.paths(edges))+" AS e WHERE "+in.isRead(), &n); err != nil {
 			return c, fmt.Errorf("count events: %w", err)
 		}
 		inside += n
@@ -51,12 +51,33 @@ func (in *input) count(ctx context.Context, dedupe bool) (recount.EventCounts, e
 	}
 	c.Used = inside - badInside - c.Duplicates
 	c.Outside = c.Read - c.Used - c.Duplicates - c.Quarantined
-	c.Late, err = in.late(ctx, dedupe)
+	if c.Late, err = in.late(ctx, dedupe); err != nil {
+		return c, err
+	}
+	c.Hit, err = in.countHits(ctx, dedupe, c.Used)
 	return c, err
 }
 
-// presentMarks makes the table of the marks that lie in the window, or whose time
-// is unknown, and whose events are in a file.
+// covers says that all events of a file, but those that are marked, are read.
+func (in *input) covers(f openFile) bool {
+	span := in.span()
+	return (span.From.IsZero() || !f.FirstTime.Before(span.From)) && (span.To.IsZero() || f.LastTime.Before(span.To))
+}
+
+// countHits counts the hit events among used ones.
+func (in *input) countHits(ctx context.Context, dedupe bool, used int64) (int64, error) {
+	if in.hit("e") == "true" {
+		return used, nil
+	}
+	var n int64
+	if err := in.db.row(ctx, "SELECT count(*) FROM ("+in.hits(sees{dedupe: dedupe})+")", &n); err != nil {
+		return 0, fmt.Errorf("count hit events: %w", err)
+	}
+	return n, nil
+}
+
+// presentMarks makes the table of the marks that lie in what is read, or whose
+// time is unknown, and whose events are in a file.
 func (in *input) presentMarks(ctx context.Context) error {
 	if err := in.use(ctx, 0); err != nil || in.counted {
 		return err
@@ -64,7 +85,7 @@ func (in *input) presentMarks(ctx context.Context) error {
 	query := "CREATE TEMP TABLE recount_present (seq BIGINT, repeat BOOLEAN, bad BOOLEAN, time TIMESTAMP WITH TIME ZONE)"
 	if len(in.Marks) > 0 {
 		err := in.db.exec(ctx, "CREATE TEMP TABLE recount_near AS SELECT seq, bool_or(kind = 'repeat') AS repeat, bool_or(kind <> 'repeat') AS bad, max(time) AS time FROM "+
-			readParquet(in.Marks)+" WHERE "+in.inWindow()+" OR time IS NULL GROUP BY seq")
+			readParquet(in.Marks)+" WHERE "+in.inRead()+" OR time IS NULL GROUP BY seq")
 		if err != nil {
 			return fmt.Errorf("read marks: %w", err)
 		}
@@ -74,7 +95,7 @@ func (in *input) presentMarks(ctx context.Context) error {
 		}
 		if len(touched) > 0 {
 			query = "CREATE TEMP TABLE recount_present AS SELECT * FROM recount_near SEMI JOIN (SELECT e.seq FROM " +
-				readParquet(in.paths(touched)) + " AS e SEMI JOIN recount_near AS m ON e.seq = m.seq) USING (seq)"
+				readParquet(in.paths(touched)) + " AS e SEMI JOIN recount_near AS m ON e.seq = m.seq" + in.where(in.beforeUntil()) + ") USING (seq)"
 		}
 	}
 	if err := in.db.exec(ctx, query); err != nil {
@@ -99,7 +120,7 @@ func (in *input) late(ctx context.Context, dedupe bool) (int64, error) {
 	}
 	var parts []string
 	for before, files := range groups { // their order does not change the sum
-		parts = append(parts, "(SELECT count(*) FROM (SELECT seq FROM "+readParquet(in.paths(files))+" WHERE "+in.inWindow()+
+		parts = append(parts, "(SELECT count(*) FROM (SELECT seq FROM "+readParquet(in.paths(files))+" AS e WHERE "+in.isRead()+
 			" AND time < "+instant(before)+") AS e ANTI JOIN "+gone+" AS m ON e.seq = m.seq)")
 	}
 	if len(parts) == 0 {
@@ -126,7 +147,7 @@ func (in *input) minutes(ctx context.Context, dedupe bool, most int) (steps []re
 		steps = append(steps, recount.MinuteCount{From: from.UTC(), Wrong: -1})
 	}
 	rows, err := in.db.conn.QueryContext(ctx, fmt.Sprintf("SELECT CAST((epoch_us(time) - %d) // %d AS BIGINT) AS step, count(*) FROM (%s) GROUP BY step",
-		in.Window.From.UnixMicro(), step.Microseconds(), in.window("e.seq, e.time", sees{dedupe: dedupe})))
+		in.Window.From.UnixMicro(), step.Microseconds(), in.inWindow("e.seq, e.time", sees{dedupe: dedupe})))
 	if err != nil {
 		return nil, fmt.Errorf("count events per step: %w", err)
 	}
@@ -142,6 +163,22 @@ func (in *input) minutes(ctx context.Context, dedupe bool, most int) (steps []re
 		return nil, fmt.Errorf("count events per step: %w", err)
 	}
 	return steps, nil
+}
+
+// inWindow is window, but for events outside Window.
+func (in *input) inWindow(columns string, s sees) string {
+	if in.span() == in.Window {
+		return in.window(columns, s)
+	}
+	return "SELECT * FROM (" + in.window(columns, s) + ") WHERE " + within("time", in.Window)
+}
+
+// where is a WHERE clause; none for an empty condition.
+func (*input) where(condition string) string {
+	if condition == "" {
+		return ""
+	}
+	return " WHERE " + condition
 }
 
 // stepOf is the shortest step of whole minutes of which at most most cover

@@ -84,7 +84,7 @@ func (e *Engine) Check(ctx context.Context, logic recount.Logic, fields []recoun
 		return nil, err
 	}
 	var answer checkAnswer
-	err := e.once(ctx, request{Check: &checkRequest{Text: logic.Text, Path: logic.Path, Fields: fields}}, &answer)
+	err := e.once(ctx, request{Check: &checkRequest{Text: logic.Text, Path: logic.Path, Fields: fields, Opening: logic.Opening}}, &answer)
 	if err != nil {
 		return nil, fmt.Errorf("check %s: %w", name(logic), err)
 	}
@@ -121,7 +121,10 @@ func (e *Engine) onlySQL(logic recount.Logic) error {
 
 // Open hands the input to a child, which reads its marks and no event yet.
 func (e *Engine) Open(ctx context.Context, input engine.Input) (engine.Session, error) {
-	r := openRequest{Stream: input.Stream, Fields: input.Fields, Window: input.Window, Limits: input.Limits}
+	r := openRequest{
+		Stream: input.Stream, Fields: input.Fields, Window: input.Window, Limits: input.Limits,
+		Read: input.Read, Hits: input.Hits, Until: input.Until, Order: input.Order, Bucketed: !input.Bucket.None(),
+	}
 	var err error
 	if r.Scratch, err = filepath.Abs(input.Scratch); err != nil {
 		return nil, fmt.Errorf("open replay of %s: %w", input.Stream, err)
@@ -141,6 +144,15 @@ func (e *Engine) Open(ctx context.Context, input engine.Input) (engine.Session, 
 		}
 		r.Marks = append(r.Marks, m)
 	}
+	if input.Opening != "" {
+		if r.Opening, err = plainPath(input.Opening); err != nil {
+			return nil, fmt.Errorf("open replay of %s: %w", input.Stream, err)
+		}
+	}
+	s := &session{engine: e, input: input, scratch: r.Scratch, lists: map[*recount.IDList]string{}}
+	if r.Hits.IDs, err = s.sentIDs(input.Hits.IDs); err != nil {
+		return nil, fmt.Errorf("open replay of %s: %w", input.Stream, err)
+	}
 	p, err := e.take()
 	if err != nil {
 		return nil, fmt.Errorf("open replay of %s: %w", input.Stream, err)
@@ -149,7 +161,8 @@ func (e *Engine) Open(ctx context.Context, input engine.Input) (engine.Session, 
 		e.give(p)
 		return nil, fmt.Errorf("open replay of %s: %w", input.Stream, err)
 	}
-	return &session{engine: e, child: p, input: input, scratch: r.Scratch}, nil
+	s.child = p
+	return s, nil
 }
 
 // plainPath returns the absolute path, which must be one that no part of DuckDB

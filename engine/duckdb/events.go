@@ -16,7 +16,8 @@ const defaultEvents = 10_000
 
 // events writes the events of a query to a file and returns how many there are,
 // at most one more than its limit.
-func (in *input) events(ctx context.Context, r eventsRequest) (eventsAnswer, error) {
+func (w *worker) events(ctx context.Context, r eventsRequest) (eventsAnswer, error) {
+	in := w.input
 	if err := in.use(ctx, 0); err != nil {
 		return eventsAnswer{}, err
 	}
@@ -25,10 +26,13 @@ func (in *input) events(ctx context.Context, r eventsRequest) (eventsAnswer, err
 		q.Limit = defaultEvents
 	}
 	files := in.overlapping()
-	conditions := []string{in.inWindow()}
+	conditions := []string{in.inRead()}
 	if q.Quarantined {
 		files = in.overlappingOrUnknown()
-		conditions = []string{"(time IS NULL OR " + in.inWindow() + ")"}
+		conditions = []string{"(time IS NULL OR " + in.inRead() + ")"}
+	}
+	if until := in.beforeUntil(); until != "" {
+		conditions = append(conditions, until)
 	}
 	if q.Seqs != nil {
 		var err error
@@ -39,6 +43,13 @@ func (in *input) events(ctx context.Context, r eventsRequest) (eventsAnswer, err
 	}
 	if len(files) == 0 {
 		return eventsAnswer{}, nil
+	}
+	if q.Lists != nil {
+		c, err := w.onLists(ctx, q)
+		if err != nil {
+			return eventsAnswer{}, err
+		}
+		conditions = append(conditions, c)
 	}
 	if !q.Quarantined {
 		conditions = append(conditions, "NOT coalesce(m.bad, false)")
@@ -68,6 +79,22 @@ func (in *input) events(ctx context.Context, r eventsRequest) (eventsAnswer, err
 		}
 	}
 	return eventsAnswer{Rows: n}, nil
+}
+
+// onLists is the condition that an event is a hit event on any of the lists.
+func (w *worker) onLists(ctx context.Context, q engine.Query) (string, error) {
+	in := w.input
+	wheres, err := w.wheres(ctx, q.Lists)
+	if err != nil {
+		return "", err
+	}
+	parts := []string{"false"}
+	for i, l := range q.Lists {
+		parts = append(parts, "("+in.listed(l, wheres[i])+")")
+	}
+	source := in.window(in.columns(stored), sees{dedupe: !q.Repeats, bad: q.Quarantined})
+	return "e.seq IN (SELECT " + seqColumn + " FROM (SELECT " + in.public(in.hit("e")) + ", e.seq AS " + seqColumn + " FROM (" + source +
+		") AS e) AS events WHERE " + strings.Join(parts, " OR ") + ")", nil
 }
 
 func (in *input) overlappingOrUnknown() []int {

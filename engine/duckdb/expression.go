@@ -45,7 +45,13 @@ func (w *walker) parts(t tree, s scope) {
 
 func (w *walker) expression(e tree, s scope) {
 	switch class := text(e, "class"); class {
-	case "BETWEEN", "CASE", "CAST", "COMPARISON", "CONJUNCTION", "CONSTANT", "OPERATOR", "POSITIONAL_REFERENCE", "STAR":
+	case "STAR":
+		if w.rowwise {
+			w.refuse(e, "name the columns", "a condition that looks at all columns at once would look at others in another version")
+			return
+		}
+		w.parts(e, s)
+	case "BETWEEN", "CASE", "CAST", "COMPARISON", "CONJUNCTION", "CONSTANT", "OPERATOR", "POSITIONAL_REFERENCE":
 		w.parts(e, s)
 	case "COLUMN_REF":
 		w.column(e, s)
@@ -82,6 +88,10 @@ func (w *walker) column(e tree, s scope) {
 	}
 	name, _ := names[0].(string)
 	lower := strings.ToLower(name)
+	if w.rowwise && lower == "events" && !w.fields[lower] {
+		w.refuse(e, "name the columns", "a condition that looks at all columns at once would look at others in another version")
+		return
+	}
 	if f, ok := clockNames[lower]; ok && (!w.fields[lower] || !s.direct) {
 		w.ambient(e, f, lower, "name the table before a column of that name, such as e."+lower+"; otherwise leave it out")
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"runtime"
 	"slices"
 	"strings"
@@ -28,6 +29,8 @@ type input struct {
 	// counted says that the table of marks whose events are there was made, in
 	// the database of split 0.
 	counted bool
+	// alone has what was found out about events alone, by what was asked.
+	alone map[string]string
 }
 
 // column is one column of the relation besides the declared fields.
@@ -56,7 +59,7 @@ func openInput(ctx context.Context, r openRequest, spares *spares) (*input, erro
 	if r.Limits.Threads <= 0 {
 		r.Limits.Threads = runtime.NumCPU()
 	}
-	in := &input{openRequest: r, spares: spares, splits: map[int]*database{}}
+	in := &input{openRequest: r, spares: spares, splits: map[int]*database{}, alone: map[string]string{}}
 	if err := in.use(ctx, 0); err != nil {
 		return nil, errors.Join(err, in.close())
 	}
@@ -74,6 +77,9 @@ func (in *input) use(ctx context.Context, split int) error {
 		s.files = append(s.files, f.Path)
 	}
 	s.files = append(s.files, in.Marks...)
+	if in.Opening != "" {
+		s.files = append(s.files, in.Opening)
+	}
 	db, err := in.spares.take(ctx)
 	if err != nil {
 		return err
@@ -109,7 +115,7 @@ func (in *input) loadMarks(ctx context.Context) error {
 	query := "CREATE TEMP TABLE recount_marks (seq BIGINT, repeat BOOLEAN, bad BOOLEAN)"
 	if len(in.Marks) > 0 {
 		query = "CREATE TEMP TABLE recount_marks AS SELECT seq, bool_or(kind = 'repeat') AS repeat, bool_or(kind <> 'repeat') AS bad FROM " +
-			readParquet(in.Marks) + " WHERE " + in.inWindow() + " GROUP BY seq"
+			readParquet(in.Marks) + " WHERE " + in.inRead() + " GROUP BY seq"
 	}
 	if err := in.db.exec(ctx, query); err != nil {
 		return fmt.Errorf("read marks: %w", err)
@@ -156,16 +162,63 @@ func (in *input) touched(ctx context.Context, table string) (indexes []int, err 
 	return indexes, nil
 }
 
-func (in *input) inWindow() string {
-	return "time >= " + instant(in.Window.From) + " AND time < " + instant(in.Window.To)
+// span is the event time that is read; a zero edge is open.
+func (in *input) span() recount.Window {
+	if in.Read.From.IsZero() && in.Read.To.IsZero() && in.Read.By == "" {
+		return in.Window
+	}
+	return in.Read
 }
 
-// overlapping returns the indexes of the files that may hold an event of the
-// window.
+// inRead is the condition on event time under which an event is read.
+func (in *input) inRead() string { return within("time", in.span()) }
+
+// within is the condition that a column lies in a window; a zero edge is open,
+// and NULL lies in none.
+func within(column string, w recount.Window) string {
+	var parts []string
+	if !w.From.IsZero() {
+		parts = append(parts, column+" >= "+instant(w.From))
+	}
+	if !w.To.IsZero() {
+		parts = append(parts, column+" < "+instant(w.To))
+	}
+	if len(parts) == 0 {
+		return column + " IS NOT NULL"
+	}
+	return strings.Join(parts, " AND ")
+}
+
+// beforeUntil is the condition on position under which an event is read; empty:
+// there is none.
+func (in *input) beforeUntil() string {
+	if len(in.Until) == 0 {
+		return ""
+	}
+	var b strings.Builder
+	b.WriteString("CASE e.partition")
+	for _, partition := range slices.Sorted(maps.Keys(in.Until)) {
+		b.WriteString(" WHEN " + literal(partition) + " THEN e.position < " + literal(in.Until[partition]))
+	}
+	b.WriteString(" ELSE true END")
+	return b.String()
+}
+
+// isRead joins both conditions.
+func (in *input) isRead() string {
+	if until := in.beforeUntil(); until != "" {
+		return in.inRead() + " AND " + until
+	}
+	return in.inRead()
+}
+
+// overlapping returns the indexes of the files that may hold an event which is
+// read.
 func (in *input) overlapping() []int {
 	var indexes []int
+	span := in.span()
 	for i, f := range in.Files {
-		if f.TimeKnown && f.Rows > 0 && in.Window.Overlaps(f.FirstTime, f.LastTime) {
+		if f.TimeKnown && f.Rows > 0 && (span.To.IsZero() || f.FirstTime.Before(span.To)) && (span.From.IsZero() || !f.LastTime.Before(span.From)) {
 			indexes = append(indexes, i)
 		}
 	}
@@ -190,13 +243,21 @@ func readParquet(paths []string) string {
 	return "read_parquet([" + strings.Join(list, ", ") + "], hive_partitioning = false)"
 }
 
-// sees says what a relation over events leaves out.
+// sees says what a relation over events leaves out, and what it adds.
 type sees struct {
 	dedupe   bool
 	reversed bool
+	// flagged adds a column that says whether an event is a repeat.
+	flagged bool
+	// bad keeps the quarantined events.
+	bad bool
 }
 
-// window returns a SELECT of columns over the sound events of the window. Files
+// repeatFlag is the column that sees.flagged adds. No field can have a name with
+// a space in it and the prefix of this package.
+const repeatFlag = `"recount repeat"`
+
+// window returns a SELECT of columns over the sound events that are read. Files
 // without a mark are read as they are; the others lose their marked events.
 func (in *input) window(columns string, s sees) string {
 	var clean, marked []int
@@ -213,14 +274,18 @@ func (in *input) window(columns string, s sees) string {
 	}
 	var parts []string
 	if len(clean) > 0 {
-		parts = append(parts, "SELECT "+columns+" FROM "+readParquet(in.paths(clean))+" AS e WHERE "+in.inWindow())
+		flag := ""
+		if s.flagged {
+			flag = ", false AS " + repeatFlag
+		}
+		parts = append(parts, "SELECT "+columns+flag+" FROM "+readParquet(in.paths(clean))+" AS e WHERE "+in.isRead())
 	}
 	if len(marked) > 0 {
-		gone := "recount_marks"
-		if !s.dedupe {
-			gone = "(SELECT seq FROM recount_marks WHERE bad)"
+		flag := ""
+		if s.flagged {
+			flag = ", e.seq IN (SELECT seq FROM recount_marks WHERE repeat) AS " + repeatFlag
 		}
-		parts = append(parts, "SELECT "+columns+" FROM "+readParquet(in.paths(marked))+" AS e ANTI JOIN "+gone+" AS m ON e.seq = m.seq WHERE "+in.inWindow())
+		parts = append(parts, "SELECT "+columns+flag+" FROM "+readParquet(in.paths(marked))+" AS e"+s.gone()+" WHERE "+in.isRead())
 	}
 	if s.reversed {
 		slices.Reverse(parts)
@@ -229,6 +294,19 @@ func (in *input) window(columns string, s sees) string {
 		return in.nothing()
 	}
 	return strings.Join(parts, " UNION ALL ")
+}
+
+// gone is the join that drops marked events.
+func (s sees) gone() string {
+	switch {
+	case s.bad && s.dedupe:
+		return " ANTI JOIN (SELECT seq FROM recount_marks WHERE repeat AND NOT bad) AS m ON e.seq = m.seq"
+	case s.bad:
+		return ""
+	case s.dedupe:
+		return " ANTI JOIN recount_marks AS m ON e.seq = m.seq"
+	}
+	return " ANTI JOIN (SELECT seq FROM recount_marks WHERE bad) AS m ON e.seq = m.seq"
 }
 
 // nothing is a relation with all columns and no row.
@@ -240,6 +318,7 @@ func (in *input) nothing() string {
 	for _, f := range in.Fields {
 		list = append(list, "CAST(NULL AS "+declared(f.Type)+") AS "+ident(f.Name))
 	}
+	list = append(list, "false AS "+repeatFlag)
 	return "SELECT " + strings.Join(list, ", ") + " WHERE false"
 }
 

@@ -29,6 +29,10 @@ type request struct {
 	Quarantined *struct{}       `json:"quarantined,omitempty"`
 	Events      *eventsRequest  `json:"events,omitempty"`
 	Run         *runRequest     `json:"run,omitempty"`
+	HitSpan     *countRequest   `json:"hit_span,omitempty"`
+	Arrivals    *struct{}       `json:"arrivals,omitempty"`
+	States      *statesRequest  `json:"states,omitempty"`
+	Each        *runRequest     `json:"each,omitempty"`
 	Close       *struct{}       `json:"close,omitempty"`
 }
 
@@ -50,6 +54,8 @@ type checkRequest struct {
 	Path      string          `json:"path"`
 	Condition bool            `json:"condition"`
 	Fields    []recount.Field `json:"fields"`
+	// Opening are the columns of `opening`; nil: there is none.
+	Opening []recount.Field `json:"opening,omitempty"`
 }
 
 type checkAnswer struct {
@@ -57,13 +63,20 @@ type checkAnswer struct {
 }
 
 type openRequest struct {
-	Stream  string          `json:"stream"`
-	Fields  []recount.Field `json:"fields"`
-	Files   []openFile      `json:"files"`
-	Marks   []string        `json:"marks"`
-	Window  recount.Window  `json:"window"`
-	Scratch string          `json:"scratch"`
-	Limits  engine.Limits   `json:"limits"`
+	Stream string          `json:"stream"`
+	Fields []recount.Field `json:"fields"`
+	Files  []openFile      `json:"files"`
+	Marks  []string        `json:"marks"`
+	Window recount.Window  `json:"window"`
+	Read   recount.Window  `json:"read"`
+	// Hits has its ids in a file, as lists have; see idsOf.
+	Hits     recount.Hits      `json:"hits"`
+	Until    map[string]string `json:"until"`
+	Order    string            `json:"order"`
+	Bucketed bool              `json:"bucketed"`
+	Opening  string            `json:"opening"`
+	Scratch  string            `json:"scratch"`
+	Limits   engine.Limits     `json:"limits"`
 }
 
 type openFile struct {
@@ -93,13 +106,22 @@ type eventsRequest struct {
 	Out   string       `json:"out"`
 }
 
+// arrivalsAnswer is a span of event time in microseconds; nil: no event.
+type arrivalsAnswer struct {
+	First *int64 `json:"first"`
+	Last  *int64 `json:"last"`
+}
+
 type eventsAnswer struct {
 	Rows int64 `json:"rows"`
 }
 
 type runRequest struct {
 	Variant engine.Variant `json:"variant"`
-	Out     string         `json:"out"`
+	// Edges are those of the buckets of hit events, where Variant.Late needs
+	// them: starts, in microseconds, and the end of the last.
+	Edges []int64 `json:"edges,omitempty"`
+	Out   string  `json:"out"`
 	// Same is the file of an earlier run whose rows are to be compared, by their
 	// digest; then nothing is written to Out.
 	Same string `json:"same,omitempty"`
@@ -108,4 +130,10 @@ type runRequest struct {
 type runAnswer struct {
 	Shape recount.Shape `json:"shape"`
 	Same  bool          `json:"same,omitempty"`
+}
+
+// statesRequest has its keys in order of their texts, each once.
+type statesRequest struct {
+	runRequest
+	Query engine.StatesQuery `json:"query"`
 }

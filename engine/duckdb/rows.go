@@ -182,7 +182,7 @@ func (r *rows) checkKey() error {
 	}
 	switch order := compareKeys(r.last, r.row.Key); {
 	case order == 0:
-		return r.badKey("the result has a key twice", r.keyText())
+		return r.twice()
 	case order > 0:
 		return fmt.Errorf("read rows: key %s comes after one that sorts behind it", r.keyText())
 	}
@@ -198,6 +198,8 @@ func compareKeys(a, b []recount.Value) int {
 	}
 	return 0
 }
+
+func (r *rows) twice() error { return r.badKey("the result has a key twice", r.keyText()) }
 
 func (r *rows) badKey(why, key string) error {
 	return &recount.Error{

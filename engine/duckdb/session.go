@@ -18,7 +18,11 @@ type session struct {
 	input   engine.Input
 	scratch string
 	files   int // result files so far, for their names
-	closed  bool
+	// lists are the files of lists of ids that the child was given.
+	lists map[*recount.IDList]string
+	// edges are those of the buckets of hit events; nil: not known yet.
+	edges  []int64
+	closed bool
 }
 
 // out names a new file in the scratch folder.
@@ -62,6 +66,10 @@ func (s *session) Quarantined(ctx context.Context) ([]recount.Mark, error) {
 
 func (s *session) Events(ctx context.Context, q engine.Query) ([]engine.ReplayEvent, error) {
 	out := s.out("events")
+	var err error
+	if q.Lists, err = s.sentLists(q.Lists); err != nil {
+		return nil, fmt.Errorf("list events of %s: %w", s.input.Stream, err)
+	}
 	var a eventsAnswer
 	if err := s.child.call(ctx, request{Events: &eventsRequest{Query: q, Out: out}}, &a); err != nil {
 		return nil, fmt.Errorf("list events of %s: %w", s.input.Stream, err)
@@ -77,15 +85,16 @@ func (s *session) Events(ctx context.Context, q engine.Query) ([]engine.ReplayEv
 }
 
 func (s *session) Run(ctx context.Context, v engine.Variant) (engine.Rows, error) {
-	if err := s.engine.onlySQL(v.Logic); err != nil {
+	q, err := s.request(ctx, v)
+	if err != nil {
 		return nil, err
 	}
-	out := s.out("rows")
+	q.Out = s.out("rows")
 	var a runAnswer
-	if err := s.child.call(ctx, request{Run: &runRequest{Variant: v, Out: out}}, &a); err != nil {
+	if err := s.child.call(ctx, request{Run: &q}, &a); err != nil {
 		return nil, fmt.Errorf("replay %s: %w", name(v.Logic), err)
 	}
-	r, err := openRows(ctx, out, a.Shape, v.Logic.Path)
+	r, err := openRows(ctx, q.Out, a.Shape, v.Logic.Path)
 	if err != nil {
 		return nil, fmt.Errorf("replay %s: %w", name(v.Logic), err)
 	}
@@ -97,11 +106,13 @@ func (s *session) Same(ctx context.Context, v engine.Variant, earlier engine.Row
 	if !ok || first.done {
 		return false, nil
 	}
-	if err := s.engine.onlySQL(v.Logic); err != nil {
+	q, err := s.request(ctx, v)
+	if err != nil {
 		return false, err
 	}
+	q.Same = first.path
 	var a runAnswer
-	if err := s.child.call(ctx, request{Run: &runRequest{Variant: v, Same: first.path}}, &a); err != nil {
+	if err := s.child.call(ctx, request{Run: &q}, &a); err != nil {
 		return false, fmt.Errorf("replay %s again: %w", name(v.Logic), err)
 	}
 	return a.Same, nil
@@ -122,19 +133,4 @@ func (s *session) Close() error {
 	}
 	s.engine.give(s.child)
 	return nil
-}
-
-// HitSpan is refused.
-func (*session) HitSpan(context.Context, bool) (engine.HitSpan, error) {
-	return engine.HitSpan{}, recount.ErrUnsupported
-}
-
-// States is refused.
-func (*session) States(context.Context, engine.Variant, engine.StatesQuery) (engine.States, error) {
-	return nil, recount.ErrUnsupported
-}
-
-// Each is refused.
-func (*session) Each(context.Context, engine.Variant) (engine.Contributions, error) {
-	return nil, recount.ErrUnsupported
 }

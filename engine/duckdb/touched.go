@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"recount"
@@ -35,7 +36,7 @@ func (in *input) touchedKeys(ctx context.Context, r touchedRequest) (counts []in
 	}
 	rows, err := in.db.conn.QueryContext(ctx, fmt.Sprintf(
 		"SELECT CAST((epoch_us(w.time) - %d) // %d AS BIGINT) AS step, count(DISTINCT k.i) FROM (%s) AS w JOIN recount_keys AS k ON %s GROUP BY step",
-		in.Window.From.UnixMicro(), step.Microseconds(), in.window(strings.Join(columns, ", "), sees{dedupe: r.Dedupe}), strings.Join(same, " AND ")))
+		in.Window.From.UnixMicro(), step.Microseconds(), in.inWindow(strings.Join(columns, ", "), sees{dedupe: r.Dedupe}), strings.Join(same, " AND ")))
 	if err != nil {
 		return nil, fmt.Errorf("count rows per step: %w", err)
 	}
@@ -51,7 +52,7 @@ func (in *input) touchedKeys(ctx context.Context, r touchedRequest) (counts []in
 	return counts, rows.Err()
 }
 
-// bringKeys makes the table of the keys. They come as one JSON text, which
+// bringKeys makes the table of the keys, numbered from 0. They come as one JSON text, which
 // DuckDB reads faster than a statement of as many rows.
 func (in *input) bringKeys(ctx context.Context, parts int, keys [][]recount.Value) error {
 	texts := make([][]*string, len(keys))
@@ -59,10 +60,13 @@ func (in *input) bringKeys(ctx context.Context, parts int, keys [][]recount.Valu
 		if len(key) != parts {
 			return fmt.Errorf("a key has %d parts, not %d", len(key), parts)
 		}
-		texts[i] = make([]*string, len(key))
+		number := strconv.Itoa(i)
+		texts[i] = append(make([]*string, 0, 1+len(key)), &number)
 		for j := range key {
-			if !key[j].Null {
-				texts[i][j] = &keys[i][j].Text
+			if key[j].Null {
+				texts[i] = append(texts[i], nil)
+			} else {
+				texts[i] = append(texts[i], &keys[i][j].Text)
 			}
 		}
 	}
@@ -70,9 +74,9 @@ func (in *input) bringKeys(ctx context.Context, parts int, keys [][]recount.Valu
 	if err != nil {
 		return err
 	}
-	columns := []string{"row_number() OVER () AS i"}
+	columns := []string{"CAST(k[1] AS BIGINT) AS i"}
 	for i := range parts {
-		columns = append(columns, fmt.Sprintf("k[%d] AS c%d", i+1, i))
+		columns = append(columns, fmt.Sprintf("k[%d] AS c%d", i+2, i))
 	}
 	_, err = in.db.conn.ExecContext(ctx, "CREATE OR REPLACE TEMP TABLE recount_keys AS SELECT "+strings.Join(columns, ", ")+
 		` FROM (SELECT unnest(from_json(CAST(? AS JSON), '[["VARCHAR"]]')) AS k)`, string(all))

@@ -64,11 +64,14 @@ func resultType(name string) (recount.Type, bool) {
 // plain returns the expression that brings a result column into the type in
 // which it is written to Parquet.
 func plain(column string, t recount.Type) string {
-	to := declared(t)
+	return "CAST(" + column + " AS " + plainType(t) + ")"
+}
+
+func plainType(t recount.Type) string {
 	if t.Kind == recount.KindJSON {
-		to = "VARCHAR"
+		return "VARCHAR"
 	}
-	return "CAST(" + column + " AS " + to + ")"
+	return declared(t)
 }
 
 // sortText returns the expression whose binary order is that of the canonical

@@ -13,51 +13,44 @@ import (
 
 // run runs a variant's logic and writes its rows, in key order, to a file.
 func (w *worker) run(ctx context.Context, r runRequest) (runAnswer, error) {
-	in, v := w.input, r.Variant
-	logic, err := w.check(ctx, checkRequest{Text: v.Logic.Text, Path: v.Logic.Path, Fields: in.Fields})
+	in := w.input
+	v, err := w.variant(ctx, r.Variant, r.Edges)
 	if err != nil {
 		return runAnswer{}, err
 	}
-	var missed []*checked
-	for _, m := range v.Missed {
-		c := &checked{}
-		if strings.TrimSpace(m.Where) != "" {
-			if c, err = w.check(ctx, checkRequest{Text: m.Where, Condition: true, Fields: in.Fields}); err != nil {
-				return runAnswer{}, err
-			}
-		}
-		missed = append(missed, c)
-	}
-	shape, err := shapeOf(logic.columns, v)
-	if err != nil {
-		return runAnswer{}, err
-	}
+	shape := v.shape
 	if err := in.use(ctx, v.Split); err != nil {
 		return runAnswer{}, err
 	}
-	if err := in.makeEvents(ctx, v, missed, logic.sorted); err != nil {
+	if err := in.makeEvents(ctx, v); err != nil {
 		return runAnswer{}, err
 	}
-	for _, c := range shape.Key {
-		if c.Type.Kind == recount.KindDouble || c.Type.Kind == recount.KindJSON {
-			if err := in.db.addFunctions(); err != nil {
-				return runAnswer{}, err
-			}
-		}
+	if err := in.ownFunctions(shape); err != nil {
+		return runAnswer{}, err
 	}
-	wanted, err := in.wanted(ctx, shape, v)
+	wanted, err := in.wanted(ctx, shape, v.Variant)
 	if err != nil {
 		return runAnswer{}, err
 	}
 	if r.Same != "" {
-		same, err := in.same(ctx, logic.script, shape, wanted, v, r.Same)
-		return runAnswer{Shape: renamed(shape, v), Same: same}, err
+		same, err := in.same(ctx, v.logic.script, shape, wanted, v.Variant, r.Same)
+		return runAnswer{Shape: renamed(shape, v.Variant), Same: same}, err
 	}
-	b := copyRows(logic.script, shape, wanted, in.Window, r.Out)
+	b := copyRows(v.logic.script, shape, wanted, in.Window, r.Out)
 	if err := in.db.exec(ctx, b.sql); err != nil {
 		return runAnswer{}, runError(err, b, v.Logic.Path, in.Limits.MemoryMiB)
 	}
-	return runAnswer{Shape: renamed(shape, v)}, nil
+	return runAnswer{Shape: renamed(shape, v.Variant)}, nil
+}
+
+// ownFunctions adds our functions where a key needs them.
+func (in *input) ownFunctions(shape recount.Shape) error {
+	for _, c := range shape.Key {
+		if c.Type.Kind == recount.KindDouble || c.Type.Kind == recount.KindJSON {
+			return in.db.addFunctions()
+		}
+	}
+	return nil
 }
 
 // shapeOf finds the key and value columns in the result. The names in it are the
@@ -179,63 +172,6 @@ func (in *input) wanted(ctx context.Context, shape recount.Shape, v engine.Varia
 // spelledAlike says whether DuckDB's text of a kind is the canonical one.
 func spelledAlike(k recount.Kind) bool {
 	return k == recount.KindString || k == recount.KindInt64 || k == recount.KindDate || k == recount.KindBool
-}
-
-// makeEvents makes the relation that the logic reads.
-func (in *input) makeEvents(ctx context.Context, v engine.Variant, missed []*checked, sorted bool) error {
-	reversed := v.Split%2 == 1
-	var source, hit string
-	if v.Only == nil {
-		source, hit = in.window(in.columns(stored), sees{dedupe: v.Dedupe && !v.Twice, reversed: reversed}), "true"
-	} else {
-		var err error
-		if source, err = in.only(ctx, v); err != nil {
-			return err
-		}
-		hit = "coalesce(" + in.inWindow() + ", false)"
-	}
-	if reversed && sorted {
-		// Rows in another order show ties: where an order leaves two rows equal,
-		// another of them comes first. It costs a sort, so only what depends on
-		// an order pays for it.
-		source = "SELECT * FROM (" + source + ") ORDER BY seq DESC"
-	}
-	list := in.public(hit)
-	query := "SELECT " + list + " FROM (" + source + ") AS e"
-	for i, m := range v.Missed {
-		query = "SELECT * FROM (" + query + ") AS events WHERE NOT coalesce(" + in.missed(m, missed[i]) + ", false)"
-	}
-	if err := in.db.exec(ctx, "CREATE OR REPLACE TEMP VIEW events AS "+query); err != nil {
-		return fmt.Errorf("read events of %s: %w", in.Stream, err)
-	}
-	return nil
-}
-
-// public lists the columns that SQL sees.
-func (in *input) public(hit string) string {
-	var list []string
-	for _, c := range envelope {
-		list = append(list, "e."+ident(c.name))
-	}
-	for _, f := range in.Fields {
-		list = append(list, "e."+ident(f.Name))
-	}
-	return strings.Join(append(list, hit+" AS hit"), ", ")
-}
-
-// missed is the condition under which an event was missed. NULL is not true.
-func (in *input) missed(m recount.EventList, where *checked) string {
-	parts := []string{"hit"}
-	if !m.From.IsZero() {
-		parts = append(parts, "time >= "+instant(m.From))
-	}
-	if !m.To.IsZero() {
-		parts = append(parts, "time < "+instant(m.To))
-	}
-	if where.script.text != "" {
-		parts = append(parts, where.script.bind("(\n", ")", in.Window).sql)
-	}
-	return strings.Join(parts, " AND ")
 }
 
 // only returns a SELECT of the named events, whatever their marks. The broken

@@ -28,8 +28,8 @@ func counts(t *testing.T, h Harness) {
 		dedupe bool
 		want   recount.EventCounts
 	}{
-		{true, recount.EventCounts{Read: 13, Used: 5, Duplicates: 2, Quarantined: 4, Outside: 2, Late: 1}},
-		{false, recount.EventCounts{Read: 13, Used: 7, Quarantined: 4, Outside: 2, Late: 2}},
+		{true, recount.EventCounts{Read: 13, Used: 5, Duplicates: 2, Quarantined: 4, Outside: 2, Late: 1, Hit: 5}},
+		{false, recount.EventCounts{Read: 13, Used: 7, Quarantined: 4, Outside: 2, Late: 2, Hit: 7}},
 	} {
 		got, err := l.session.Count(t.Context(), c.dedupe)
 		if err != nil || got != c.want {

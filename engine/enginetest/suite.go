@@ -36,6 +36,16 @@ func Run(t *testing.T, h Harness) {
 		{"keys", keys},
 		{"values", values},
 		{"events", events},
+		{"hit events", hitEvents},
+		{"what is read", reading},
+		{"lists", lists},
+		{"hypotheses", hypotheses},
+		{"order", ordering},
+		{"opening", opening},
+		{"parts", parts},
+		{"each", each},
+		{"states", states},
+		{"states and each against an oracle", histories},
 		{"count", counts},
 		{"refusals", refusals},
 		{"failures", failures},
@@ -116,8 +126,11 @@ func (l *lab) close() {
 }
 
 // rows runs a variant and returns its rows as text: "key|value,value".
-func (l *lab) rows(v engine.Variant) []string {
+func (l *lab) rows(v engine.Variant, options ...func(*engine.Variant)) []string {
 	l.t.Helper()
+	for _, o := range options {
+		o(&v)
+	}
 	rows, err := l.try(v)
 	if err != nil {
 		l.t.Fatalf("run %q: %v", v.Logic.Text, err)
