@@ -190,8 +190,11 @@ type HitSpan struct {
 // StatesQuery says which states of which keys are wanted.
 type StatesQuery struct {
 	// Keys are canonical, under the result's types. The states of a key begin at
-	// its last hit event, or, where it has none, at its last event.
+	// its last hit event.
 	Keys [][]recount.Value
+	// Unhit is how many of its newest states a key without hit events has; 0
+	// means 1.
+	Unhit int
 	// Most bounds the newest states that are given for a key; older ones are
 	// left out, and State.Cut tells. 0 means 256.
 	Most int

@@ -46,7 +46,7 @@ func (w *worker) states(ctx context.Context, r statesRequest) (runAnswer, error)
 	if err := in.keyed(ctx, v, tables); err != nil {
 		return runAnswer{}, fmt.Errorf("follow keys: %w", err)
 	}
-	if err := in.steps(ctx, r.Query.Most); err != nil {
+	if err := in.steps(ctx, r.Query); err != nil {
 		return runAnswer{}, fmt.Errorf("follow keys: %w", err)
 	}
 	if err := in.stateRows(ctx, v); err != nil {
@@ -123,19 +123,20 @@ func (in *input) keyed(ctx context.Context, v variant, tables []string) error {
 // steps makes recount_steps, the states that are wanted without their rows. A
 // key without events has one too, which is not given away: its row must be what
 // the logic makes of no event.
-func (in *input) steps(ctx context.Context, most int) error {
+func (in *input) steps(ctx context.Context, q engine.StatesQuery) error {
+	most := q.Most
 	if most <= 0 {
 		most = defaultStates
 	}
 	limit := fmt.Sprintf("least(%d, greatest(1, %d // history))", most, mostPairs)
 	query := `CREATE OR REPLACE TEMP TABLE recount_steps AS WITH marked AS (
- SELECT *, count(*) OVER whole AS history, coalesce(max(CASE WHEN hit THEN seq END) OVER whole, max(seq) OVER whole) AS start,
+ SELECT *, count(*) OVER whole AS history, max(CASE WHEN hit THEN seq END) OVER whole AS start,
   CAST(sum(n) OVER upto AS BIGINT) AS processed, max(CASE WHEN n > 0 THEN seq END) OVER upto AS last,
   row_number() OVER (PARTITION BY key ORDER BY seq DESC) AS back
  FROM recount_keyed WINDOW whole AS (PARTITION BY key), upto AS (PARTITION BY key ORDER BY seq ROWS UNBOUNDED PRECEDING)
 ), tails AS (
  SELECT *, count(*) OVER tail > ` + limit + ` AS cut, min(partition) OVER tail <> max(partition) OVER tail AS mixed
- FROM marked WHERE seq >= start WINDOW tail AS (PARTITION BY key)
+ FROM marked WHERE seq >= start OR start IS NULL AND back <= ` + strconv.Itoa(max(q.Unhit, 1)) + ` WINDOW tail AS (PARTITION BY key)
 )
 SELECT t.key, t.seq, t.history, t.partition, t.position, t.id, coalesce(l.position, '') AS last_position, coalesce(l.id, '') AS last_id,
  t.processed, t.back = 1 AS newest, t.mixed, t.cut

@@ -28,6 +28,7 @@ type live struct {
 	key     []recount.Column // the table's columns, in the order of the result's
 	columns []recount.Column
 	frozen  *frozen          // nil: no row is
+	early   *diff.Sorted     // rows that were read before the archive was looked at; nil: none were
 	carried []recount.Column // read beside the columns, not compared: bump first, then position and partition
 }
 

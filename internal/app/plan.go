@@ -67,8 +67,10 @@ func (r *replaying) makePlan(ctx context.Context, l *live, overrides Overrides) 
 	if err := r.checkLists(ctx); err != nil {
 		return nil, err
 	}
-	if l.frozen, err = r.readFrozen(ctx, l); err != nil {
-		return nil, err
+	if l.early == nil {
+		if l.frozen, err = r.readFrozen(ctx, l); err != nil {
+			return nil, err
+		}
 	}
 	found, err := r.found(ctx, l, counts)
 	if err != nil {

@@ -16,6 +16,10 @@ import (
 // mostStates bounds the newest positions at which a row is looked for.
 const mostStates = 256
 
+// mostUnhit bounds them for rows that no hit event touches: the worker is not far
+// behind the archive.
+const mostUnhit = 32
+
 // mostSampled bounds the rows beside the touched ones that are looked at as a
 // control, where each row has a cut of its own.
 const mostSampled = 2000
@@ -84,11 +88,7 @@ func (r *replaying) runningRows(ctx context.Context, l *live, touched map[string
 	if err != nil {
 		return nil, err
 	}
-	sorted, err := r.scan(ctx, l, r.compared)
-	if err != nil {
-		return nil, err
-	}
-	defer joined(&err, sorted.Close)
+	sorted := l.early
 	rows = map[string]*running{}
 	sampled := 0
 	err = sorted.Each(func(row diff.LiveRow) error {
@@ -186,7 +186,7 @@ func (r *replaying) eachState(ctx context.Context, v engine.Variant, keys [][]re
 	if len(keys) == 0 {
 		return nil
 	}
-	states, err := r.session.States(ctx, v, engine.StatesQuery{Keys: keys, Most: mostStates, Touching: r.logics()})
+	states, err := r.session.States(ctx, v, engine.StatesQuery{Keys: keys, Most: mostStates, Unhit: mostUnhit, Touching: r.logics()})
 	if err != nil {
 		return err
 	}

@@ -28,6 +28,12 @@ func (a *App) planOne(ctx context.Context, name string, req PlanRequest, before 
 			return nil, err
 		}
 	}
+	if err := r.readEarly(ctx, l); err != nil {
+		return nil, err
+	}
+	if l.early != nil {
+		defer joined(&err, l.early.Close)
+	}
 	if err := r.start(ctx); err != nil {
 		return nil, err
 	}

@@ -24,7 +24,7 @@ func balances() scene {
 	return scene{
 		ddl: "CREATE TABLE balances (account text PRIMARY KEY, balance numeric(18,2) NOT NULL, last_offset bigint NOT NULL, note text)",
 		files: map[string]string{
-			"balances.sql": "SELECT account, sum(amount) / 100 AS balance FROM events GROUP BY account\n",
+			"balances.sql": "SELECT account, sum(amount) AS balance FROM events GROUP BY account\n",
 		},
 		make: func(rng *rand.Rand, _ int) event {
 			return event{Key: fmt.Sprintf("a%03d", rng.IntN(120)), Cents: int64(rng.IntN(20000) - 6000)}
@@ -48,7 +48,7 @@ sources:
   payments:
     files: {paths: ["events.jsonl"]}
     event: {id: id, time: at, ingest_time: in, partition: p, position: o, key: key}
-    fields: {account: {type: string, path: key}, amount: {type: "decimal(18,2)", path: cents}}
+    fields: {account: {type: string, path: key}, amount: {type: "decimal(18,2)", path: amount}}
 calculations:
   balances:
     source: payments
@@ -63,7 +63,6 @@ calculations:
       table: balances
       columns: {balance: balance}
       write: delta
-      on_insert: {last_offset: "%d"}
 `
 
 func TestAPartitionLostForTwentyMinutes(t *testing.T) {
@@ -79,9 +78,9 @@ func TestAPartitionLostForTwentyMinutes(t *testing.T) {
 	st.produce(6000)
 	st.drain()
 	from, to := st.offsetAt("3", lostFrom), st.offsetAt("3", lostTo)
-	st.write("recount.yaml", fmt.Sprintf(balancesConfig, from, to, to-1))
-	st.exec("UPDATE balances SET balance = balance + 1000, note = 'goodwill' WHERE account IN ('a003', 'a007', 'a011', 'a013')")
-	edited := []string{"a003", "a007", "a011", "a013"}
+	st.write("recount.yaml", fmt.Sprintf(balancesConfig, from, to))
+	st.exec("UPDATE balances SET balance = balance + 1000, note = 'goodwill' WHERE account IN ('a001', 'a009', 'a023', 'a041')")
+	edited := []string{"a001", "a009", "a023", "a041"}
 
 	st.live()
 	if err := st.archive(t.Context()); err != nil {

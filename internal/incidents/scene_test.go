@@ -37,7 +37,8 @@ type event struct {
 	Kind      string    `json:"kind"`
 	Country   string    `json:"country"`
 	Cents     int64     `json:"cents"`
-	Seq       int64     `json:"seq"` // the order that its maker gave it
+	Amount    string    `json:"amount"` // Cents, in whole units
+	Seq       int64     `json:"seq"`    // the order that its maker gave it
 }
 
 // scene is one incident: what the worker does, and how it goes wrong.
@@ -154,6 +155,7 @@ func (st *stage) produce(n int) {
 		if e.At.IsZero() {
 			e.At = began.Add(time.Duration(st.made) * step)
 		}
+		e.Amount = fmt.Sprintf("%s%d.%02d", map[bool]string{true: "-"}[e.Cents < 0], abs(e.Cents)/100, abs(e.Cents)%100)
 		e.In = began.Add(time.Duration(st.made)*step + 50*time.Millisecond)
 		st.made++
 		st.log[e.Partition] = append(st.log[e.Partition], e)
@@ -168,6 +170,8 @@ func (st *stage) produce(n int) {
 		st.t.Error(err)
 	}
 }
+
+func abs(n int64) int64 { return max(n, -n) }
 
 // at is the event time of the nth event.
 func at(n int) time.Time { return began.Add(time.Duration(n) * step) }
