@@ -139,7 +139,9 @@ func reading(t *testing.T, h Harness) {
 	want(t, "everything", run(everything), "a|4.00,4", "b|1.00,1")
 	want(t, "an open start", run(func(in *engine.Input) { in.Read = recount.Window{To: noon, By: recount.ByEvent} }), "a|1.00,1")
 	want(t, "an open end", run(func(in *engine.Input) { in.Read = recount.Window{From: minute(29), By: recount.ByEvent} }), "a|1.00,1", "b|1.00,1")
-	want(t, "less than Window", run(func(in *engine.Input) { in.Read = recount.Window{From: minute(10), To: minute(20), By: recount.ByEvent} }), "a|1.00,1")
+	want(t, "less than Window", run(func(in *engine.Input) {
+		in.Read = recount.Window{From: minute(10), To: minute(20), By: recount.ByEvent}
+	}), "a|1.00,1")
 	until := func(in *engine.Input) { in.Until = map[string]string{"0": pos(10), "2": pos(0)} }
 	want(t, "until a position", run(everything, until), "a|3.00,3", "b|1.00,1")
 	got, err := l.session.Count(t.Context(), true)
@@ -194,8 +196,7 @@ func reading(t *testing.T, h Harness) {
 func lists(t *testing.T, h Harness) {
 	l := clocks(t, h).input(everything)
 	run := func(list recount.EventList) string {
-		return strings.Join(l.rows(query("SELECT 'k' AS k, string_agg(id, ' ' ORDER BY time) AS ids, count(*) AS n FROM events", []string{"k"}, "ids", "n",
-		), func(v *engine.Variant) { v.Missed = []recount.EventList{list} }), ";")
+		return strings.Join(l.rows(query("SELECT 'k' AS k, string_agg(id, ' ' ORDER BY time) AS ids, count(*) AS n FROM events", []string{"k"}, "ids", "n"), func(v *engine.Variant) { v.Missed = []recount.EventList{list} }), ";")
 	}
 	for _, c := range []struct {
 		name string

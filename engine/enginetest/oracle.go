@@ -196,7 +196,9 @@ func (w *world) statesOf(v engine.Variant, most int, key []recount.Value, mine [
 // each is what each event contributes, as tryEach shows it.
 func (w *world) each(v engine.Variant) (list []string) {
 	events := slices.Clone(w.events)
-	slices.SortFunc(events, func(a, b known) int { return cmp.Or(cmp.Compare(a.Partition, b.Partition), cmp.Compare(a.Position, b.Position)) })
+	slices.SortFunc(events, func(a, b known) int {
+		return cmp.Or(cmp.Compare(a.Partition, b.Partition), cmp.Compare(a.Position, b.Position))
+	})
 	for _, e := range events {
 		n := w.times(v, e)
 		if n == 0 {
