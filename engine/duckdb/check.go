@@ -20,6 +20,8 @@ type checked struct {
 	columns []recount.Column
 	// sorted says that a part of it depends on an order that may have ties.
 	sorted bool
+	// correlated says that a part of it names columns of what stands round it.
+	correlated bool
 }
 
 // Texts are parsed, bound and run inside these, so that a text which closes a
@@ -91,6 +93,11 @@ func (w *worker) checkNew(ctx context.Context, r checkRequest) (*checked, error)
 	c.sorted = walk.sorted
 	if c.columns, err = w.describe(ctx, c.script, r); err != nil {
 		return nil, err
+	}
+	if walk.nested {
+		if c.correlated, err = w.correlated(ctx, c.script); err != nil {
+			return nil, err
+		}
 	}
 	doubles, err := w.doubles(ctx, walk, outer)
 	if err != nil {
@@ -308,6 +315,24 @@ func (w *worker) describe(ctx context.Context, text script, r checkRequest) (col
 		}
 	}
 	return columns, nil
+}
+
+// correlated says whether the plan of a query that has been bound runs a part of
+// it for each row of another.
+func (w *worker) correlated(ctx context.Context, text script) (found bool, err error) {
+	rows, err := w.checks.conn.QueryContext(ctx, text.bind("EXPLAIN (FORMAT json) "+queryPrefix, querySuffix, anyWindow).sql)
+	if err != nil {
+		return false, fmt.Errorf("check SQL: %w", err)
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		var stage, plan string
+		if err := rows.Scan(&stage, &plan); err != nil {
+			return false, fmt.Errorf("check SQL: %w", err)
+		}
+		found = found || strings.Contains(plan, "DEPENDENT_JOIN") || strings.Contains(plan, "DELIM")
+	}
+	return found, rows.Err()
 }
 
 // doubles finds the sums that add doubles: those whose argument does not bind in

@@ -107,6 +107,7 @@ func (s settings) sql() string {
 	var b strings.Builder
 	for _, set := range []string{
 		"TimeZone = 'UTC'", "errors_as_json = true", "preserve_insertion_order = false", "enable_progress_bar = false",
+		"explain_output = 'all'",
 		// Two databases share the memory of one: none keeps what it has read.
 		"enable_external_file_cache = false", "allow_persistent_secrets = false",
 		fmt.Sprintf("threads = %d", s.threads),

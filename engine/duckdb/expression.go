@@ -68,6 +68,7 @@ func (w *walker) expression(e tree, s scope) {
 			w.refuse(e, "compare columns of the event", "a condition looks at one event and holds no subquery")
 			return
 		}
+		w.nested = true
 		w.expressions(e["child"], s)
 		w.node(child(child(e, "subquery"), "node"), s)
 	case "FUNCTION":

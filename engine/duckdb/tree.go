@@ -32,6 +32,9 @@ type walker struct {
 	// sorted says that a part of the query depends on an order that may have
 	// ties.
 	sorted bool
+	// nested says that a part of the query may name columns of what stands round
+	// it.
+	nested bool
 	// rowwise allows neither aggregates nor windows nor subqueries.
 	rowwise bool
 	depth   int
@@ -253,8 +256,10 @@ func (w *walker) table(t tree, s scope) {
 		case "ASOF":
 			w.sorted = true
 		}
-		w.table(child(t, "left"), s)
-		w.table(child(t, "right"), s)
+		for _, side := range []tree{child(t, "left"), child(t, "right")} {
+			w.nested = w.nested || text(side, "type") == "SUBQUERY"
+			w.table(side, s)
+		}
 		for _, key := range []string{"condition", "duplicate_eliminated_columns"} {
 			w.expressions(t[key], s)
 		}
