@@ -22,8 +22,9 @@ func (c *call) applyCommand() *cobra.Command {
 		Example: examples("recount apply fix.plan", "recount apply fix.plan --confirm user_totals --no-input"),
 		Args:    c.takes(1, 1, "one plan file"), ValidArgsFunction: completePlans,
 	}
-	cmd.Flags().StringVar(&req.Confirm, "confirm", "", "the name of the `TABLE` that may be written")
+	cmd.Flags().StringVar(&req.Confirm, "confirm", "", "the `TABLE` that may be written; several joined by commas: a,b")
 	cmd.Flags().BoolVar(&req.Overrides.NoControl, "no-control", false, "apply although the control window is red (recorded)")
+	cmd.Flags().BoolVar(&req.Overrides.WorkerWillReload, "worker-will-reload", false, "apply although the worker keeps its own state (recorded)")
 	cmd.RunE = c.run(func(ctx context.Context, args []string) error {
 		req.File = args[0]
 		return c.open(ctx, func(project Recount) error {
@@ -61,7 +62,7 @@ func (c *call) rollbackCommand() *cobra.Command {
 		Example: examples("recount rollback 4b2e90c7", "recount rollback 4b2e90c7 --confirm user_totals --no-input"),
 		Args:    c.takes(1, 1, "one run, as recount runs lists them"),
 	}
-	cmd.Flags().StringVar(&req.Confirm, "confirm", "", "the name of the `TABLE` that may be written")
+	cmd.Flags().StringVar(&req.Confirm, "confirm", "", "the `TABLE` that may be written; several joined by commas: a,b")
 	cmd.RunE = c.run(func(ctx context.Context, args []string) error {
 		req.Run = args[0]
 		return c.open(ctx, func(project Recount) error {
@@ -113,7 +114,11 @@ func (c *call) confirm(ctx context.Context, a confirmation) (string, error) {
 			return "", err
 		}
 	}
-	typed, err := c.ask(ctx, "  Type the table's name to go on: "+views.Visible(a.table, false)+"\n  > ")
+	what := "table's name"
+	if strings.Contains(a.table, ",") {
+		what = "tables' names"
+	}
+	typed, err := c.ask(ctx, "  Type the "+what+" to go on: "+views.Visible(a.table, false)+"\n  > ")
 	if err != nil {
 		return "", err
 	}

@@ -40,7 +40,7 @@ func (v planHuman) Differs(p app.Planned) error {
 	body := p.Plan.Body
 	page.planScreen(p.Plan, func() {
 		page.line(say("  Compared only, in "+took(p.TookMS)+": no plan was written. "), span{"Nothing has been changed.", bold})
-		if body.Rows.Writes() > 0 {
+		if planWrites(p.Plan) > 0 {
 			page.next("recount plan " + ShellWord(body.Calculation) +
 				" --from " + recount.FormatTimestamp(body.Asked.From) + " --to " + recount.FormatTimestamp(body.Asked.To))
 		}
@@ -50,16 +50,27 @@ func (v planHuman) Differs(p app.Planned) error {
 
 type planJSON struct{ out io.Writer }
 
+// Planned writes one object a table, the plan's own first.
 func (v planJSON) Planned(p app.Planned) error {
-	return emit(v.out, jsonPlan(p.Plan, p.File, p.TookMS))
+	for i := range p.Plan.Parts() {
+		if err := emit(v.out, jsonPart(p.Plan, i, p.File, p.TookMS)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Differs writes the changes too: there is no file in which to read them later.
 func (v planJSON) Differs(p app.Planned) error {
-	if err := emit(v.out, jsonPlan(p.Plan, "", p.TookMS)); err != nil {
-		return err
+	for i, part := range p.Plan.Parts() {
+		if err := emit(v.out, jsonPart(p.Plan, i, "", p.TookMS)); err != nil {
+			return err
+		}
+		if err := emitChanges(v.out, p.Plan, part); err != nil {
+			return err
+		}
 	}
-	return emitChanges(v.out, p.Plan)
+	return nil
 }
 
 // planObject is a plan in JSON.
@@ -95,6 +106,13 @@ type planObject struct {
 	Expires       stamp               `json:"expires"`
 	File          any                 `json:"file"`
 	TookMS        int64               `json:"took_ms"`
+	Role          string              `json:"role"`
+	Write         recount.WriteMode   `json:"write"`
+	Against       any                 `json:"against"`
+	Tables        []string            `json:"tables"`
+	WorkerState   recount.WorkerState `json:"worker_state"`
+	Cut           any                 `json:"cut"`
+	Unproved      any                 `json:"unproved"`
 }
 
 type controlJSON struct {
@@ -110,8 +128,31 @@ type targetJSON struct {
 	Table   string `json:"table"`
 }
 
-func jsonPlan(p *recount.Plan, file string, tookMS int64) planObject {
-	b := p.Body
+// roleName is the role of a table in JSON.
+func roleName(r recount.PartRole) string {
+	if r == recount.RoleResult {
+		return "result"
+	}
+	return string(r)
+}
+
+// jsonWrite fills in how a table is written.
+func jsonWrite(o *planObject, b recount.PlanBody) {
+	o.Role, o.Write, o.Against, o.Unproved = roleName(b.Role), b.Write, orNull(string(b.Against)), orNull(b.Unproved)
+	if o.Write == "" {
+		o.Write = recount.WriteSet
+	}
+	if o.WorkerState = b.WorkerState; o.WorkerState == "" {
+		o.WorkerState = recount.StateRow
+	}
+	if b.Taken != nil {
+		o.Cut = b.Taken
+	}
+}
+
+// jsonPart is the plan as it is for the nth of its tables, counted from 0.
+func jsonPart(p *recount.Plan, n int, file string, tookMS int64) planObject {
+	b := p.Parts()[n].Body
 	o := planObject{
 		head: typed("plan"), Plan: p.ID, Kind: b.Kind, Calculation: b.Calculation,
 		Window: jsonWindow(b.Window), Asked: jsonWindow(asked(b)),
@@ -136,6 +177,8 @@ func jsonPlan(p *recount.Plan, file string, tookMS int64) planObject {
 			o.Control.Spans = append(o.Control.Spans, jsonWindow(s))
 		}
 	}
+	o.Tables = p.Tables()
+	jsonWrite(&o, b)
 	return o
 }
 
@@ -163,6 +206,9 @@ type changeObject struct {
 	Before any            `json:"before"`
 	After  any            `json:"after"`
 	Cause  recount.Cause  `json:"cause"`
+	Delta  any            `json:"delta,omitempty"`
+	At     string         `json:"at,omitempty"`
+	Table  string         `json:"table,omitempty"`
 }
 
 func jsonChange(c recount.Change, key, cols []recount.PlanColumn) changeObject {
@@ -176,12 +222,22 @@ func jsonChange(c recount.Change, key, cols []recount.PlanColumn) changeObject {
 	if c.Action == recount.ActionInsert || c.Action == recount.ActionUpdate {
 		o.After = named(cols, c.After)
 	}
+	if c.Delta != nil {
+		o.Delta = named(cols, c.Delta)
+	}
+	o.At = c.At
 	return o
 }
 
-func emitChanges(w io.Writer, p *recount.Plan) error {
-	for _, c := range p.Changes {
-		if err := emit(w, jsonChange(c, p.Body.Key, p.Body.Columns)); err != nil {
+// emitChanges writes the changes of one of the plan's tables, which they name
+// where there are several.
+func emitChanges(w io.Writer, p *recount.Plan, part recount.PlanPart) error {
+	for _, c := range part.Changes {
+		o := jsonChange(c, part.Body.Key, part.Body.Columns)
+		if len(p.With) > 0 {
+			o.Table = part.Body.Target.Table
+		}
+		if err := emit(w, o); err != nil {
 			return err
 		}
 	}

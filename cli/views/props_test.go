@@ -107,8 +107,25 @@ func drawPlan(t *rapid.T) *recount.Plan {
 		b.Sums = append(b.Sums, recount.ColumnSum{Column: c.Name, Net: drawValue(t, "net").Text})
 	}
 	b.MaxChanges = drawCount(t, "limit")
+	b.Write, b.WorkerState = rapid.SampledFrom([]recount.WriteMode{"", recount.WriteSet, recount.WriteDelta}).Draw(t, "write"), rapid.SampledFrom([]recount.WorkerState{"", recount.StateOwn}).Draw(t, "state")
+	b.Against = recount.Cause(hostile().Draw(t, "against"))
+	if rapid.Bool().Draw(t, "taken") {
+		b.Taken, b.Unproved = &recount.CutTaken{Kind: recount.CutFound, How: hostile().Draw(t, "how")}, hostile().Draw(t, "unproved")
+	}
 	for range rapid.IntRange(0, 12).Draw(t, "changes") {
 		p.Changes = append(p.Changes, drawChange(t, b))
+	}
+	return p
+}
+
+// drawSeveral draws a plan, and gives it further tables.
+func drawSeveral(t *rapid.T) *recount.Plan {
+	p := drawPlan(t)
+	for range rapid.SampledFrom([]int{0, 1, 2, 9}).Draw(t, "tables") {
+		part := recount.PlanPart{Body: p.Body, Changes: p.Changes}
+		part.Body.Role = rapid.SampledFrom([]recount.PartRole{recount.RoleResult, recount.RoleMark, recount.RoleAdjust}).Draw(t, "role")
+		part.Body.Target.Table = hostile().Draw(t, "table")
+		p.With = append(p.With, part)
 	}
 	return p
 }
@@ -126,7 +143,7 @@ func drawChange(t *rapid.T, b *recount.PlanBody) recount.Change {
 
 func TestAnyPlanFitsItsScreenAndObeysNoForeignText(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		p := drawPlan(t)
+		p := drawSeveral(t)
 		file := hostile().Draw(t, "file")
 		for _, ascii := range []bool{false, true} {
 			for name, show := range map[string]func(*Output) error{

@@ -36,6 +36,10 @@ func (v receiptHuman) About(s app.Shown) error {
 		counted(rows.Writes(), "row"), clip(p.text(targetText(b.Target)), 120, p.g.more),
 		count(rows.Update), count(rows.Insert), count(rows.Delete))
 	p.wrapped(2, plain, text)
+	p.several("With", mostTables, p.tableTexts(s.Plan))
+	if b.Write == recount.WriteDelta {
+		p.wrapped(2, plain, "Each row is locked and must be explained; the difference is added to what it holds by then.")
+	}
 	var nets []string
 	for _, s := range b.Sums {
 		nets = append(nets, "net "+p.brief(s.Column)+" "+p.brief(signed(s.Net)))
@@ -43,11 +47,21 @@ func (v receiptHuman) About(s app.Shown) error {
 	for _, line := range p.limit(p.flow(nets, p.st.width()-2), 3) {
 		p.line(say("  " + line))
 	}
+	rows = leftRows(s.Plan)
 	if left := rows.Held + rows.Extra + rows.Excluded; left > 0 {
 		p.wrapped(2, plain, stay(left)+" wrong on purpose: "+leftText(rows.Held, rows.Extra, rows.Excluded)+".")
 	}
 	p.several("Hazards", 3, b.Hazards)
 	return p.flush(v.o.Err)
+}
+
+// leftRows counts the rows of all tables that stay as they are.
+func leftRows(plan *recount.Plan) (rows recount.RowCounts) {
+	for _, part := range plan.Parts() {
+		r := part.Body.Rows
+		rows.Held, rows.Extra, rows.Excluded = rows.Held+r.Held, rows.Extra+r.Extra, rows.Excluded+r.Excluded
+	}
+	return rows
 }
 
 // brief is a foreign name that a sentence can hold.
@@ -81,8 +95,14 @@ func (v receiptHuman) Done(r recount.Receipt) error {
 	}
 	p.steps(r.Steps, r.TookMS)
 	p.written(r)
-	p.listed("moved since", r.Moved)
-	p.listed("left, since they moved", r.RolledOut)
+	if len(r.Tables) == 0 {
+		p.listed("moved since", r.Moved)
+		p.listed("left, since they moved", r.RolledOut)
+	}
+	p.writtenTables(r)
+	for _, note := range r.Notes {
+		p.wrapped(2, plain, "Note: "+note)
+	}
 	if left := r.StillWrong(); left > 0 {
 		p.line(say("  " + counted(left, "row") + " still wrong on purpose: " + leftText(r.Held, r.Extra, r.Excluded)))
 	}
@@ -97,9 +117,22 @@ func (v receiptHuman) Done(r recount.Receipt) error {
 	return p.flush(v.o.Out)
 }
 
+// writtenTables says it table by table, where there are several.
+func (p *page) writtenTables(r recount.Receipt) {
+	for _, t := range r.Tables {
+		name := clip(p.text(t.Table), 40, p.g.more)
+		p.line(say("    " + name + roleText(t.Role) + ": " + counted(t.Applied, "row")))
+		p.listed("of "+name+" moved since", t.Moved)
+		p.listed("of "+name+" left, since they moved", t.RolledOut)
+	}
+}
+
 // written says what was written. What wrote nothing is no run.
 func (p *page) written(r recount.Receipt) {
 	table := clip(p.text(r.Table), 50, p.g.more)
+	if n := len(r.Tables); n > 0 {
+		table = counted(int64(n), "table")
+	}
 	if r.Run == "" {
 		p.line(span{"  Nothing was to be written in " + table + ": no run is recorded", bold})
 		return
@@ -172,8 +205,32 @@ func (v receiptJSON) Done(r recount.Receipt) error {
 		Applied: decimalCount(r.Applied), Already: r.Already, Verified: r.Verified,
 		Moved: decimalCount(int64(len(r.Moved))), MovedKeys: keyLists(r.Moved), Left: keyLists(r.RolledOut),
 		Held: decimalCount(r.Held), Extra: decimalCount(r.Extra), Excluded: decimalCount(r.Excluded),
-		StillWrong: decimalCount(r.StillWrong()), TookMS: r.TookMS,
+		StillWrong: decimalCount(r.StillWrong()), TookMS: r.TookMS, Notes: list(r.Notes), Tables: jsonTables(r.Tables),
 	})
+}
+
+// jsonTables says table by table what a run of several did.
+func jsonTables(tables []recount.TableReceipt) []tableObject {
+	var out []tableObject
+	for _, t := range tables {
+		out = append(out, tableObject{
+			Table: t.Table, Role: roleName(t.Role), Applied: decimalCount(t.Applied), Moved: decimalCount(int64(len(t.Moved))),
+			MovedKeys: keyLists(t.Moved), Left: keyLists(t.RolledOut), Held: decimalCount(t.Held), Extra: decimalCount(t.Extra), Excluded: decimalCount(t.Excluded),
+		})
+	}
+	return out
+}
+
+type tableObject struct {
+	Table     string            `json:"table"`
+	Role      string            `json:"role"`
+	Applied   string            `json:"applied"`
+	Moved     string            `json:"moved"`
+	MovedKeys [][]recount.Value `json:"moved_keys"`
+	Left      [][]recount.Value `json:"left"`
+	Held      string            `json:"held"`
+	Extra     string            `json:"extra"`
+	Excluded  string            `json:"excluded"`
 }
 
 type receiptObject struct {
@@ -193,6 +250,8 @@ type receiptObject struct {
 	Excluded   string            `json:"excluded"`
 	StillWrong string            `json:"still_wrong"`
 	TookMS     int64             `json:"took_ms"`
+	Notes      []string          `json:"notes"`
+	Tables     []tableObject     `json:"tables,omitempty"`
 }
 
 // keyLists is keys without null where a list belongs.

@@ -39,8 +39,8 @@ func (v runsHuman) Listed(runs []recount.Run) error {
 			{text: r.At.UTC().Format("2006-01-02 15:04")},
 			{text: p.text(r.By)},
 			{text: p.runText(r)},
-			{text: count(r.Applied)},
-			{text: p.text(r.Table)},
+			{text: count(r.Written())},
+			{text: p.text(strings.Join(r.AllTables(), ", "))},
 		})
 	}
 	from := len(p.lines) + 1
@@ -59,6 +59,9 @@ const runDigits = 12
 // runText says what a run did, and what a later one did to it.
 func (p *page) runText(r recount.Run) string {
 	text := string(r.Kind)
+	if r.Write == recount.WriteDelta {
+		text += " by delta"
+	}
 	if r.Of != "" {
 		text += " of " + r.Of
 	}
@@ -75,10 +78,13 @@ type runsJSON struct{ out io.Writer }
 
 func (v runsJSON) Listed(runs []recount.Run) error {
 	for _, r := range runs {
+		if r.Write == "" {
+			r.Write = recount.WriteSet
+		}
 		o := runObject{
 			head: typed("run"), Run: r.ID, Plan: r.Plan, Kind: r.Kind, Calculation: r.Calculation, Table: r.Table,
 			Window: jsonWindow(r.Window), At: stamp(r.At), By: r.By,
-			Applied: decimalCount(r.Applied), Held: decimalCount(r.Held), Extra: decimalCount(r.Extra), Excluded: decimalCount(r.Excluded),
+			Applied: decimalCount(r.Written()), Tables: r.AllTables(), Write: r.Write, Held: decimalCount(r.Held), Extra: decimalCount(r.Extra), Excluded: decimalCount(r.Excluded),
 			Overrides: list(r.Overrides), RolledBack: orNull(r.RolledBack), Of: orNull(r.Of),
 		}
 		if err := emit(v.out, o); err != nil {
@@ -105,4 +111,7 @@ type runObject struct {
 	Overrides   []string         `json:"overrides"`
 	RolledBack  any              `json:"rolled_back"`
 	Of          any              `json:"of"`
+	// Tables are all of the run's, Table first; Applied counts in all of them.
+	Tables []string          `json:"tables"`
+	Write  recount.WriteMode `json:"write"`
 }

@@ -15,11 +15,17 @@ func (p *page) planScreen(plan *recount.Plan, end func()) {
 	b := &plan.Body
 	p.windowLines(b)
 	p.eventLines(b)
-	p.labelled("Replay", 1, b.Calculation+" over "+b.Stream+" at snapshot "+short(b.Snapshot), "ran twice, same answer "+p.g.yes)
+	proved := "ran twice, same answer " + p.g.yes
+	if b.Unproved != "" {
+		proved = "determinism not proved: " + b.Unproved
+	}
+	p.labelled("Replay", 1, b.Calculation+" over "+b.Stream+" at snapshot "+short(b.Snapshot), proved)
 	p.labelled("Compared", 2, append([]string{targetText(b.Target)}, b.Rules...)...)
+	p.cutLine(b)
 	p.blank()
 	p.totals(b)
 	p.actions(plan)
+	p.tableLines(plan)
 	top := p.lines
 	p.lines = nil
 
@@ -27,11 +33,19 @@ func (p *page) planScreen(plan *recount.Plan, end func()) {
 		p.causeLines(b)
 	}
 	p.controlLine(b)
-	p.safetyLines(b)
+	p.safetyLines(plan)
+	bottom := p.lines
+	p.lines = nil
 	p.plot(b)
+	plot := p.lines
+	p.lines = nil
 	p.blank()
 	end()
-	bottom := p.lines
+	// A screen that says much has no room for the plot.
+	if len(top)+len(bottom)+len(plot)+len(p.lines)+1 <= MaxLines {
+		bottom = append(bottom, plot...)
+	}
+	bottom = append(bottom, p.lines...)
 
 	p.lines = top
 	p.largest(plan, MaxLines-len(top)-len(bottom))
@@ -49,8 +63,73 @@ func targetText(t recount.Identity) string {
 	return t.Table + " in " + t.Adapter + " " + t.Place
 }
 
+// cutLine says how far the live rows were, where that is not just the end of
+// closed buckets.
+func (p *page) cutLine(b *recount.PlanBody) {
+	var items []string
+	if b.Taken != nil && b.Taken.How != "" {
+		items = append(items, b.Taken.How)
+	}
+	if b.Touched >= 0 && len(items) > 0 {
+		items = append(items, counted(b.Touched, "row")+" touched")
+	}
+	if len(items) > 0 {
+		p.labelled("Cut", 1, items...)
+	}
+}
+
+// mostTables bounds the lines that further tables take.
+const mostTables = 4
+
+// tableLines says what is written in the plan's further tables.
+func (p *page) tableLines(plan *recount.Plan) {
+	if len(plan.With) > 0 {
+		p.blank()
+		p.several("With", mostTables, p.tableTexts(plan))
+	}
+}
+
+// tableTexts says of each further table what is done with its rows.
+func (p *page) tableTexts(plan *recount.Plan) []string {
+	lines := make([]string, 0, len(plan.With))
+	for _, part := range plan.With {
+		b := part.Body
+		lines = append(lines, clip(p.text(b.Target.Table), 40, p.g.more)+roleText(b.Role)+": "+p.rowsText(b.Rows))
+	}
+	return lines
+}
+
+// roleText says what the rows of a table are, where they are no results.
+func roleText(r recount.PartRole) string {
+	switch r {
+	case recount.RoleMark:
+		return " (marks of processed events)"
+	case recount.RoleAdjust:
+		return " (entries beside frozen rows)"
+	case recount.RoleResult:
+	}
+	return ""
+}
+
+// rowsText counts the rows of a table by what is done with them.
+func (p *page) rowsText(rows recount.RowCounts) string {
+	var items []string
+	for _, part := range []struct {
+		n    int64
+		word string
+	}{{rows.Update, "change"}, {rows.Insert, "insert"}, {rows.Delete, "delete"}, {rows.Extra, "extra"}, {rows.Held, "held"}, {rows.Excluded, "excluded"}} {
+		if part.n > 0 {
+			items = append(items, count(part.n)+" "+part.word)
+		}
+	}
+	if len(items) == 0 {
+		return "all right " + p.g.yes
+	}
+	return strings.Join(items, ", ")
+}
+
 func (p *page) windowLines(b *recount.PlanBody) {
-	items := []string{windowText(b.Window)}
+	items := []string{hitsText(b)}
 	if b.Bucket != "" && b.Bucket != "none" {
 		items = append(items, "buckets of "+b.Bucket)
 	}
@@ -61,6 +140,15 @@ func (p *page) windowLines(b *recount.PlanBody) {
 	if a := asked(*b); !a.From.Equal(b.Window.From) || !a.To.Equal(b.Window.To) {
 		p.labelled("", 1, "widened to whole buckets from "+a.String())
 	}
+}
+
+// hitsText is the window of a plan under its clock.
+func hitsText(b *recount.PlanBody) string {
+	switch {
+	case b.Window.By == recount.ByPosition && len(b.Positions) > 0, b.Window.By == recount.ByIDs && b.IDs != nil:
+		return recount.Hits{Window: b.Window, Positions: b.Positions, IDs: b.IDs}.String() + " by " + string(b.Window.By)
+	}
+	return windowText(b.Window)
 }
 
 // windowText is a window with its brackets and its clock.
@@ -261,8 +349,20 @@ func (p *page) controlLine(b *recount.PlanBody) {
 	}
 }
 
-func (p *page) safetyLines(b *recount.PlanBody) {
-	if b.Rows.Writes() > 0 {
+func (p *page) safetyLines(plan *recount.Plan) {
+	b := &plan.Body
+	var writes int64
+	var hazards []string
+	for _, part := range plan.Parts() {
+		writes += part.Body.Rows.Writes()
+		for _, h := range part.Body.Hazards {
+			if len(plan.With) > 0 {
+				h = part.Body.Target.Table + ": " + h
+			}
+			hazards = append(hazards, h)
+		}
+	}
+	if writes > 0 {
 		limit := "no limit of rows"
 		if b.MaxChanges > 0 {
 			mark := p.g.yes
@@ -271,9 +371,16 @@ func (p *page) safetyLines(b *recount.PlanBody) {
 			}
 			limit = "limit " + counted(b.MaxChanges, "row") + " " + mark
 		}
-		p.labelled("Safety", 1, "one transaction", `a row changes only if it still reads "now"`, limit)
+		guard, most := `a row changes only if it still reads "now"`, 1
+		if b.Write == recount.WriteDelta {
+			guard, most = "added to locked, explained rows: right less "+p.brief(string(b.Against)), 2
+		}
+		p.labelled("Safety", most, "one transaction", guard, limit)
 	}
-	p.several("Hazards", 2, b.Hazards)
+	if b.WorkerState == recount.StateOwn {
+		p.labelled("Worker", 1, "keeps its own state: apply refuses without --worker-will-reload")
+	}
+	p.several("Hazards", 2, hazards)
 	p.several("Overrides", 1, b.Overrides)
 	p.several("Notes", 4, b.Notes)
 }
@@ -310,10 +417,18 @@ func (p *page) nextSteps(plan *recount.Plan, file string) {
 	if len(plan.Changes) > 0 {
 		steps = append(steps, "recount show "+f+" --all")
 	}
-	if plan.Body.Rows.Writes() > 0 {
+	if planWrites(plan) > 0 {
 		steps = append(steps, "recount apply "+f)
 	}
 	p.next(steps...)
+}
+
+// planWrites counts the rows that are written in all tables.
+func planWrites(plan *recount.Plan) (n int64) {
+	for _, part := range plan.Parts() {
+		n += part.Body.Rows.Writes()
+	}
+	return n
 }
 
 // next writes commands after "Next:", as many on a line as fit.

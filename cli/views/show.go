@@ -62,15 +62,31 @@ const flushEvery = 1000
 // everyChange lists all changes in key order. The columns are as wide as the
 // widest value needs, so it walks the plan twice.
 func (p *page) everyChange(w io.Writer, s app.Shown) error {
-	b := &s.Plan.Body
 	out := bufio.NewWriter(w)
-	p.windowLines(b)
+	for i, part := range s.Plan.Parts() {
+		if i == 0 {
+			p.windowLines(&part.Body)
+		} else {
+			p.blank()
+		}
+		if len(s.Plan.With) > 0 {
+			p.labelled("Table", 1, part.Body.Target.Table+roleText(part.Body.Role))
+		}
+		if err := p.everyChangeOf(out, part); err != nil {
+			return err
+		}
+	}
+	return out.Flush()
+}
+
+func (p *page) everyChangeOf(out io.Writer, part recount.PlanPart) error {
+	b := &part.Body
 	p.totals(b)
 	p.blank()
 	t := p.changeTable(b.Key, b.Columns)
-	widths := p.listWidths(t, s.Plan)
+	widths := p.listWidths(t, part)
 	t.row(p, widths, headCells(t.head))
-	for i, c := range s.Plan.Changes {
+	for i, c := range part.Changes {
 		for _, row := range p.changeRows(b.Key, b.Columns, c) {
 			t.row(p, widths, row)
 		}
@@ -80,10 +96,7 @@ func (p *page) everyChange(w io.Writer, s app.Shown) error {
 			}
 		}
 	}
-	if err := p.flush(out); err != nil {
-		return err
-	}
-	return out.Flush()
+	return p.flush(out)
 }
 
 func headCells(names []string) []cell {
@@ -95,7 +108,7 @@ func headCells(names []string) []cell {
 }
 
 // listWidths measures all rows without keeping them.
-func (p *page) listWidths(t *table, plan *recount.Plan) []int {
+func (p *page) listWidths(t *table, plan recount.PlanPart) []int {
 	widest := make([]cell, len(t.head))
 	most := make([]int, len(t.head))
 	for _, c := range plan.Changes {
@@ -152,15 +165,17 @@ func (p *page) changeRows(key, cols []recount.PlanColumn, c recount.Change) [][]
 
 type showJSON struct{ out io.Writer }
 
-// Shown writes the plan object and then one object for each change, whether
-// all is asked for or not: a script can stop reading.
+// Shown writes the plan object and then one object for each change, table by
+// table, whether all is asked for or not: a script can stop reading.
 func (v showJSON) Shown(s app.Shown, _ bool) error {
 	out := bufio.NewWriter(v.out)
-	if err := emit(out, shownObject{jsonPlan(s.Plan, s.File, s.Plan.Header.TookMS), s.Expired}); err != nil {
-		return err
-	}
-	if err := emitChanges(out, s.Plan); err != nil {
-		return err
+	for i, part := range s.Plan.Parts() {
+		if err := emit(out, shownObject{jsonPart(s.Plan, i, s.File, s.Plan.Header.TookMS), s.Expired}); err != nil {
+			return err
+		}
+		if err := emitChanges(out, s.Plan, part); err != nil {
+			return err
+		}
 	}
 	return out.Flush()
 }
@@ -172,12 +187,30 @@ type shownObject struct {
 
 // WriteCSV exports every change of a plan in key order: action, the key columns,
 // then before and after of each value column (named before and after alone where
-// there is only one). Lines end in LF. NULL and the absent side of a change are
-// empty; values are written as they are, since a program reads them.
+// there is only one). A plan of several tables gives one block a table, each with
+// its own heads, and the table's name in a first column. Lines end in LF. NULL and
+// the absent side of a change are empty; values are written as they are, since a
+// program reads them.
 func WriteCSV(w io.Writer, plan *recount.Plan) error {
 	out := csv.NewWriter(w)
-	b := &plan.Body
-	record := append([]string{"action"}, columnNames(b.Key)...)
+	for _, part := range plan.Parts() {
+		if err := writeCSV(out, part, len(plan.With) > 0); err != nil {
+			return err
+		}
+	}
+	out.Flush()
+	return out.Error()
+}
+
+func writeCSV(out *csv.Writer, part recount.PlanPart, tables bool) error {
+	b := &part.Body
+	start := func(table, action string) []string {
+		if tables {
+			return []string{table, action}
+		}
+		return []string{action}
+	}
+	record := append(start("table", "action"), columnNames(b.Key)...)
 	if len(b.Columns) == 1 {
 		record = append(record, "before", "after")
 	} else {
@@ -188,8 +221,8 @@ func WriteCSV(w io.Writer, plan *recount.Plan) error {
 	if err := out.Write(record); err != nil {
 		return err
 	}
-	for _, c := range plan.Changes {
-		record = append(record[:0], string(c.Action))
+	for _, c := range part.Changes {
+		record = start(b.Target.Table, string(c.Action))
 		for _, v := range c.Key {
 			record = append(record, csvText(&v))
 		}
@@ -201,8 +234,7 @@ func WriteCSV(w io.Writer, plan *recount.Plan) error {
 			return err
 		}
 	}
-	out.Flush()
-	return out.Error()
+	return nil
 }
 
 func csvText(v *recount.Value) string {

@@ -21,6 +21,13 @@ func WriteSQL(w io.Writer, plan *recount.Plan, file string) error {
 			Why: "its target " + b.Target.Table + " is a file, no table of a database", Next: "recount show " + ShellWord(file) + " --csv", Err: recount.ErrUnsupported,
 		}
 	}
+	if len(plan.With) > 0 || b.Write == recount.WriteDelta || len(b.Filled) > 0 {
+		return &recount.Error{
+			Code: recount.CodeUnsupported, What: "this plan cannot be written as SQL", Where: file,
+			Why:  "it writes several tables, adds differences or fills columns, which single statements do not tell whole",
+			Next: "recount apply " + ShellWord(file), Err: recount.ErrUnsupported,
+		}
+	}
 	out := bufio.NewWriter(w)
 	s := statements{table: tableSQL(b.Target), key: b.Key, columns: b.Columns}
 	// What cannot be written shows at Flush.

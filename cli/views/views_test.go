@@ -99,6 +99,47 @@ func widePlan() *recount.Plan {
 	return p
 }
 
+// severalPlan corrects three tables, one of them by differences.
+func severalPlan() *recount.Plan {
+	p := fixturePlan()
+	p.Body.Write, p.Body.Against, p.Body.WorkerState, p.Body.Touched = recount.WriteDelta, "missed", recount.StateOwn, 1137
+	p.Body.Taken = &recount.CutTaken{Kind: recount.CutColumn, How: "column last_offset says how far each row is"}
+	p.Changes = p.Changes[:2]
+	for i := range p.Changes {
+		p.Changes[i].Delta, p.Changes[i].At = values("-912.40"), "3:17"
+	}
+	entries, marks := p.Body, p.Body
+	entries.Target.Table, entries.Role, entries.Write, entries.Against, entries.Taken = "adjustments", recount.RoleAdjust, recount.WriteSet, "", nil
+	entries.Key, entries.Columns = []recount.PlanColumn{{Name: "user_id", Type: "string"}, {Name: "run", Type: "string"}}, []recount.PlanColumn{{Name: "amount", Type: "decimal(18,2)"}}
+	entries.Rows, entries.Hazards = recount.RowCounts{Checked: 2, Insert: 2}, nil
+	entries.Sums = []recount.ColumnSum{{Column: "amount", Before: "0.00", After: "-906.40", Net: "-906.40"}}
+	marks.Target.Table, marks.Role, marks.Write, marks.Against, marks.Taken = "processed_events", recount.RoleMark, recount.WriteSet, "", nil
+	marks.Key, marks.Columns, marks.Sums = []recount.PlanColumn{{Name: "event_id", Type: "string"}}, nil, nil
+	marks.Rows = recount.RowCounts{Checked: 1, Insert: 1}
+	p.With = []recount.PlanPart{
+		{Body: entries, Changes: []recount.Change{
+			{Action: recount.ActionInsert, Key: values("10482", recount.RunPlaceholder), After: values("-912.40"), Cause: "missed"},
+			{Action: recount.ActionInsert, Key: values("20911", recount.RunPlaceholder), After: values("6.00"), Cause: "missed"},
+		}},
+		{Body: marks, Changes: []recount.Change{{Action: recount.ActionInsert, Key: values("e-77f1"), After: []recount.Value{}, Cause: "missed"}}},
+	}
+	return p
+}
+
+// severalReceipt is the receipt of severalPlan.
+func severalReceipt(kind recount.PlanKind) recount.Receipt {
+	return recount.Receipt{
+		Run: "0190b2c4aa", Plan: severalPlan().ID, Kind: kind, Table: "user_totals", Applied: 5, Verified: true,
+		Moved: [][]recount.Value{values("20911")}, RolledOut: [][]recount.Value{values("e-77f2")}, Held: 2, Extra: 3, Excluded: 2, TookMS: 812,
+		Steps: []string{"lock", "write", "commit"}, Notes: []string{"foreign keys lead in a circle between a, b: they were written in the plan's order"},
+		Tables: []recount.TableReceipt{
+			{Table: "user_totals", Applied: 2, Held: 2, Extra: 3, Excluded: 2, Moved: [][]recount.Value{values("20911")}},
+			{Table: "adjustments", Role: recount.RoleAdjust, Applied: 2},
+			{Table: "processed_events", Role: recount.RoleMark, Applied: 1, RolledOut: [][]recount.Value{values("e-77f2")}},
+		},
+	}
+}
+
 // screen is what a view wrote to its two streams.
 type screen struct{ out, err bytes.Buffer }
 
@@ -237,7 +278,26 @@ func everyView() map[string]func(*Output) error {
 		},
 	}
 	maps.Copy(all, archiveViews())
+	maps.Copy(all, severalViews())
 	return all
+}
+
+func severalViews() map[string]func(*Output) error {
+	several := app.Planned{Plan: severalPlan(), File: "fix.plan", TookMS: 45}
+	shown := app.Shown{Plan: several.Plan, File: several.File}
+	return map[string]func(*Output) error{
+		"several":          func(o *Output) error { return NewPlan(o).Planned(several) },
+		"several_all":      func(o *Output) error { return NewShow(o).Shown(shown, true) },
+		"several_about":    func(o *Output) error { return NewReceipt(o).About(shown) },
+		"several_receipt":  func(o *Output) error { return NewReceipt(o).Done(severalReceipt(recount.PlanApply)) },
+		"several_rollback": func(o *Output) error { return NewReceipt(o).Done(severalReceipt(recount.PlanRollback)) },
+		"several_runs": func(o *Output) error {
+			return NewRuns(o).Listed([]recount.Run{{
+				ID: "0190b2c4aa", Plan: "p1", Kind: recount.PlanApply, Table: "user_totals", Calculation: "user_totals", At: at12, By: "alice", Applied: 2, Total: 5,
+				Tables: []string{"user_totals", "adjustments", "processed_events"}, Write: recount.WriteDelta, Window: fixtureWindow(), Overrides: []string{"--worker-will-reload"},
+			}})
+		},
+	}
 }
 
 func archiveViews() map[string]func(*Output) error {

@@ -74,10 +74,26 @@ func (a *App) Apply(ctx context.Context, req ApplyRequest) (receipt recount.Rece
 	defer joined(&err, t.Close)
 	receipt, err = apply.Run(ctx, t, p, apply.Options{
 		By: a.opts.User, Now: began, Overrides: overrides, Progress: a.opts.Progress, Before: req.Before,
-		OtherPlace: calc.Target.Apply != nil, Beside: a.beside(calc),
+		OtherPlace: calc.Target.Apply != nil, Beside: a.beside(calc), Explained: a.explainedParts(p),
 	})
 	receipt.TookMS = a.now().Sub(began).Milliseconds()
 	return receipt, err
+}
+
+// explainedParts gives apply, for each table that is written by delta, the
+// question whether a row as it is now is still explained. A paused worker's rows
+// must be as planned.
+func (a *App) explainedParts(p *recount.Plan) []apply.Explained {
+	var out []apply.Explained
+	for _, part := range p.Parts() {
+		b := part.Body
+		if b.Write != recount.WriteDelta || b.Taken != nil && b.Taken.Kind == recount.CutPaused {
+			out = append(out, nil)
+			continue
+		}
+		out = append(out, a.explained(b))
+	}
+	return out
 }
 
 // beside opens the other tables of a plan for apply's last look.

@@ -32,15 +32,18 @@ type Options struct {
 	// Beside opens another table of the plan for reading, after the commit. It is
 	// needed where the plan has several; what it opens is closed.
 	Beside func(ctx context.Context, table string) (target.Target, error)
-	// Explained, of plans that write by delta, returns the keys of those locked
-	// rows that the plan's hypothesis explains at no position between plan and
-	// now. part is the place in Plan.Parts, rows hold the columns of its body. Nil:
-	// the worker stands still, so each row must be as planned.
-	Explained func(ctx context.Context, part int, rows []recount.Row) (unexplained [][]recount.Value, err error)
+	// Explained asks, by the part's place in Plan.Parts, for the rows of a plan
+	// that writes by delta; nil or missing: the worker stands still, so that each
+	// row must be as planned.
+	Explained []Explained
 	// Before, where set, is called before each step with its name; an error ends
 	// the apply there. Tests and the demo stop a run with it.
 	Before func(step string) error
 }
+
+// Explained returns the keys of those locked rows, of the columns of the plan's
+// body, that the plan's hypothesis explains at no position between plan and now.
+type Explained func(ctx context.Context, rows []recount.Row) (unexplained [][]recount.Value, err error)
 
 // Step is one step of the guard ladder.
 type Step struct {

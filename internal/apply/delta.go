@@ -21,14 +21,18 @@ func (r *runner) resolve(ctx context.Context, place int, p *part) (moved []recou
 	if err != nil {
 		return nil, err
 	}
-	refuse, err := r.unexplained(ctx, place, p, now)
+	var explained Explained
+	if place < len(r.opts.Explained) && p.body.Kind == recount.PlanApply {
+		explained = r.opts.Explained[place]
+	}
+	refuse, err := p.unexplained(ctx, explained, now)
 	if err != nil {
 		return nil, err
 	}
 	kept := p.writes[:0:0]
 	for _, c := range p.writes {
 		rows := now[recount.KeyText(c.Key)]
-		stays := p.body.Kind == recount.PlanApply && r.opts.Explained == nil
+		stays := p.body.Kind == recount.PlanApply && explained == nil
 		if refuse[recount.KeyText(c.Key)] || len(rows) > 1 || stays && !asPlanned(c, rows) {
 			moved = append(moved, c)
 			kept = append(kept, c)
@@ -61,8 +65,8 @@ func (p *part) lockRows(ctx context.Context) (map[string][][]recount.Value, erro
 }
 
 // unexplained asks which of the locked rows the hypothesis does not explain.
-func (r *runner) unexplained(ctx context.Context, place int, p *part, now map[string][][]recount.Value) (map[string]bool, error) {
-	if p.body.Kind != recount.PlanApply || r.opts.Explained == nil {
+func (p *part) unexplained(ctx context.Context, explained Explained, now map[string][][]recount.Value) (map[string]bool, error) {
+	if explained == nil {
 		return nil, nil
 	}
 	var rows []recount.Row
@@ -74,7 +78,7 @@ func (r *runner) unexplained(ctx context.Context, place int, p *part, now map[st
 	if len(rows) == 0 {
 		return nil, nil
 	}
-	keys, err := r.opts.Explained(ctx, place, rows)
+	keys, err := explained(ctx, rows)
 	out := make(map[string]bool, len(keys))
 	for _, key := range keys {
 		out[recount.KeyText(key)] = true
@@ -94,14 +98,11 @@ func asPlanned(c recount.Change, rows [][]recount.Value) bool {
 // that live traffic made meanwhile, gets the difference added; one that is to be
 // deleted again, and that traffic has added to, loses it.
 func (p *part) onto(c recount.Change, rows [][]recount.Value) (recount.Change, error) {
-	there := len(rows) == 1
 	switch {
-	case c.Action == recount.ActionInsert && !there:
+	case asPlanned(c, rows): // its images, byte for byte
 		return c, nil
-	case !there:
+	case len(rows) == 0:
 		return c, errNoNumber
-	case c.Action == recount.ActionDelete && asPlanned(c, rows):
-		return c, nil
 	}
 	n := len(p.body.Columns)
 	before := rows[0][:n:n]
@@ -121,10 +122,11 @@ func (p *part) onto(c recount.Change, rows [][]recount.Value) (recount.Change, e
 	return d, nil
 }
 
-// plus adds exactly, and refuses a sum that the column does not hold as it is.
+// plus adds exactly, to NULL as to zero, and refuses a sum that the column does
+// not hold as it is.
 func (p *part) plus(c recount.Change, i int, now, delta recount.Value) (recount.Value, error) {
 	if now.Null {
-		return now, errNoNumber
+		now = recount.Text("0")
 	}
 	sum, err := recount.Sum(now.Text, delta.Text)
 	if err != nil {

@@ -202,9 +202,10 @@ func checkDelta(b *recount.PlanBody, c recount.Change) error {
 	return nil
 }
 
-// image is a value of an image, 0 where the row is not there.
+// image is a value of an image to which a delta is added: 0 where the row is not
+// there, or holds NULL.
 func image(values []recount.Value, i int) recount.Value {
-	if values == nil {
+	if values == nil || values[i].Null {
 		return recount.Text("0")
 	}
 	return values[i]
@@ -212,7 +213,7 @@ func image(values []recount.Value, i int) recount.Value {
 
 func leads(before, delta, after recount.Value) bool {
 	sum, err := recount.Sum(before.Text, delta.Text)
-	return !before.Null && !after.Null && err == nil && recount.SameNumber(sum, after.Text)
+	return err == nil && recount.SameNumber(sum, after.Text)
 }
 
 // Writes returns the changes of the plan's own table that an apply carries out,

@@ -130,17 +130,17 @@ func TestPlansOfFormat1AreStillRead(t *testing.T) {
 
 func TestCheckFindsTablesThatDoNotBelongTogether(t *testing.T) {
 	for name, spoil := range map[string]func(*recount.Plan){
-		"the table twice":           func(p *recount.Plan) { p.With[1].Body.Target.Table = "totals" },
-		"another place":             func(p *recount.Plan) { p.With[0].Body.Target.Place = "copy.db" },
-		"another server":            func(p *recount.Plan) { p.With[0].Body.Target.Server = "x" },
-		"another kind":              func(p *recount.Plan) { p.With[0].Body.Kind = recount.PlanRollback },
-		"counts of a part":          func(p *recount.Plan) { p.With[0].Body.Rows.Update++ },
-		"no delta":                  func(p *recount.Plan) { p.With[0].Changes[0].Delta = nil },
-		"a short delta":             func(p *recount.Plan) { p.With[0].Changes[0].Delta = texts("-2.5") },
-		"a delta that does not add": func(p *recount.Plan) { p.With[0].Changes[0].Delta[0].Text = "-2.51" },
-		"a delta that is no number": func(p *recount.Plan) { p.With[0].Changes[0].Delta[0].Text = "NaN" },
-		"a delta onto NULL":         func(p *recount.Plan) { p.With[0].Changes[0].Before[0] = recount.Null },
-		"a change without delta":    func(p *recount.Plan) { p.With[0].Changes[0].Delta[0] = recount.Null },
+		"the table twice":                   func(p *recount.Plan) { p.With[1].Body.Target.Table = "totals" },
+		"another place":                     func(p *recount.Plan) { p.With[0].Body.Target.Place = "copy.db" },
+		"another server":                    func(p *recount.Plan) { p.With[0].Body.Target.Server = "x" },
+		"another kind":                      func(p *recount.Plan) { p.With[0].Body.Kind = recount.PlanRollback },
+		"counts of a part":                  func(p *recount.Plan) { p.With[0].Body.Rows.Update++ },
+		"no delta":                          func(p *recount.Plan) { p.With[0].Changes[0].Delta = nil },
+		"a short delta":                     func(p *recount.Plan) { p.With[0].Changes[0].Delta = texts("-2.5") },
+		"a delta that does not add":         func(p *recount.Plan) { p.With[0].Changes[0].Delta[0].Text = "-2.51" },
+		"a delta that is no number":         func(p *recount.Plan) { p.With[0].Changes[0].Delta[0].Text = "NaN" },
+		"a delta onto NULL that is no zero": func(p *recount.Plan) { p.With[0].Changes[0].Before[0] = recount.Null },
+		"a change without delta":            func(p *recount.Plan) { p.With[0].Changes[0].Delta[0] = recount.Null },
 		"a delta of nothing": func(p *recount.Plan) {
 			p.With[0].Body.Bump = ""
 			c := &p.With[0].Changes[0]

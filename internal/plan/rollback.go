@@ -94,7 +94,7 @@ func between(run recount.Run, c recount.Change) ([]recount.Value, error) {
 		out[i] = recount.Null
 		t, err := recount.ParseType(column.Type)
 		b, a := image(c.Before, i), image(c.After, i)
-		if err != nil || !t.Numeric() || column.Name == run.Bump || b.Null || a.Null || b == a {
+		if err != nil || !t.Numeric() || column.Name == run.Bump || b == a {
 			continue
 		}
 		minus, err := recount.Negated(b.Text)
