@@ -328,6 +328,7 @@ func (w *worker) each(ctx context.Context, r runRequest) (runAnswer, error) {
 	}
 	_, _, all := typedRows(v.shape)
 	sorted := append([]string{"m.partition", "m.position"}, keyTexts("r", v.shape.Key)...)
+	sorted = append(sorted, "m.seq") // copies of one event share its position
 	for i := range all {
 		all[i] = "r." + all[i]
 	}
