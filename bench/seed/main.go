@@ -12,9 +12,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
-	"strings"
 	"time"
+
+	"recount/bench/machine"
 )
 
 func main() {
@@ -82,7 +82,7 @@ func keep(peers []*peer, names ...string) []*peer {
 }
 
 func (b *bench) prepare(ctx context.Context) (err error) {
-	say("machine: %s, %d cores, %s/%s, %s", cpu(), runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, runtime.Version())
+	say("machine: %s", machine.Describe())
 	b.recount = filepath.Join(b.dir, "recount")
 	out, err := exec.CommandContext(ctx, "go", "build", "-o", b.recount, "./cmd/recount").CombinedOutput() //nolint:gosec // our own program
 	if err != nil {
@@ -217,19 +217,6 @@ func (b *bench) line(window, day []*peer) error {
 func round(f float64) float64 {
 	const digits = 100
 	return float64(int64(f*digits+0.5)) / digits
-}
-
-func cpu() string {
-	text, err := os.ReadFile("/proc/cpuinfo")
-	if err != nil {
-		return "unknown processor"
-	}
-	for line := range strings.Lines(string(text)) {
-		if name, ok := strings.CutPrefix(line, "model name\t: "); ok {
-			return strings.TrimSpace(name)
-		}
-	}
-	return "unknown processor"
 }
 
 func say(format string, args ...any) {

@@ -40,7 +40,7 @@ const (
 	repeated               // the same, processed up to four times
 	mixture                // some lost, some repeated
 	none                   // foreign edits alone
-	holes                  // a span of which one event in ten was processed
+	holes                  // a span of which one event in ten was processed, and three in its middle
 	alternate              // every second event of a span
 	two                    // two spans in one partition
 	scattered              // events here and there
@@ -144,7 +144,8 @@ func (inc *incident) process(id int, rng *rand.Rand) {
 		inc.add(span, every)
 	case none:
 	case holes:
-		inc.add(span, func(int) bool { return rng.IntN(10) > 0 })
+		middle := (from + to) / 2 // at least three events, of which one adds something
+		inc.add(span, func(i int) bool { return rng.IntN(10) > 0 && (i < middle || i >= middle+3) })
 	case alternate:
 		inc.add(span, func(i int) bool { return i%2 == 0 })
 	case two:

@@ -39,11 +39,22 @@ func (p *problem) find(ctx context.Context, v *view) (*Span, *Refusal, error) {
 		return nil, &Refusal{ReasonWeak, v.id, fmt.Sprintf(
 			"of %d keys that differ, events %d to %d (%s) explain all but %d, which chance could have made", len(v.hit), span.From, span.To, span.Kind, best.unexplained)}, nil
 	}
+	if !few(v, best.unexplained) {
+		return nil, &Refusal{ReasonForeign, v.id, fmt.Sprintf(
+			"of %d keys that differ, events %d to %d (%s) leave %d unexplained, which are not few", len(v.hit), span.From, span.To, span.Kind, best.unexplained)}, nil
+	}
 	if crowded || best.mixed || !p.stands(v, best) {
 		return nil, &Refusal{ReasonAmbiguous, v.id, fmt.Sprintf(
-			"several spans leave %d keys unexplained; one lies about events %d to %d (%s)", best.unexplained, span.From, span.To, span.Kind)}, nil
+			"several spans leave %d keys unexplained each; one is events %d to %d (%s)", best.unexplained, best.any[0], best.any[1], span.Kind)}, nil
 	}
 	return &span, nil, nil
+}
+
+// few says whether keys that remain are few beside those explained, or beside all
+// keys: where a third of the rows have been edited, nothing is known of the rest.
+func few(v *view, unexplained int) bool {
+	const ofExplained, ofKeys = 4, 20
+	return ofExplained*unexplained <= len(v.hit)-unexplained || ofKeys*unexplained <= v.keys
 }
 
 // stands says whether the smallest span of all that agree is one of them.

@@ -11,7 +11,7 @@ import (
 func TestSmallInputsAgainstTheOracle(t *testing.T) {
 	kinds := [][]func(*rand.Rand) int64{{cents}, {one}, {cents, one}, {seldom}, {refunds}, {huge}, {refunds, seldom, one}}
 	var planted, answered int
-	for seed := range uint64(1500) {
+	for seed := range uint64(600) {
 		rng := rand.New(rand.NewPCG(seed, 1))
 		partitions := 1 + rng.IntN(3)
 		keys := partitions * (2 + rng.IntN(40))
@@ -37,7 +37,7 @@ func TestSmallInputsAgainstTheOracle(t *testing.T) {
 		}
 	}
 	t.Logf("%d of %d incidents of one span answered", answered, planted)
-	if planted < 100 || answered*3 < planted {
+	if planted < 40 || answered*3 < planted {
 		t.Errorf("%d of %d incidents of one span answered, want a third: the others are too small to tell", answered, planted)
 	}
 }
@@ -191,7 +191,7 @@ func FuzzSolve(f *testing.F) {
 	f.Add([]byte{}, []byte{}, int64(0))
 	f.Add([]byte{1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1}, []byte{2, 9, 3, 1, 5, 2}, int64(-1<<63))
 	f.Fuzz(func(t *testing.T, log, faults []byte, unit int64) {
-		const most, keys = 48, 64
+		const most, keys = 32, 64
 		log = log[:min(len(log), most)]
 		w := &world{in: Input{Keys: keys, Differences: [][]int64{make([]int64, keys)}, Partitions: []Partition{{Amounts: [][]int64{nil}}}}}
 		part := &w.in.Partitions[0]

@@ -10,6 +10,7 @@ type best struct {
 	mark        uint64 // of the set of unexplained keys
 	mixed       bool   // spans that differ in more than undecided ends are as good
 	from, to    int    // what all of the best have in common
+	any         [2]int // one of them, to show
 }
 
 // see takes note of a span.
@@ -17,7 +18,7 @@ func (b *best) see(unexplained int, factor int64, mark uint64, from, to int) {
 	switch {
 	case from >= to || unexplained > b.unexplained || unexplained == b.unexplained && !b.found:
 	case unexplained < b.unexplained:
-		*b = best{true, unexplained, factor, mark, false, from, to}
+		*b = best{true, unexplained, factor, mark, false, from, to, [2]int{from, to}}
 	case factor != b.factor || mark != b.mark:
 		b.mixed = true
 	default:

@@ -28,8 +28,13 @@
 // key, and leaves no more than MaxForeign keys unexplained, each of which is
 // named. Of all spans looked at it leaves the fewest. It is refused where
 // another span, or another number of times, leaves as few (ReasonAmbiguous),
-// where chance could have made it (ReasonWeak), and where what is left looks like
-// events, not like edits (ReasonScattered, ReasonSeveral).
+// where chance could have made it (ReasonWeak), where the keys left are not few
+// beside those explained or all of the partition's (ReasonForeign), and where what
+// is left looks like events, not like edits (ReasonScattered, ReasonSeveral): a
+// second span; events inside of the span that were processed after all, of which
+// a row that somebody has put right already looks like one; single events
+// elsewhere. A span of very few events, such as one, is not told from an edit: its
+// keys stay among the foreign.
 //
 // Ends that the differences cannot decide are a matter of definition: events
 // that add nothing, or that touch only keys which are foreign either way. Spans
@@ -44,11 +49,12 @@
 //
 // # Cost
 //
-// Time is linear in the number of events. Beside the input, which is held once
-// as the caller gave it (4 bytes an event and 8 for each value column), memory is
-// about 50 bytes a key and column, and 12 to 24 bytes for each event of the groups
-// that are looked at, in the largest partition: at most all of its events, where
-// keys are fewer than groups; a quarter, where they are many.
+// Time is linear in the number of events, and one partition is looked at after
+// another. The input stays where it is: 4 bytes an event and 8 for each value
+// column. Beside it, memory is about 60 bytes a key and column, 12 for each event
+// of the groups that are looked at in the largest partition (a quarter of its
+// events; all, where keys are fewer than groups), up to 20 for each event of the
+// largest group, and at most 40 MiB for rectangles.
 package solve
 
 import (

@@ -33,7 +33,7 @@ func (p *problem) remaining(spans []Span) leftover {
 	}
 	l := leftover{rest: rest}
 	for k := range p.in.Keys {
-		if slices.ContainsFunc(l.of(int32(k), p.columns), func(w wide) bool { return !w.zero() }) {
+		if !l.explains(int32(k), p.columns) {
 			l.keys = append(l.keys, int32(k))
 		}
 	}
@@ -45,6 +45,16 @@ func (l leftover) of(key int32, columns int) []wide {
 	return l.rest[int(key)*columns : (int(key)+1)*columns]
 }
 
+// explains says whether nothing is left of a key.
+func (l leftover) explains(key int32, columns int) bool {
+	for _, w := range l.of(key, columns) {
+		if !w.zero() {
+			return false
+		}
+	}
+	return true
+}
+
 // verify compares every key with what the spans do, and looks at what they
 // leave: it must be little, and must not look like events.
 func (p *problem) verify(ctx context.Context, spans []Span) (*Refusal, error) {
@@ -53,7 +63,7 @@ func (p *problem) verify(ctx context.Context, spans []Span) (*Refusal, error) {
 		worst, at := p.crowd()
 		return &Refusal{ReasonForeign, worst, fmt.Sprintf("%d keys remain unexplained, of which most (%d) in one partition; at most %d may", n, at, p.in.maxForeign())}, nil
 	}
-	if refusal := p.looksLikeEvents(spans); refusal != nil {
+	if refusal := p.doubt(spans); refusal != nil {
 		return refusal, nil
 	}
 	for i := range spans {
@@ -125,78 +135,4 @@ func (p *problem) second(ctx context.Context, span Span) (*Refusal, error) {
 		why += fmt.Sprintf(", events %d to %d (%s)", other.From, other.To, other.Kind)
 	}
 	return &Refusal{ReasonSeveral, span.Partition, why}, nil
-}
-
-// looksLikeEvents says whether the keys that remain look like single events lost
-// or repeated, rather than like edits: then the incident was no contiguous span.
-//
-// Inside a span: what is left undoes the span for one event, a hole. Elsewhere:
-// what is left is what one event adds. Where amounts are alike, as in a count,
-// edits look like events too; what another key's difference looks like tells how
-// often that is.
-func (p *problem) looksLikeEvents(spans []Span) *Refusal {
-	const (
-		hole  = 1 << iota // the key is inside a span, and would be explained but for one event
-		alike             // the key is outside, and one event explains it
-		other             // the key is outside, and one event explains what is left of another key
-		inside
-	)
-	found := make(map[int32]int, len(p.left.keys))
-	next := make(map[int32]int32, len(p.left.keys))
-	for n, key := range p.left.keys {
-		found[key] = 0
-		next[key] = p.left.keys[(n+1)%len(p.left.keys)]
-	}
-	for id := range p.in.Partitions {
-		part := &p.in.Partitions[id]
-		at := slices.IndexFunc(spans, func(s Span) bool { return s.Partition == id })
-		for i, key := range part.Keys {
-			neighbour, foreign := next[key]
-			if !foreign {
-				continue
-			}
-			if at >= 0 && spans[at].From <= i && i < spans[at].To {
-				found[key] |= inside
-				if p.adds(part, i, key, -spans[at].factor()) {
-					found[key] |= hole
-				}
-				continue
-			}
-			if p.adds(part, i, key, 1) || p.adds(part, i, key, -1) {
-				found[key] |= alike
-			}
-			if p.adds(part, i, neighbour, 1) || p.adds(part, i, neighbour, -1) {
-				found[key] |= other
-			}
-		}
-	}
-	var insides, holes, outsides, alikes, others int
-	for _, what := range found {
-		if what&inside != 0 {
-			insides++
-			holes += what & hole / hole
-			continue
-		}
-		outsides++
-		alikes += what & alike / alike
-		others += what & other / other
-	}
-	if holes > 0 && 2*holes >= insides {
-		return &Refusal{ReasonScattered, -1, fmt.Sprintf("%d keys would be explained but for one event inside of the span found", holes)}
-	}
-	explained := len(p.differing()) - len(p.left.keys)
-	if alikes > 1 && 2*alikes >= outsides && (alikes > 2*others || explained < outsides) {
-		return &Refusal{ReasonScattered, -1, fmt.Sprintf("a span explains %d keys, and of %d others the differences of %d are those of single events elsewhere", explained, outsides, alikes)}
-	}
-	return nil
-}
-
-// adds says whether event i, so many times over, is what is left of a key.
-func (p *problem) adds(part *Partition, i int, key int32, times int64) bool {
-	for c, rest := range p.left.of(key, p.columns) {
-		if rest != widen(part.Amounts[c][i]).times(times) {
-			return false
-		}
-	}
-	return true
 }

@@ -1,6 +1,9 @@
 package solve
 
-import "math/bits"
+import (
+	"math"
+	"math/bits"
+)
 
 // wide is a signed integer of 128 bits. 2^31 amounts of 64 bits each, a few times
 // over, stay far within it.
@@ -39,3 +42,17 @@ func (w wide) narrow() (int64, bool) {
 	n := int64(w.lo)
 	return n, w.hi == n>>63
 }
+
+// sign returns -1, 0 or 1.
+func (w wide) sign() int {
+	switch {
+	case w.hi < 0:
+		return -1
+	case w.zero():
+		return 0
+	}
+	return 1
+}
+
+// float returns the nearest float64, or one beside it.
+func (w wide) float() float64 { return math.Ldexp(float64(w.hi), 64) + float64(w.lo) }
