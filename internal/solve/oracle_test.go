@@ -2,9 +2,9 @@ package solve
 
 import (
 	"fmt"
-	"maps"
 	"math/big"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -27,18 +27,17 @@ func ask(in Input, partition int) oracle {
 	o := oracle{fewest: in.Keys + 1}
 	for _, factor := range in.factors() {
 		for from := range part.Keys {
-			left := map[string]*big.Int{} // "key/column"
+			left := map[int32][]*big.Int{}
 			for _, key := range part.Keys {
-				for c := range in.Differences {
-					left[fmt.Sprintf("%d/%d", key, c)] = big.NewInt(in.Differences[c][key])
+				left[key] = nil
+				for _, column := range in.Differences {
+					left[key] = append(left[key], big.NewInt(column[key]))
 				}
 			}
 			for to := from + 1; to <= len(part.Keys); to++ {
-				key := part.Keys[to-1]
-				for c := range in.Differences {
-					name := fmt.Sprintf("%d/%d", key, c)
-					by := new(big.Int).Mul(big.NewInt(factor), big.NewInt(part.Amounts[c][to-1]))
-					left[name] = by.Sub(left[name], by)
+				for c, rest := range left[part.Keys[to-1]] {
+					by := big.NewInt(part.Amounts[c][to-1])
+					rest.Sub(rest, by.Mul(by, big.NewInt(factor)))
 				}
 				o.see(oracleSpan{from, to, factor, remains(left)})
 			}
@@ -47,15 +46,16 @@ func ask(in Input, partition int) oracle {
 	return o
 }
 
-func remains(left map[string]*big.Int) string {
-	keys := map[string]bool{}
-	for name, n := range left {
-		if n.Sign() != 0 {
-			key, _, _ := strings.Cut(name, "/")
-			keys[key] = true
+// remains names the keys of which something is left.
+func remains(left map[int32][]*big.Int) string {
+	var keys []string
+	for key, rest := range left {
+		if slices.ContainsFunc(rest, func(n *big.Int) bool { return n.Sign() != 0 }) {
+			keys = append(keys, strconv.Itoa(int(key)))
 		}
 	}
-	return strings.Join(slices.Sorted(maps.Keys(keys)), " ")
+	slices.Sort(keys)
+	return strings.Join(keys, " ")
 }
 
 func (o *oracle) see(s oracleSpan) {

@@ -11,7 +11,7 @@ import (
 func TestSmallInputsAgainstTheOracle(t *testing.T) {
 	kinds := [][]func(*rand.Rand) int64{{cents}, {one}, {cents, one}, {seldom}, {refunds}, {huge}, {refunds, seldom, one}}
 	var planted, answered int
-	for seed := range uint64(600) {
+	for seed := range uint64(400) {
 		rng := rand.New(rand.NewPCG(seed, 1))
 		partitions := 1 + rng.IntN(3)
 		keys := partitions * (2 + rng.IntN(40))
@@ -37,7 +37,7 @@ func TestSmallInputsAgainstTheOracle(t *testing.T) {
 		}
 	}
 	t.Logf("%d of %d incidents of one span answered", answered, planted)
-	if planted < 40 || answered*3 < planted {
+	if planted < 25 || answered*3 < planted {
 		t.Errorf("%d of %d incidents of one span answered, want a third: the others are too small to tell", answered, planted)
 	}
 }
@@ -47,7 +47,7 @@ func TestSmallInputsAgainstTheOracle(t *testing.T) {
 func TestPlantedSpansAreFoundOrRefused(t *testing.T) {
 	kinds := [][]func(*rand.Rand) int64{{cents}, {one}, {cents, one}, {seldom}, {refunds, one}}
 	var planted, exact int
-	for seed := range uint64(400) {
+	for seed := range uint64(250) {
 		rng := rand.New(rand.NewPCG(seed, 2))
 		events, keys := 3000+rng.IntN(20_000), 100+rng.IntN(3000)
 		partitions := 1 + rng.IntN(4)
@@ -143,7 +143,7 @@ func TestKeysOfSeveralPartitions(t *testing.T) {
 }
 
 func TestWhereAllKeysAreInAllPartitions(t *testing.T) {
-	make := func(seed uint64) *world { // keys have nothing to do with partitions
+	mixed := func(seed uint64) *world { // keys have nothing to do with partitions
 		w := newWorld(seed, 3, 5000, 900, cents)
 		for id := range w.in.Partitions {
 			for i := range w.in.Partitions[id].Keys {
@@ -152,7 +152,7 @@ func TestWhereAllKeysAreInAllPartitions(t *testing.T) {
 		}
 		return w
 	}
-	w := make(1)
+	w := mixed(1)
 	w.process(1, 1000, 1200, 0)
 	w.edit(13, 1_000_003)
 	answer := w.wantSpans(t, Span{Partition: 1, From: 1000, To: 1200, Kind: Missed})
@@ -160,12 +160,12 @@ func TestWhereAllKeysAreInAllPartitions(t *testing.T) {
 		t.Errorf("foreign keys: got %v, want [13]", answer.Foreign)
 	}
 
-	w = make(2) // two at once cannot be told apart
+	w = mixed(2) // two at once cannot be told apart
 	w.process(1, 1000, 1200, 0)
 	w.process(2, 3000, 3200, 0)
 	w.wantRefusal(t, ReasonNone, ReasonForeign)
 
-	w = make(3) // and so not an event of each
+	w = mixed(3) // and so not an event of each
 	w.in.Partitions[2] = w.in.Partitions[1]
 	w.process(1, 1000, 1200, 0)
 	w.wantRefusal(t, ReasonAmbiguous)
