@@ -231,6 +231,17 @@ func TestWhatIsNoContiguousSpanIsRefused(t *testing.T) {
 	}
 }
 
+func TestASecondSpanWhoseKeysComeTwiceIsSeen(t *testing.T) {
+	w := newWorld(16, 1, 20_000, 2000, cents)
+	part := w.in.Partitions[0]
+	for i := 9015; i < 9030; i++ { // so that no single event looks like a difference
+		part.Keys[i] = part.Keys[i-15]
+	}
+	w.process(0, 5000, 5300, 0)
+	w.process(0, 9000, 9030, 3)
+	w.wantRefusal(t, ReasonSeveral)
+}
+
 func TestNothingDiffers(t *testing.T) {
 	newWorld(7, 2, 100, 10, cents).wantRefusal(t, ReasonNothing)
 	(&world{in: Input{Differences: [][]int64{{}}}}).wantRefusal(t, ReasonNothing)
