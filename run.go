@@ -43,6 +43,10 @@ type Run struct {
 	// Undo rows of inserts hold their values after those of Columns.
 	Filled []Filled `json:"filled,omitempty"`
 	Entry  *Entry   `json:"entry,omitempty"`
+	// Asked, Positions and IDs say which events were in the error window.
+	Asked     Window           `json:"asked,omitzero"`
+	Positions []PositionWindow `json:"hit_positions,omitempty"`
+	IDs       *IDList          `json:"hit_ids,omitempty"`
 }
 
 // PartID names the nth part, counted from 1, of what has id: a run or a plan. The

@@ -14,7 +14,7 @@ import (
 )
 
 func (c *call) runsCommand() *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use: "runs", Short: "lists what was applied and rolled back, when and by whom",
 		Example: examples("recount runs", "recount runs --json"),
 		Args:    c.takes(0, 0, "nothing"),
@@ -28,6 +28,26 @@ func (c *call) runsCommand() *cobra.Command {
 			})
 		}),
 	}
+	cmd.AddCommand(&cobra.Command{
+		Use: "check RUN", Short: "looks again at the rows of a run; exit 2 where corrections were overwritten",
+		Example: examples("recount runs check 4b2e90c7aa3e", "recount runs check 4b2e90c7aa3e --json"),
+		Args:    c.takes(1, 1, "one run, as recount runs lists them"),
+		RunE: c.run(func(ctx context.Context, args []string) error {
+			return c.open(ctx, func(project Recount) error {
+				checked, err := project.CheckRun(ctx, args[0])
+				if err != nil {
+					return err
+				}
+				for _, t := range checked {
+					if len(t.Overwritten) > 0 {
+						c.exit = recount.ExitDifferences
+					}
+				}
+				return views.NewRuns(c.output()).Checked(checked)
+			})
+		}),
+	})
+	return cmd
 }
 
 func (c *call) doctorCommand() *cobra.Command {

@@ -20,12 +20,14 @@ type Recount interface {
 	Plan(ctx context.Context, req app.PlanRequest) (app.Planned, error)
 	Show(ctx context.Context, file string) (app.Shown, error)
 	Explain(ctx context.Context, file string, key []string) (app.Explanation, error)
+	Detect(ctx context.Context, req app.DetectRequest) (app.Detected, error)
 	Verify(ctx context.Context, req app.PlanRequest) (app.Verified, error)
 	Apply(ctx context.Context, req app.ApplyRequest) (recount.Receipt, error)
 	ApplyTable(ctx context.Context, file string) (string, error)
 	Rollback(ctx context.Context, req app.RollbackRequest) (recount.Receipt, error)
 	RollbackTable(ctx context.Context, run string) (string, error)
 	Runs(ctx context.Context) ([]recount.Run, error)
+	CheckRun(ctx context.Context, run string) ([]app.RunChecked, error)
 	Doctor(ctx context.Context, calculations []string) (app.Diagnosis, error)
 	Close() error
 }

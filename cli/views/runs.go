@@ -6,11 +6,14 @@ import (
 	"strings"
 
 	"recount"
+	"recount/internal/app"
 )
 
 // Runs shows the history of applies and rollbacks.
 type Runs interface {
 	Listed([]recount.Run) error
+	// Checked shows what became of a run's rows, table by table.
+	Checked([]app.RunChecked) error
 }
 
 // NewRuns returns the side that o chooses.
@@ -114,4 +117,77 @@ type runObject struct {
 	// Tables are all of the run's, Table first; Applied counts in all of them.
 	Tables []string          `json:"tables"`
 	Write  recount.WriteMode `json:"write"`
+}
+
+// mostCheckedKeys bounds the keys that are listed.
+const mostCheckedKeys = 100
+
+func (v runsHuman) Checked(tables []app.RunChecked) error {
+	p := newPage(v.o.Style)
+	for _, t := range tables {
+		p.line(say("  Run "+p.text(t.Run)+" wrote "+counted(t.Rows, "row")+" of "+p.text(t.Table)+":"), say(""))
+		p.line(span{"    " + p.g.yes + " " + count(t.Stand) + " read as they were written, " + count(t.MovedOn) + " moved on and are right", blue})
+		if n := int64(len(t.Overwritten)); n > 0 {
+			p.line(span{"    " + p.g.no + " " + count(n) + " were overwritten: they are wrong again", orange})
+			p.wrapped(labelIndent, plain, keyList(t.Overwritten))
+		}
+		if n := int64(len(t.Changed)); n > 0 {
+			p.line(span{"    ! " + count(n) + " read otherwise, and nothing explains it", orange})
+			p.wrapped(labelIndent, plain, keyList(t.Changed))
+		}
+		if t.Note != "" {
+			p.wrapped(labelIndent, dim, t.Note)
+		}
+		if len(t.Overwritten) > 0 {
+			p.line(say("  The worker keeps its own state, or another writer has it: correct that first, then plan again (worker_state: own)."))
+		}
+	}
+	return p.flush(v.o.Out)
+}
+
+// keyList names a few rows.
+func keyList(keys [][]recount.Value) string {
+	const most = 10
+	var parts []string
+	for _, key := range keys[:min(most, len(keys))] {
+		texts := make([]string, len(key))
+		for i, v := range key {
+			texts[i] = v.String()
+		}
+		parts = append(parts, strings.Join(texts, "/"))
+	}
+	if more := len(keys) - most; more > 0 {
+		parts = append(parts, "and "+count(int64(more))+" more")
+	}
+	return strings.Join(parts, ", ")
+}
+
+func (v runsJSON) Checked(tables []app.RunChecked) error {
+	for _, t := range tables {
+		o := runCheckObject{
+			head: typed("run_check"), Run: t.Run, Table: t.Table, Calculation: t.Calculation, Rows: decimalCount(t.Rows), Stand: decimalCount(t.Stand),
+			MovedOn: decimalCount(t.MovedOn), Overwritten: decimalCount(int64(len(t.Overwritten))), Changed: decimalCount(int64(len(t.Changed))),
+			OverwrittenKeys: list(t.Overwritten[:min(mostCheckedKeys, len(t.Overwritten))]), ChangedKeys: list(t.Changed[:min(mostCheckedKeys, len(t.Changed))]),
+			Note: orNull(t.Note),
+		}
+		if err := emit(v.out, o); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+type runCheckObject struct {
+	head
+	Run             string            `json:"run"`
+	Table           string            `json:"table"`
+	Calculation     string            `json:"calculation"`
+	Rows            string            `json:"rows"`
+	Stand           string            `json:"stand"`
+	MovedOn         string            `json:"moved_on"`
+	Overwritten     string            `json:"overwritten"`
+	Changed         string            `json:"changed"`
+	OverwrittenKeys [][]recount.Value `json:"overwritten_keys"`
+	ChangedKeys     [][]recount.Value `json:"changed_keys"`
+	Note            any               `json:"note"`
 }

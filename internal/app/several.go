@@ -18,6 +18,11 @@ func (a *App) planOne(ctx context.Context, name string, req PlanRequest, before 
 	if err != nil {
 		return nil, err
 	}
+	return r.planned(ctx, req.Overrides, before)
+}
+
+// planned replays, compares and puts the plan of one calculation together.
+func (r *replaying) planned(ctx context.Context, overrides Overrides, before *recount.Plan) (p *recount.Plan, err error) {
 	l, err := r.openLive(ctx)
 	if err != nil {
 		return nil, err
@@ -38,7 +43,7 @@ func (a *App) planOne(ctx context.Context, name string, req PlanRequest, before 
 		return nil, err
 	}
 	defer joined(&err, r.close)
-	return r.makePlan(ctx, l, req.Overrides)
+	return r.makePlan(ctx, l, overrides)
 }
 
 // together refuses a calculation that does not fit the plan of others: all must

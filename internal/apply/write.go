@@ -114,6 +114,7 @@ func (r *runner) record(ctx context.Context) error {
 			Applied: int64(len(p.writes)), Held: b.Rows.Held, Extra: b.Rows.Extra, Excluded: b.Rows.Excluded, Window: b.Window,
 			Overrides: append([]string{}, r.opts.Overrides...), Of: b.Run, Calculation: b.Calculation, Key: b.Key, Columns: b.Columns,
 			Write: b.Write, Bump: b.Bump, Role: b.Role, Filled: b.Filled, Entry: b.Entry,
+			Asked: b.Asked, Positions: b.Positions, IDs: b.IDs,
 		}
 		if p.n == 1 && tables != nil {
 			run.Tables, run.Total = tables, r.receipt.Applied

@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"recount"
 	"recount/internal/app"
 )
 
@@ -88,6 +89,14 @@ func TestAPartitionLostForTwentyMinutes(t *testing.T) {
 	}
 	stop := st.watch(edited...)
 	a := st.open()
+	found, err := a.Detect(t.Context(), app.DetectRequest{Calculation: "balances"})
+	if err != nil {
+		t.Fatalf("detect: %v", err)
+	}
+	want := recount.PositionWindow{Partition: "3", From: recount.PadPosition(fmt.Sprint(from)), To: recount.PadPosition(fmt.Sprint(to))}
+	if len(found.Spans) != 1 || found.Spans[0].Kind != "missed" || found.Spans[0].Positions != want || found.Refused != "" {
+		t.Errorf("detect: got %+v, want %v missed", found, want)
+	}
 	planned, err := a.Plan(t.Context(), app.PlanRequest{
 		Calculation: "balances", Out: "fix.plan",
 		Window: app.WindowRequest{FromPositions: []string{fmt.Sprintf("3:%d", from)}, ToPositions: []string{fmt.Sprintf("3:%d", to)}},
@@ -103,5 +112,15 @@ func TestAPartitionLostForTwentyMinutes(t *testing.T) {
 	t.Logf("%+v", receipt)
 	st.quiet()
 	stop()
+	if err := st.archive(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	checked, err := a.CheckRun(t.Context(), receipt.Run)
+	if err != nil {
+		t.Fatalf("runs check: %v", err)
+	}
+	if c := checked[0]; c.Rows != receipt.Applied || c.Stand+c.MovedOn != c.Rows {
+		t.Errorf("runs check: got %+v, want all %d rows right", c, receipt.Applied)
+	}
 	only(t, st.differences(), edited...)
 }

@@ -1,0 +1,52 @@
+package cli
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"recount/cli/views"
+	"recount/internal/app"
+)
+
+func (c *call) detectCommand() *cobra.Command {
+	var (
+		window windowFlags
+		solve  bool
+	)
+	cmd := &cobra.Command{
+		Use: "detect CALC", Short: "finds out which events were lost or processed again",
+		Long: "Finds out which events were lost or processed again.\n" +
+			"With --solve: of additive results, the positions whose loss or repetition gives the differences between live and right rows,\n" +
+			"as a missed: or again: block. Without a window all archived events are suspected.",
+		Example:           examples("recount detect balances --solve", "recount detect balances --solve --paused offsets.txt --json"),
+		Args:              c.takes(1, 1, "the name of one calculation"),
+		ValidArgsFunction: c.completeNames(calculations),
+	}
+	window.add(cmd)
+	cmd.Flags().BoolVar(&solve, "solve", false, "solve for the positions, from the differences")
+	cmd.RunE = c.run(func(ctx context.Context, args []string) (err error) {
+		if !solve {
+			return usage("detect needs --solve", "it is the one way to detect that there is", c.helpLine())
+		}
+		req := app.DetectRequest{Calculation: args[0], Window: app.WindowRequest{Paused: window.paused}}
+		if window.named() {
+			if req.Window, err = window.request(c); err != nil {
+				return err
+			}
+		}
+		return c.open(ctx, func(project Recount) error {
+			found, err := project.Detect(ctx, req)
+			if err != nil {
+				return err
+			}
+			return views.NewDetect(c.output()).Detected(found)
+		})
+	})
+	return cmd
+}
+
+// named says whether any flag names a window.
+func (w *windowFlags) named() bool {
+	return w.from != "" || w.to != "" || w.by != "" || w.ids != "" || len(w.fromPositions)+len(w.toPositions) > 0
+}
