@@ -149,7 +149,7 @@ func (in *input) eachInto(ctx context.Context, v variant, shape recount.Shape, i
 		return fmt.Errorf("read events of %s: %w", in.Stream, err)
 	}
 	c := cases{v: v, shape: shape, into: into, table: "recount_cases"}
-	if v.Logic.Opening != nil {
+	if len(v.Logic.Opening) > 0 {
 		c.opening = func(string) string { return emptyRelation(v.Logic.Opening) }
 	}
 	if c.rest, err = in.withoutVoid(ctx, c, rest); err != nil {

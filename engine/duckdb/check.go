@@ -78,7 +78,7 @@ func (w *worker) checkNew(ctx context.Context, r checkRequest) (*checked, error)
 	for _, f := range r.Fields {
 		walk.fields[strings.ToLower(f.Name)] = true
 	}
-	top := scope{relations: map[string]bool{"events": true, "opening": r.Opening != nil}, direct: r.Condition}
+	top := scope{relations: map[string]bool{"events": true, "opening": len(r.Opening) > 0}, direct: r.Condition}
 	if r.Condition {
 		walk.expressions(map[string]any(root), top)
 	} else {
@@ -269,7 +269,7 @@ func (w *worker) describe(ctx context.Context, text script, r checkRequest) (col
 	if err := w.checks.exec(ctx, emptyEvents(r.Fields)); err != nil {
 		return nil, fmt.Errorf("check SQL: %w", err)
 	}
-	if r.Opening != nil {
+	if len(r.Opening) > 0 {
 		if err := w.checks.exec(ctx, "CREATE OR REPLACE TEMP VIEW opening AS "+emptyRelation(r.Opening)); err != nil {
 			return nil, fmt.Errorf("check SQL: %w", err)
 		}

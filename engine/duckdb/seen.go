@@ -73,7 +73,7 @@ func (in *input) makeEvents(ctx context.Context, v variant) error {
 
 // makeOpening makes the relation `opening`, with the logic's columns.
 func (in *input) makeOpening(ctx context.Context, logic recount.Logic) error {
-	if logic.Opening == nil {
+	if len(logic.Opening) == 0 {
 		return nil
 	}
 	query := emptyRelation(logic.Opening)

@@ -153,7 +153,7 @@ func (in *input) stateRows(ctx context.Context, v variant) error {
 	c := cases{v: v, shape: v.shape, into: "recount_rows", table: "recount_cases", rest: in.ofKey(v.shape, "r."+caseColumn), events: func(number, until string) string {
 		return "SELECT " + in.all("b") + " FROM recount_pairs AS b WHERE b." + caseColumn + " = " + number + " AND b." + seqColumn + " <= " + until
 	}}
-	if v.Logic.Opening != nil {
+	if len(v.Logic.Opening) > 0 {
 		if err := in.openingByKey(ctx, v); err != nil {
 			return err
 		}

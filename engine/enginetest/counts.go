@@ -129,6 +129,17 @@ func refusals(t *testing.T, h Harness) {
 // runaway is a query that would not end while anybody waits.
 const runaway = "SELECT a.range % 7 AS user_id, sum(a.range * b.range % 11) AS total, 1 AS n FROM range(100000000) a, range(100000000) b GROUP BY 1"
 
+// slow takes long for a single event.
+const slow = "SELECT user_id AS k, sum(a.range * b.range % 11) AS v FROM events, range(100000000) a, range(100000000) b GROUP BY 1"
+
+func wantsEngine(err error) error {
+	var e *recount.Error
+	if !errors.As(err, &e) || e.Code != recount.CodeEngine {
+		return fmt.Errorf("got %w, want code %s", err, recount.CodeEngine)
+	}
+	return nil
+}
+
 func failures(t *testing.T, h Harness) {
 	t.Run("a runaway query is cancelled in less than a second", func(t *testing.T) {
 		l := marked(t, h).open()
@@ -146,6 +157,43 @@ func failures(t *testing.T, h Harness) {
 			return nil
 		})
 	})
+	for name, call := range map[string]func(context.Context, engine.Session) error{
+		"states": func(ctx context.Context, s engine.Session) error {
+			_, err := s.States(ctx, query(slow, []string{"k"}, "v"), engine.StatesQuery{Keys: keysOf("a")})
+			return err
+		},
+		"each": func(ctx context.Context, s engine.Session) error {
+			_, err := s.Each(ctx, query(slow, []string{"k"}, "v"))
+			return err
+		},
+	} {
+		t.Run(name+" are cancelled in less than a second", func(t *testing.T) {
+			l := marked(t, h).open()
+			ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+			defer cancel()
+			done := make(chan error, 1)
+			go func() { done <- call(ctx, l.session) }()
+			wantEnd(t, done, func(err error) error {
+				if !errors.Is(err, context.DeadlineExceeded) {
+					return fmt.Errorf("got %w, want the context's", err)
+				}
+				return nil
+			})
+		})
+		t.Run("what runs "+name+" dies", func(t *testing.T) {
+			if h.Kill == nil {
+				t.Skip("nothing can die by itself")
+			}
+			l := marked(t, h).open()
+			done := make(chan error, 1)
+			go func() { done <- call(t.Context(), l.session) }()
+			time.AfterFunc(200*time.Millisecond, func() { h.Kill(t, l.session) })
+			wantEnd(t, done, wantsEngine)
+			if _, err := l.session.HitSpan(t.Context(), true); err == nil {
+				t.Error("the session goes on after its death")
+			}
+		})
+	}
 	t.Run("what runs the SQL dies", func(t *testing.T) {
 		if h.Kill == nil {
 			t.Skip("nothing can die by itself")
@@ -157,13 +205,7 @@ func failures(t *testing.T, h Harness) {
 			done <- err
 		}()
 		time.AfterFunc(200*time.Millisecond, func() { h.Kill(t, l.session) })
-		wantEnd(t, done, func(err error) error {
-			var e *recount.Error
-			if !errors.As(err, &e) || e.Code != recount.CodeEngine {
-				return fmt.Errorf("got %w, want code %s", err, recount.CodeEngine)
-			}
-			return nil
-		})
+		wantEnd(t, done, wantsEngine)
 		if _, err := l.session.Count(t.Context(), true); err == nil {
 			t.Error("the session goes on after its death")
 		}

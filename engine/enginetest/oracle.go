@@ -372,7 +372,10 @@ func History(t *testing.T, h Harness, seed uint64) {
 	for range 6 {
 		v := randomVariant(r, len(w.events))
 		what := fmt.Sprintf("seed %d, %+v, hits %+v, order %t, until %v\n", seed, v, w.input.Hits, w.order, w.input.Until)
-		want(t, "run: "+what, l.rows(v), w.rows(v)...)
+		rows := w.rows(v)
+		want(t, "run: "+what, l.rows(v), rows...)
+		sameInSplits(t, l, v, what)
+		wantedRows(t, l, v, rows, what)
 		q := engine.StatesQuery{Keys: keysOf("a", "b", "c", "d", "p0", "p1", "p2", "z"), Most: r.IntN(8)}
 		want(t, "states: "+what, l.states(v, q), w.states(v, q)...)
 		got, err := l.tryEach(v)
@@ -382,6 +385,40 @@ func History(t *testing.T, h Harness, seed uint64) {
 		want(t, "each: "+what, got, w.each(v)...)
 		if t.Failed() {
 			return
+		}
+	}
+}
+
+// sameInSplits: a run with other splits gives the same rows.
+func sameInSplits(t *testing.T, l *lab, v engine.Variant, what string) {
+	t.Helper()
+	first, err := l.session.Run(t.Context(), v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second := v
+	second.Split = 1
+	if same, err := l.session.Same(t.Context(), second, first); err != nil || !same {
+		t.Errorf("split: %s: same is %t, %v", what, same, err)
+	}
+	if err := first.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// wantedRows: Variant.Keys leaves out no row that is wanted, and makes none.
+func wantedRows(t *testing.T, l *lab, v engine.Variant, rows []string, what string) {
+	t.Helper()
+	v.Keys = keysOf("a", "p1", "z")
+	got := l.rows(v)
+	for _, row := range rows {
+		if key, _, _ := strings.Cut(row, "|"); slices.ContainsFunc(v.Keys, func(k []recount.Value) bool { return k[0].Text == key }) && !slices.Contains(got, row) {
+			t.Errorf("keys: %s: row %q is missing", what, row)
+		}
+	}
+	for _, row := range got {
+		if !slices.Contains(rows, row) {
+			t.Errorf("keys: %s: row %q is none", what, row)
 		}
 	}
 }

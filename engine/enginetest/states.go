@@ -55,7 +55,10 @@ func (l *lab) states(v engine.Variant, q engine.StatesQuery) []string {
 	return list
 }
 
-func (l *lab) tryEach(v engine.Variant) (list []string, err error) {
+func (l *lab) tryEach(v engine.Variant, options ...func(*engine.Variant)) (list []string, err error) {
+	for _, o := range options {
+		o(&v)
+	}
 	r, err := l.session.Each(l.t.Context(), v)
 	if err != nil {
 		return nil, err
@@ -106,6 +109,12 @@ func each(t *testing.T, h Harness) {
 		t.Fatal(err)
 	}
 	want(t, "rows that no event makes are no event's", got, "0:1@1/1 false a|1", "0:2@2/2 true b|1", "0:7@7/7 true a|1")
+	got, err = l.tryEach(query("SELECT u AS k, count(id) AS v FROM (VALUES ('a'), ('b'), ('c')) t(u) LEFT JOIN events ON user_id = u GROUP BY u", []string{"k"}, "v"),
+		func(v *engine.Variant) { v.Keys = keysOf("b", "c") })
+	if err != nil {
+		t.Fatal(err)
+	}
+	want(t, "wanted keys", got, "0:2@2/2 true b|1")
 	_, err = l.tryEach(query("SELECT unnest([user_id, user_id]) AS k, 1 AS v FROM events", []string{"k"}, "v"))
 	wantCode(t, "a key twice", err, recount.CodeResultKey)
 	_, err = l.tryEach(query("SELECT nullif(user_id, 'b') AS k, 1 AS v FROM events", []string{"k"}, "v"))
@@ -170,6 +179,14 @@ func states(t *testing.T, h Harness) {
 	want(t, "what another logic touches", l.states(v, a), "a@4 0:4/4 last 4/4 n=4: 3 mixed", "a@6 0:6/5 last 6/5 n=5: 4 mixed", "a@7 1:7/6 last 7/6 n=6: 4 mixed",
 		"a@8 1:8/7 last 8/7 n=7: 5 newest mixed")
 	want(t, "no key", l.states(v, engine.StatesQuery{}))
+	// A part that looks at the row round it.
+	v = query("SELECT e.user_id AS k, (SELECT sum(b.value) FROM events b WHERE b.user_id = e.user_id) AS v FROM events e GROUP BY ALL", []string{"k"}, "v")
+	want(t, "correlated logic", l.states(v, engine.StatesQuery{Keys: keysOf("a", "b")}), "a@4 0:4/4 last 4/4 n=3: 13.00 mixed", "a@6 0:6/5 last 6/5 n=4: 29.00 mixed",
+		"a@8 1:8/7 last 8/7 n=5: 93.00 newest mixed", "b@7 1:7/6 last 7/6 n=2: 34.00 newest")
+	got, err := l.tryEach(v)
+	if err != nil || len(got) != 7 || got[0] != "0:1@1/1 false a|1.00" {
+		t.Errorf("correlated logic over single events: got %q, %v", got, err)
+	}
 	l.input(everything, func(in *engine.Input) { in.Until = map[string]string{"1": pos(8), "0": pos(4)} })
 	want(t, "until", l.states(variant(), engine.StatesQuery{Keys: keysOf("a", "b")}), "a@3 0:3/3 last 3/3 n=2: 5.00,2 newest", "b@7 1:7/6 last 7/6 n=2: 34.00,2 newest")
 	t.Run("what cannot be followed", func(t *testing.T) { notKeyed(t, h) })
@@ -199,7 +216,15 @@ func notKeyed(t *testing.T, h Harness) {
 			t.Errorf("%s: the error does not name the key: %s", c.name, e.Why)
 		}
 	}
-	_, err := l.tryStates(query("SELECT unnest([user_id, user_id]) AS k, 1 AS v FROM events", []string{"k"}, "v"), engine.StatesQuery{Keys: keysOf("a")})
+	many := newLab(t, h)
+	var list []Event
+	for i := range 5001 {
+		list = append(list, order(fmt.Sprint(i), noon, "a", "1"))
+	}
+	many.Add(list...)
+	_, err := many.input().tryEach(query("SELECT e.id AS k, (SELECT count(*) FROM events b WHERE b.n = e.n) AS v FROM (SELECT *, price AS n FROM events) e, (SELECT price AS n FROM events) b", []string{"k"}, "v"))
+	wantCode(t, "too many single runs", err, recount.CodeUnsupported)
+	_, err = l.tryStates(query("SELECT unnest([user_id, user_id]) AS k, 1 AS v FROM events", []string{"k"}, "v"), engine.StatesQuery{Keys: keysOf("a")})
 	wantCode(t, "a key twice", err, recount.CodeResultKey)
 	_, err = l.tryStates(variant(), engine.StatesQuery{Keys: keysOf("a"), Touching: []engine.Variant{query("SELECT random() AS k, 1 AS v FROM events", []string{"k"}, "v")}})
 	wantCode(t, "other logic that is not checked", err, recount.CodeSQLRefused)
