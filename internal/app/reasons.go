@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -55,8 +54,8 @@ type attempt struct {
 	partition string
 	// with are the attempts that this one joins.
 	with []attempt
-	// apply changes the right logic's variant; nil: its rows are not replayed as
-	// they are in the end, but followed event by event.
+	// apply changes the right logic's variant; nil: rows are followed event by
+	// event instead.
 	apply func(*engine.Variant)
 }
 
@@ -84,12 +83,12 @@ func (r *replaying) account(ctx context.Context, l *live, c *recount.Control, sp
 	a.attempts = a.single()
 	a.tries = make([]diff.Try, len(a.attempts))
 	for i, t := range a.attempts {
-		a.tries[i] = diff.Try{Kind: t.kind(), Joined: t.reason == recount.ReasonEarlier}
+		a.tries[i] = diff.Try{Kind: t.kind()}
 	}
 	act := r.app.opts.Progress.Begin("what would make the control green", int64(len(spans)))
 	defer act.End()
 	for i := range spans {
-		if err := a.span(ctx, &spans[i], c); err != nil {
+		if err := a.inSession(ctx, spans[i].input, func(s engine.Session) error { return a.span(ctx, s, &spans[i], c) }); err != nil {
 			return err
 		}
 		act.Add(1)
@@ -102,8 +101,8 @@ func (r *replaying) account(ctx context.Context, l *live, c *recount.Control, sp
 	}
 	c.First = r.showPair(a.pairs[0])
 	reasons, left := diff.Rank(a.tries)
-	if len(left) > 0 && a.join(reasons) {
-		if err := a.together(ctx, spans); err != nil {
+	if len(left) > 0 {
+		if err := a.furtherSpans(ctx, spans, reasons); err != nil {
 			return err
 		}
 		reasons, left = diff.Rank(a.tries)
@@ -144,9 +143,7 @@ func (a *accounting) single() []attempt {
 			}})
 		}
 	}
-	list = append(list, attempt{reason: recount.ReasonCut})
-	list = append(list, a.partitions()...)
-	return append(list, attempt{reason: recount.ReasonEarlier})
+	return append(list, a.partitions()...)
 }
 
 // partitions leave out one partition each.
@@ -163,12 +160,7 @@ func (a *accounting) partitions() (list []attempt) {
 }
 
 // span tries all accounts on one span.
-func (a *accounting) span(ctx context.Context, span *redSpan, c *recount.Control) (err error) {
-	session, err := a.open(ctx, span.input, archive.Select(a.snapshot, span.input.Read))
-	if err != nil {
-		return err
-	}
-	defer joined(&err, session.Close)
+func (a *accounting) span(ctx context.Context, session engine.Session, span *redSpan, c *recount.Control) error {
 	known, err := a.standing(ctx, session, span)
 	if err != nil {
 		return err
@@ -179,14 +171,8 @@ func (a *accounting) span(ctx context.Context, span *redSpan, c *recount.Control
 	if len(span.pairs) == 0 {
 		return nil
 	}
-	if err := a.replays(ctx, session, *span, 0); err != nil {
-		return err
-	}
-	if err := a.followed(ctx, session, *span); err != nil {
-		return err
-	}
 	a.pairs = append(a.pairs, span.pairs...)
-	return nil
+	return a.replays(ctx, session, *span, 0)
 }
 
 // standing takes out of a span's wrong rows those that a given hypothesis gives
@@ -283,31 +269,69 @@ func cannotReplay(ctx context.Context, err error) bool {
 	return ctx.Err() == nil && errors.As(err, &e)
 }
 
+// furtherSpans tries what only counts for rows that nothing simpler explains:
+// two accounts at once, and rows that stand at an earlier event.
+func (a *accounting) furtherSpans(ctx context.Context, spans []redSpan, reasons []diff.Reason) error {
+	first := len(a.attempts)
+	a.join(reasons)
+	cut := len(a.attempts)
+	for _, reason := range []string{recount.ReasonCut, recount.ReasonEarlier} {
+		a.attempts = append(a.attempts, attempt{reason: reason})
+		a.tries = append(a.tries, diff.Try{Kind: reason, Joined: true})
+	}
+	for _, span := range spans {
+		if len(span.pairs) == 0 {
+			continue
+		}
+		if cut > first {
+			if err := a.inSession(ctx, span.input, func(s engine.Session) error { return a.replays(ctx, s, span, first) }); err != nil {
+				return err
+			}
+		} else {
+			for i := range a.attempts[cut:] {
+				a.tries[cut+i].Near = append(a.tries[cut+i].Near, make([]diff.Nearness, len(span.pairs))...)
+			}
+		}
+		if err := a.followed(ctx, span, cut); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// inSession opens a session for what is done in it.
+func (a *accounting) inSession(ctx context.Context, input engine.Input, do func(engine.Session) error) (err error) {
+	session, err := a.open(ctx, input, archive.Select(a.snapshot, input.Read))
+	if err != nil {
+		return err
+	}
+	defer joined(&err, session.Close)
+	return do(session)
+}
+
 // followed looks for wrong rows that stand at an earlier event: in the newest
-// buckets, or in rows that go on, the worker had not finished them.
-func (a *accounting) followed(ctx context.Context, session engine.Session, span redSpan) error {
-	cut := make([]diff.Nearness, len(span.pairs))
-	earlier := make([]diff.Nearness, len(span.pairs))
-	behind, err := a.behind(ctx, session, span)
+// buckets, or in rows that go on, the worker had not finished them. It fills in
+// what replays has left empty for the two attempts from cut on.
+func (a *accounting) followed(ctx context.Context, span redSpan, cut int) error {
+	var behind map[string]bool
+	input := span.input
+	input.Hits = recount.Hits{Window: recount.Window{By: recount.ByPosition}} // none: states from the first event on
+	err := a.inSession(ctx, input, func(s engine.Session) (err error) {
+		behind, err = a.behind(ctx, s, span)
+		return err
+	})
 	if err != nil && !cannotReplay(ctx, err) {
 		return fmt.Errorf("follow rows beside the window: %w", err)
 	}
 	exact := make(diff.Nearness, len(a.shape.Values))
+	from := len(a.tries[cut].Near) - len(span.pairs)
 	for i, p := range span.pairs {
 		newest := a.newest(p)
 		switch {
 		case newest && (behind[p.Text] || p.Live == nil && a.bucketed()):
-			cut[i] = exact
+			a.tries[cut].Near[from+i] = exact
 		case behind[p.Text]:
-			earlier[i] = exact
-		}
-	}
-	for i, t := range a.attempts {
-		switch t.reason {
-		case recount.ReasonCut:
-			a.tries[i].Near = append(a.tries[i].Near, cut...)
-		case recount.ReasonEarlier:
-			a.tries[i].Near = append(a.tries[i].Near, earlier...)
+			a.tries[cut+1].Near[from+i] = exact
 		}
 	}
 	return nil
@@ -346,7 +370,7 @@ func (a *accounting) behind(ctx context.Context, session engine.Session, span re
 	if len(keys) == 0 || a.calc.Logic.Kind != recount.LogicSQL {
 		return nil, nil
 	}
-	states, err := session.States(ctx, a.right, engine.StatesQuery{Keys: keys, Whole: true, Most: mostStates})
+	states, err := session.States(ctx, a.right, engine.StatesQuery{Keys: keys, Most: mostStates, Unhit: mostStates})
 	if err != nil {
 		return nil, err
 	}
@@ -364,8 +388,8 @@ func (a *accounting) behind(ctx context.Context, session engine.Session, span re
 }
 
 // join adds attempts that join two accounts of which at least one was found to be
-// a reason; false: there are none.
-func (a *accounting) join(reasons []diff.Reason) bool {
+// a reason.
+func (a *accounting) join(reasons []diff.Reason) {
 	var singles []attempt
 	found := map[string]bool{}
 	for _, r := range reasons {
@@ -373,7 +397,6 @@ func (a *accounting) join(reasons []diff.Reason) bool {
 			singles, found[t.kind()] = append(singles, t), true
 		}
 	}
-	none := len(singles) == 0
 	for _, t := range a.attempts[1:] {
 		other := t.reason == recount.ReasonRepeats || t.reason == recount.ReasonOrder || t.cause != ""
 		if other && !found[t.kind()] {
@@ -384,7 +407,7 @@ func (a *accounting) join(reasons []diff.Reason) bool {
 	before := len(a.attempts)
 	for i, t := range singles {
 		for _, u := range singles[i+1:] {
-			if none || !found[t.kind()] && !found[u.kind()] || len(a.attempts)-before == most {
+			if !found[t.kind()] && !found[u.kind()] || len(a.attempts)-before == most {
 				continue
 			}
 			a.attempts = append(a.attempts, attempt{with: []attempt{t, u}, apply: func(v *engine.Variant) {
@@ -394,27 +417,4 @@ func (a *accounting) join(reasons []diff.Reason) bool {
 			a.tries = append(a.tries, diff.Try{Kind: t.kind() + "+" + u.kind(), Joined: true})
 		}
 	}
-	return len(a.attempts) > before
-}
-
-// together tries the joined attempts on all spans.
-func (a *accounting) together(ctx context.Context, spans []redSpan) error {
-	first := slices.IndexFunc(a.attempts, func(t attempt) bool { return t.with != nil })
-	for _, span := range spans {
-		if len(span.pairs) == 0 {
-			continue
-		}
-		err := func() (err error) {
-			session, err := a.open(ctx, span.input, archive.Select(a.snapshot, span.input.Read))
-			if err != nil {
-				return err
-			}
-			defer joined(&err, session.Close)
-			return a.replays(ctx, session, span, first)
-		}()
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }
