@@ -15,7 +15,7 @@ func knownItems(c *recount.Control) []string {
 	if c.Known == 0 {
 		return nil
 	}
-	return []string{count(c.Known) + " as a given hypothesis has them: widen the window to correct them"}
+	return []string{count(c.Known) + " as a given hypothesis has them, not corrected"}
 }
 
 // redControl says how many rows of the control are wrong, what would make it
@@ -37,9 +37,9 @@ func (p *page) redControl(c *recount.Control) {
 // triedItem heads the reasons.
 func triedItem(c *recount.Control) string {
 	if c.Tried < c.Wrong {
-		return "of the first " + count(c.Tried) + ", by replay:"
+		return "why the first " + count(c.Tried) + " are, tried by replay:"
 	}
-	return "by replay:"
+	return "why, tried by replay:"
 }
 
 // endItem says what is left when all lines are added.

@@ -208,3 +208,17 @@ func (a *accounting) foreign(l *live, left []int) recount.ControlReason {
 	}
 	return out
 }
+
+// redReason refuses a plan whose red control has a reason that can be mended.
+func redReason(c *recount.Control, where string) error {
+	best := c.Reasons[0]
+	why := fmt.Sprintf("beside the window, where nothing is known to be wrong, %d of %d rows differ; %d of them are explained: %s",
+		c.Wrong, c.Rows, best.Rows, best.Text)
+	if n := len(c.Reasons); n > 1 {
+		why += fmt.Sprintf("; %d more reasons are in the plan", n-1)
+	}
+	return &recount.Error{
+		Code: recount.CodeControl, What: "the control window is red", Where: where, Why: why,
+		Next: fmt.Sprintf("if that is so, add to %s: %s; then plan again; --no-control applies all the same, and is recorded", best.Where, best.Line),
+	}
+}
