@@ -228,7 +228,43 @@ type Control struct {
 	Spans []Window `json:"spans"`
 	// First shows one wrong row to a person; empty if there is none.
 	First string `json:"first,omitempty"`
+	// Known counts rows that are not right, but as a given hypothesis has them
+	// that holds at all times (late, order). They are not wrong.
+	Known int64 `json:"known,string,omitempty"`
+	// Tried counts the wrong rows for which reasons were looked for, Left those of
+	// them that no reason explains.
+	Tried int64 `json:"tried,string,omitempty"`
+	Left  int64 `json:"left,string,omitempty"`
+	// Reasons are what would make the control green, the one that explains most
+	// rows first.
+	Reasons []ControlReason `json:"reasons,omitempty"`
 }
+
+// ControlReason is one account of why rows beside the window are wrong.
+type ControlReason struct {
+	// Name is one of the Reason constants, or several joined by "+".
+	Name string `json:"name"`
+	// Rows counts the wrong rows that it explains.
+	Rows int64 `json:"rows,string"`
+	// Text says it to a person.
+	Text string `json:"text"`
+	// Line is what to add, and Where the place: a line of recount.yaml, or flags of
+	// a command. Both are empty where a person has to look first.
+	Line  string `json:"line"`
+	Where string `json:"where"`
+}
+
+// The reasons of a red control.
+const (
+	ReasonLate     = "late"     // the worker leaves out late events
+	ReasonRounding = "rounding" // the worker rounds otherwise
+	ReasonCut      = "cut"      // the worker had not finished the newest rows
+	ReasonRepeats  = "repeats"  // the worker counts repeats
+	ReasonOrder    = "order"    // the worker applies events as they come
+	ReasonWindow   = "window"   // the incident is longer than the window
+	ReasonEarlier  = "earlier"  // rows stand at an earlier event, and nothing says why
+	ReasonForeign  = "foreign"  // nothing that was tried gives the rows
+)
 
 // MinuteCount is one step of the plot: events used and wrong rows per span of
 // the window. Wrong is -1 where rows have no time of their own.

@@ -116,10 +116,14 @@ type planObject struct {
 }
 
 type controlJSON struct {
-	Rows  string       `json:"rows"`
-	Wrong string       `json:"wrong"`
-	Spans []windowJSON `json:"spans"`
-	First any          `json:"first"`
+	Rows    string       `json:"rows"`
+	Wrong   string       `json:"wrong"`
+	Spans   []windowJSON `json:"spans"`
+	First   any          `json:"first"`
+	Known   string       `json:"known"`
+	Tried   string       `json:"tried"`
+	Left    string       `json:"left"`
+	Reasons []reasonJSON `json:"reasons"`
 }
 
 type targetJSON struct {
@@ -171,12 +175,7 @@ func jsonPart(p *recount.Plan, n int, file string, tookMS int64) planObject {
 	if b.Given {
 		o.Explained, o.Unexplained = decimalCount(b.Explained), decimalCount(b.Unexplain)
 	}
-	if c := b.Control; c != nil {
-		o.Control = &controlJSON{Rows: decimalCount(c.Rows), Wrong: decimalCount(c.Wrong), First: orNull(c.First), Spans: []windowJSON{}}
-		for _, s := range c.Spans {
-			o.Control.Spans = append(o.Control.Spans, jsonWindow(s))
-		}
-	}
+	o.Control = jsonControl(b.Control)
 	o.Tables = p.Tables()
 	jsonWrite(&o, b)
 	return o

@@ -339,13 +339,9 @@ func (p *page) controlLine(b *recount.PlanBody) {
 	case c == nil:
 		p.labelled("Control", 2, "no control possible: "+b.NoControl)
 	case c.Wrong == 0:
-		p.labelled("Control", 2, counted(c.Rows, "row")+" beside the window, none wrong "+p.g.yes)
+		p.labelled("Control", 2, append([]string{counted(c.Rows, "row") + " beside the window, none wrong " + p.g.yes}, knownItems(c)...)...)
 	default:
-		text := p.g.no + " " + count(c.Wrong) + " of " + counted(c.Rows, "row") + " beside the window are wrong"
-		if c.First != "" {
-			text += ", such as " + c.First
-		}
-		p.labelled("Control", 2, text, "apply refuses without --no-control")
+		p.redControl(c)
 	}
 }
 

@@ -174,6 +174,9 @@ func againCommand(p *recount.Plan) string {
 
 func redControl(b recount.PlanBody, file string) error {
 	c := b.Control
+	if len(c.Reasons) > 0 && c.Reasons[0].Line != "" {
+		return redReason(c, fmt.Sprintf("%s, calculation %s", file, b.Calculation))
+	}
 	return &recount.Error{
 		Code: recount.CodeControl, What: "the control window is red", Where: fmt.Sprintf("%s, calculation %s", file, b.Calculation),
 		Why: fmt.Sprintf("beside the window, where nothing is known to be wrong, %d of %d rows differ (%s): the logic, the archive or the window is not what it is taken for",

@@ -16,7 +16,7 @@ import (
 // what it is taken for.
 func (r *replaying) control(ctx context.Context, l *live, p *recount.Plan, beside diff.Beside) error {
 	if r.besides(p, beside) {
-		return nil
+		return r.account(ctx, l, p.Body.Control, r.redBeside(beside))
 	}
 	if !r.bucketed() {
 		p.Body.NoControl = "results are not bucketed, so no span beside the window has rows of its own"
@@ -27,14 +27,29 @@ func (r *replaying) control(ctx context.Context, l *live, p *recount.Plan, besid
 		p.Body.NoControl = "the archive holds no whole bucket beside the window"
 		return nil
 	}
+	control := &recount.Control{}
+	red, seen, err := r.compareSpans(ctx, l, control, spans)
+	if err != nil {
+		return err
+	}
+	if seen == 0 {
+		p.Body.NoControl = "the table holds rows of this window only"
+		return nil
+	}
+	p.Body.Control = control
+	return r.account(ctx, l, control, red)
+}
+
+// compareSpans compares the rows of the spans; it returns those in which some are
+// wrong, and how many live rows there are.
+func (r *replaying) compareSpans(ctx context.Context, l *live, control *recount.Control, spans []recount.Window) (red []redSpan, seen int64, err error) {
 	act := r.app.opts.Progress.Begin("control window", int64(len(spans)))
 	defer act.End()
-	control := &recount.Control{}
-	var seen int64
 	for _, span := range spans {
-		found, err := r.compareSpan(ctx, l, span)
+		wrong := redSpan{window: span, input: r.controlInput(span)}
+		found, err := r.compareSpan(ctx, l, span, wrong.input)
 		if err != nil {
-			return err
+			return nil, 0, err
 		}
 		act.Add(1)
 		if found.live == 0 && found.Rows == 0 {
@@ -47,18 +62,18 @@ func (r *replaying) control(ctx context.Context, l *live, p *recount.Plan, besid
 			if pair.Excluded {
 				continue
 			}
-			control.Wrong++
-			if control.First == "" {
+			if control.Wrong++; control.First == "" {
 				control.First = r.showPair(pair)
 			}
+			if pair.Key != nil {
+				wrong.pairs = append(wrong.pairs, pair)
+			}
+		}
+		if len(wrong.pairs) > 0 {
+			red = append(red, wrong)
 		}
 	}
-	if seen == 0 {
-		p.Body.NoControl = "the table holds rows of this window only"
-		return nil
-	}
-	p.Body.Control = control
-	return nil
+	return red, seen, nil
 }
 
 // besides makes the control of rows that go on: those that no hit event touches.
@@ -73,12 +88,18 @@ func (r *replaying) besides(p *recount.Plan, beside diff.Beside) bool {
 	return true
 }
 
-func (r *replaying) compareSpan(ctx context.Context, l *live, span recount.Window) (found comparison, err error) {
+// controlInput is what a span of the control is replayed over. All that is read
+// counts as hit, so that any hypothesis can be tried on it.
+func (r *replaying) controlInput(span recount.Window) engine.Input {
 	read := span
 	if r.calc.Memory.Kind == recount.MemoryDuration {
 		read = recount.Window{From: span.From.Add(-r.calc.Memory.Length), To: span.To, By: recount.ByEvent}
 	}
-	session, err := r.open(ctx, engine.Input{Window: span, Read: read}, archive.Select(r.snapshot, read))
+	return engine.Input{Window: span, Read: read, Hits: recount.Hits{Window: read}}
+}
+
+func (r *replaying) compareSpan(ctx context.Context, l *live, span recount.Window, input engine.Input) (found comparison, err error) {
+	session, err := r.open(ctx, input, archive.Select(r.snapshot, input.Read))
 	if err != nil {
 		return found, err
 	}

@@ -259,9 +259,7 @@ func (r *replaying) judge(out *comparison, text string, row *running) {
 		if verdict.Correct {
 			return
 		}
-		if out.Beside.Wrong++; out.Beside.First == nil {
-			out.Beside.First = &pair
-		}
+		out.Beside.Add(pair)
 		return
 	case verdict.Correct:
 		out.Checked++

@@ -85,6 +85,22 @@ type Beside struct {
 	Rows  int64
 	Wrong int64
 	First *Pair // a wrong one, nil where there is none
+	// Pairs are the first MostBeside of those that are wrong.
+	Pairs []Pair
+}
+
+// MostBeside bounds the wrong rows beside the touched ones that are kept.
+const MostBeside = 50_000
+
+// Add counts a wrong row. It belongs to b from then on.
+func (b *Beside) Add(p Pair) {
+	b.Wrong++
+	if b.First == nil {
+		b.First = &p
+	}
+	if len(b.Pairs) < MostBeside {
+		b.Pairs = append(b.Pairs, p)
+	}
 }
 
 // Compare merges the two sides and returns every row that is not right, in key
@@ -191,10 +207,7 @@ func (m *merge) beside(p Pair) {
 	if p.Live != nil && m.equal(p.Right, p.Seen) {
 		return
 	}
-	if m.out.Beside.Wrong++; m.out.Beside.First == nil {
-		first := m.own(p)
-		m.out.Beside.First = &first
-	}
+	m.out.Beside.Add(m.own(p))
 }
 
 func (m *merge) keep(p Pair) error {

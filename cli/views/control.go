@@ -1,0 +1,105 @@
+package views
+
+import (
+	"fmt"
+
+	"recount"
+)
+
+// mostReasons bounds the reasons on a screen; JSON has all.
+const mostReasons = 4
+
+// knownItems says how many rows of the control are as a given hypothesis has
+// them.
+func knownItems(c *recount.Control) []string {
+	if c.Known == 0 {
+		return nil
+	}
+	return []string{count(c.Known) + " as a given hypothesis has them, not corrected"}
+}
+
+// redControl says how many rows of the control are wrong, what would make it
+// green, and what to add for it.
+func (p *page) redControl(c *recount.Control) {
+	text := p.g.no + " " + count(c.Wrong) + " of " + counted(c.Rows, "row") + " beside the window are wrong"
+	if len(c.Reasons) == 0 {
+		if c.First != "" {
+			text += ", such as " + c.First
+		}
+		p.labelled("Control", 2, text, "apply refuses without --no-control")
+		return
+	}
+	p.labelled("Control", 2, append([]string{text}, append(knownItems(c), triedItem(c))...)...)
+	p.reasons(c)
+	p.labelled("", 1, endItem(c))
+}
+
+// triedItem heads the reasons.
+func triedItem(c *recount.Control) string {
+	if c.Tried < c.Wrong {
+		return "why the first " + count(c.Tried) + " are, tried by replay:"
+	}
+	return "why, tried by replay:"
+}
+
+// endItem says what is left when all lines are added.
+func endItem(c *recount.Control) string {
+	const refuses = "apply refuses without --no-control"
+	switch {
+	case c.Left > 0:
+		return refuses
+	case len(c.Reasons) == 1:
+		return "With that line the control is green; until then " + refuses
+	}
+	return "With these lines the control is green; until then " + refuses
+}
+
+// reasons writes a line for each reason: its rows, the line to add, what it
+// means. The block of recount.yaml stands before the line.
+func (p *page) reasons(c *recount.Control) {
+	shown := c.Reasons
+	if len(shown) > mostReasons {
+		shown = shown[:mostReasons]
+	}
+	rows := 0
+	for _, r := range shown {
+		rows = max(rows, len(count(r.Rows)))
+	}
+	for _, r := range shown {
+		indent := labelIndent + rows + 2
+		p.line(say(pad("", labelIndent, false)), span{pad(count(r.Rows), rows, true), bold},
+			say("  "+clip(p.text(r.Text), p.st.width()-indent, p.g.more)))
+		if r.Line != "" {
+			p.line(say(pad("", indent, false)), span{p.text(r.Where) + "  ", dim}, span{p.text(r.Line), blue})
+		}
+	}
+	if n := len(c.Reasons) - len(shown); n > 0 {
+		p.labelled("", 1, fmt.Sprintf("%d more reasons, in --json", n))
+	}
+}
+
+// reasonJSON is a reason of a red control in JSON.
+type reasonJSON struct {
+	Name  string `json:"name"`
+	Rows  string `json:"rows"`
+	Text  string `json:"text"`
+	Line  any    `json:"line"`
+	Where any    `json:"where"`
+}
+
+func jsonControl(c *recount.Control) *controlJSON {
+	if c == nil {
+		return nil
+	}
+	o := &controlJSON{
+		Rows: decimalCount(c.Rows), Wrong: decimalCount(c.Wrong), Known: decimalCount(c.Known), Tried: decimalCount(c.Tried), Left: decimalCount(c.Left),
+		First: orNull(c.First), Spans: []windowJSON{}, Reasons: []reasonJSON{},
+	}
+	for _, s := range c.Spans {
+		o.Spans = append(o.Spans, jsonWindow(s))
+	}
+	for _, r := range c.Reasons {
+		o.Reasons = append(o.Reasons, reasonJSON{Name: r.Name, Rows: decimalCount(r.Rows), Text: r.Text, Line: orNull(r.Line), Where: orNull(r.Where)})
+	}
+	return o
+}
