@@ -189,7 +189,7 @@ func (*input) ofKey(shape recount.Shape, number string) string {
 
 // openingByKey makes recount_opening, the rows of `opening` of each wanted key.
 func (in *input) openingByKey(ctx context.Context, v variant) error {
-	if err := in.makeOpening(ctx, v.Logic); err != nil {
+	if err := in.makeOpening(ctx, v.Logic, false); err != nil {
 		return err
 	}
 	var same []string

@@ -252,6 +252,9 @@ func (r *replaying) judge(out *comparison, text string, row *running) {
 	if len(row.row.Right) == 0 { // no event makes the row
 		verdict = diff.Verdict{}
 	}
+	if len(row.row.Right) == 0 && !row.touched { // all of its events lie before a checkpoint
+		return
+	}
 	pair.Right, pair.Cause, pair.Hold, pair.At = verdict.After, verdict.Cause, verdict.Hold, verdict.At
 	switch {
 	case !row.touched:
