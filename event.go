@@ -38,6 +38,7 @@ type Mapping struct {
 	Key        string
 	Type       string
 	IngestTime string
+	IngestUnit TimeUnit // of IngestTime; empty: as TimeUnit
 	Partition  string
 	Position   string
 	Order      string         // the declared field that orders a key's events; empty: the position does

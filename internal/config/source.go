@@ -77,11 +77,14 @@ func (l *loader) event(v value, m *recount.Mapping) {
 		if unit == recount.UnitText {
 			continue
 		}
-		if key != "time" {
-			e.problem("unit is of time alone")
-			continue
+		switch key {
+		case "time":
+			m.TimeUnit = unit
+		case "ingest_time":
+			m.IngestUnit = unit
+		default:
+			e.problem("unit is of time and ingest_time alone")
 		}
-		m.TimeUnit = unit
 	}
 }
 
