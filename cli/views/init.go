@@ -29,16 +29,30 @@ func (v initHuman) Initialized(r app.Initialized) error {
 	for line := range strings.Lines(r.Text) {
 		p.line(say("    " + p.text(strings.TrimRight(line, "\n"))))
 	}
-	if len(r.Sample) > 0 {
-		p.blank()
-		p.line(span{"  The first events read as:", dim})
-		for _, s := range r.Sample {
+	for _, part := range []struct {
+		title string
+		lines []string
+	}{
+		{"The first events read as:", r.Sample}, {"Aggregates of the events give the table's rows:", r.Fits}, {"Note:", r.Notes},
+	} {
+		if len(part.lines) > 0 {
+			p.blank()
+			p.line(span{"  " + part.title, dim})
+		}
+		for _, s := range part.lines {
 			p.line(say("    " + p.text(s)))
 		}
 	}
 	if r.Diagnosis != nil {
 		p.blank()
 		p.checks(*r.Diagnosis)
+	}
+	for n, command := range r.Next {
+		title := "Next:"
+		if n > 0 {
+			title = "     "
+		}
+		p.line(say("  " + title + " " + p.text(command)))
 	}
 	return p.flush(v.o.Out)
 }
@@ -49,6 +63,7 @@ type initJSON struct{ out io.Writer }
 func (v initJSON) Initialized(r app.Initialized) error {
 	if err := emit(v.out, initObject{
 		head: typed("init"), File: r.File, Text: r.Text, Asked: decimalCount(int64(r.Asked)), Sample: list(r.Sample),
+		Fits: list(r.Fits), Notes: list(r.Notes), Next: list(r.Next),
 	}); err != nil {
 		return err
 	}
@@ -64,4 +79,7 @@ type initObject struct {
 	Text   string   `json:"text"`
 	Asked  string   `json:"asked"`
 	Sample []string `json:"sample"`
+	Fits   []string `json:"fits"`
+	Notes  []string `json:"notes"`
+	Next   []string `json:"next"`
 }
