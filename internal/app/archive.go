@@ -106,6 +106,9 @@ func mappingDigest(src config.Source) (string, error) {
 	if m.IngestUnit != recount.UnitText { // older archives were made without it
 		parts = append(parts, "ingest unit", string(m.IngestUnit))
 	}
+	if m.Payload != "" {
+		parts = append(parts, "payload", m.Payload)
+	}
 	b, err := json.Marshal(parts)
 	if err != nil {
 		return "", fmt.Errorf("digest mapping of source %q: %w", src.Name, err)

@@ -141,7 +141,7 @@ func (i *initializing) writeEnvelope(line func(string, ...any)) {
 		line("      id: %s", plainYAML(i.ID))
 	}
 	timed("time", i.Time)
-	for _, part := range []struct{ key, path string }{{"key", i.Key}, {"type", i.Type}, {"partition", i.Partition}, {"position", i.Position}} {
+	for _, part := range []struct{ key, path string }{{"key", i.Key}, {"type", i.Type}, {"partition", i.Partition}, {"position", i.Position}, {"payload", i.Payload}} {
 		if part.path != "" {
 			line("      %s: %s", part.key, plainYAML(part.path))
 		}
@@ -186,8 +186,8 @@ func (i *initializing) writeCalculation(line func(string, ...any)) {
 	for _, fit := range i.fits() {
 		tried += "-- " + fit + "\n"
 	}
-	i.sql = fmt.Sprintf("-- What %s should hold. Make it what your worker does; it reads one row per event.\n%sSELECT %s\nFROM events\nGROUP BY %s\n",
-		i.name(), tried, strings.Join(selected, ", "), strings.Join(names, ", "))
+	i.sql = fmt.Sprintf("-- What %s should hold. Make it what your worker does; it reads one row per event.\n%sSELECT %s\nFROM events\n%sGROUP BY %s\n",
+		i.name(), tried, strings.Join(selected, ", "), i.where(), strings.Join(names, ", "))
 	line("")
 	line("calculations:")
 	line("  %s:", i.name())
@@ -208,6 +208,19 @@ func (i *initializing) writeCalculation(line func(string, ...any)) {
 		line("      files: {path: %s}", strconv.Quote(i.results.Path))
 	}
 	line("      columns: {%s}", strings.Join(columns, ", "))
+}
+
+// where leaves out tombstones, which would make a row without a key.
+func (i *initializing) where() string {
+	if i.events.Tombstones == 0 {
+		return ""
+	}
+	for _, p := range i.key {
+		if p.Bucket == 0 {
+			return "WHERE " + i.inSQL(p.Event) + " IS NOT NULL -- tombstones have no payload\n"
+		}
+	}
+	return ""
 }
 
 func aliased(expression, name string) string {
@@ -249,7 +262,7 @@ func (i *initializing) notes() []string {
 		notes = append(notes, "the events are an export of "+string(i.events.Shape))
 	}
 	if i.events.Tombstones > 0 {
-		notes = append(notes, fmt.Sprintf("%d records have no payload (tombstones), so that the broker's time is taken for the event's", i.events.Tombstones))
+		notes = append(notes, fmt.Sprintf("%d records have no payload (tombstones), so that the broker's time is taken for the event's, and its position for the id", i.events.Tombstones))
 	}
 	if i.results.Path != "" && len(i.fits()) == 0 {
 		notes = append(notes, "no simple aggregate of these events gives the table's rows: make the SQL what your worker does")

@@ -60,6 +60,8 @@ var eventBlock = Block{
 		{Name: "partition", Type: "text", Doc: "The partition it came in."},
 		{Name: "position", Type: "text", Doc: "Its place in the partition."},
 		{Name: "order", Type: "text", Doc: "The declared field that says in which order a key's events are right, by its name or by the column or path that fields gives it.", Default: "the position"},
+		{Name: "payload", Type: "text", Doc: "The part of a record that is the event itself, where an exporting program such as kcat wrapped it with an offset and a time of its own: " +
+			"records of one id are repeats if this part agrees. For JSON and Parquet.", Default: "the whole record"},
 	},
 }
 

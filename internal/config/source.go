@@ -67,6 +67,7 @@ func (l *loader) event(v value, m *recount.Mapping) {
 	for key, into := range map[string]*string{
 		"id": &m.ID, "time": &m.Time, "key": &m.Key, "type": &m.Type,
 		"ingest_time": &m.IngestTime, "partition": &m.Partition, "position": &m.Position,
+		"payload": &m.Payload,
 	} {
 		e, ok := found[key]
 		if !ok {

@@ -9,9 +9,11 @@ import (
 // Envelope is which columns make an event's envelope; empty names: none.
 type Envelope struct {
 	ID, Type, Key, Partition, Position string
-	Time                               Column
-	Timed                              bool // a Time was found
-	Ingest                             Column
+	// Payload is the event itself, where the envelope differs from copy to copy.
+	Payload string
+	Time    Column
+	Timed   bool // a Time was found
+	Ingest  Column
 	// Aside are columns of the exporting program that say nothing of the event.
 	Aside []string
 }
@@ -23,7 +25,7 @@ func EnvelopeOf(t Table, columns []Column) Envelope {
 	case Kcat:
 		e.Aside = []string{"topic", "tstype", "broker", "headers"}
 		e.Partition, e.Position = present(columns, "partition"), present(columns, "offset")
-		e.Key = present(columns, "key")
+		e.Key, e.Payload = present(columns, "key"), "payload"
 		e.Ingest, _ = spelled(columns, "ts")
 	case EventBridge:
 		e.Aside = []string{"version", "account", "region", "resources", "source"}
@@ -37,8 +39,12 @@ func EnvelopeOf(t Table, columns []Column) Envelope {
 	}
 	e.Time, e.Timed = eventTime(columns, e.Ingest.Name)
 	if t.Shape == Kcat && (!e.Timed || t.Tombstones > 0) && e.Ingest.Time() {
-		// A tombstone has no payload; only the broker knows its time.
+		// A tombstone has no payload: only the broker knows its time, and only its
+		// position names it.
 		e.Time, e.Timed = e.Ingest, true
+		if t.Tombstones > 0 {
+			e.ID = ""
+		}
 	}
 	return e
 }

@@ -230,21 +230,14 @@ func (f *Fitting) plain(c Column) []Aggregate {
 		return f.alike(c, columns)
 	}
 	out := []Aggregate{{Kind: Count}}
-	var numeric []string
-	for _, e := range columns {
-		if _, ok := f.number(e); ok && !f.env.Has(e.Name) {
-			numeric = append(numeric, e.Name)
-		}
-	}
+	numeric := f.numeric(columns)
 	for _, kind := range []Kind{Sum, Latest, Max, Min, Earliest} {
 		for _, name := range numeric {
 			out = append(out, Aggregate{Kind: kind, Over: []string{name}})
 		}
 	}
-	for i, a := range numeric[:min(len(numeric), 8)] {
-		for _, b := range numeric[:i] {
-			out = append(out, Aggregate{Kind: Sum, Over: []string{b, a}})
-		}
+	for _, pair := range pairs(numeric) {
+		out = append(out, Aggregate{Kind: Sum, Over: pair})
 	}
 	for _, e := range columns {
 		if e.Type.Kind == recount.KindString && !f.env.Has(e.Name) {
@@ -278,7 +271,12 @@ func differs(e, c Column) int {
 // filtered lists counts and sums of events with one value of a column that has
 // few, such as a status, and sums in which they are taken away.
 func (f *Fitting) filtered() []Aggregate {
-	const few, most = 12, 200
+	const few, most = 12, 300
+	numeric := f.numeric(f.columns)
+	over := pairs(numeric)
+	for _, name := range slices.Backward(numeric) {
+		over = slices.Insert(over, 0, []string{name})
+	}
 	var out []Aggregate
 	for _, e := range f.columns {
 		values := distinct(f.events.Values(e.Name))
@@ -286,16 +284,35 @@ func (f *Fitting) filtered() []Aggregate {
 			continue
 		}
 		for _, v := range sortedKeys(values) {
-			if len(out) > most {
-				return out
-			}
 			out = append(out, Aggregate{Kind: Count, If: e.Name, Is: v})
-			for _, n := range f.columns {
-				if _, ok := f.number(n); ok && !f.env.Has(n.Name) {
-					out = append(out, Aggregate{Kind: Sum, Over: []string{n.Name}, If: e.Name, Is: v},
-						Aggregate{Kind: Sum, Over: []string{n.Name}, If: e.Name, Is: v, Minus: true})
+			for _, x := range over {
+				if len(out) < most {
+					out = append(out, Aggregate{Kind: Sum, Over: x, If: e.Name, Is: v}, Aggregate{Kind: Sum, Over: x, If: e.Name, Is: v, Minus: true})
 				}
 			}
+		}
+	}
+	return out
+}
+
+// numeric lists the columns that can be added up.
+func (f *Fitting) numeric(columns []Column) []string {
+	var names []string
+	for _, c := range columns {
+		if _, ok := f.number(c); ok && !f.env.Has(c.Name) {
+			names = append(names, c.Name)
+		}
+	}
+	return names
+}
+
+// pairs lists what may be multiplied, such as a price and a quantity.
+func pairs(names []string) [][]string {
+	const most = 8
+	var out [][]string
+	for i, a := range names[:min(len(names), most)] {
+		for _, b := range names[:i] {
+			out = append(out, []string{b, a})
 		}
 	}
 	return out

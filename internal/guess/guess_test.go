@@ -77,4 +77,3 @@ func TestOnePoisonValueDoesNotChangeAColumn(t *testing.T) {
 		t.Errorf("amount: got %s, want decimal(18,2)", got)
 	}
 }
-

@@ -83,12 +83,16 @@ func (s *Source) checkConfig() error {
 	if _, err := payload.Keys(s.env.Mapping); err != nil {
 		return located(err, s.where(""))
 	}
+	if _, err := payload.Own(s.env.Mapping.Payload); err != nil {
+		return located(err, s.where(""))
+	}
 	return nil
 }
 
 // Info says what the stream is like.
 func (s *Source) Info() source.Info {
-	return source.Info{HasID: s.env.Mapping.ID != "", Place: "files " + strings.Join(s.config.Paths, ", ")}
+	own, _ := payload.Own(s.env.Mapping.Payload) // Open has read the path
+	return source.Info{HasID: s.env.Mapping.ID != "", Place: "files " + strings.Join(s.config.Paths, ", "), Own: own}
 }
 
 // Close has nothing to close: files are open only while they are read.

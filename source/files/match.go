@@ -218,6 +218,8 @@ func (s *Source) describe(path string) (file, error) {
 		return f, fault("its name is not valid UTF-8", "rename the file")
 	case f.format == "":
 		return f, fault("its ending does not say what is in it", "set format: csv, json, jsonl or parquet, or narrow paths:")
+	case f.format == formatCSV && s.env.Mapping.Payload != "":
+		return f, fault("event.payload is of JSON and Parquet, and this is CSV", "take payload: out; copies of one id are compared as a whole")
 	case f.format == formatParquet && f.packing != plain:
 		return f, fault("a Parquet file is packed inside already", "unpack it, and name the .parquet file")
 	}

@@ -134,3 +134,29 @@ func (f *finder) inCell(s *Scratch, w *want, text string) raw {
 	r.json = true
 	return r
 }
+
+// Own returns what reads the part of a JSON payload that the path leads to: the
+// text or value there, or all of a payload that has none. It is nil for no path.
+func Own(path string) (func(data []byte) []byte, error) {
+	if path == "" {
+		return nil, nil //nolint:nilnil // no path, nothing to read
+	}
+	d := &Decoder{wants: []want{{path: path}}}
+	if err := d.bindPaths(); err != nil {
+		return nil, err
+	}
+	return func(data []byte) []byte {
+		var s Scratch
+		f := s.finder()
+		top, err := f.open(data, string(data))
+		if err != nil {
+			return data
+		}
+		switch r := f.find(&s, top, path, d.wants[0].steps); r.kind {
+		case rawText, rawNumber, rawBool, rawNested:
+			return []byte(r.text)
+		case rawAbsent, rawUnknown, rawBadText:
+		}
+		return data
+	}, nil
+}

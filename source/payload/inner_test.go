@@ -164,3 +164,28 @@ func FuzzInner(f *testing.F) {
 		}
 	})
 }
+
+func TestTheEventItselfIsFoundInItsEnvelope(t *testing.T) {
+	for _, c := range []struct{ path, data, want string }{
+		{"payload", string(envelope(jsonText(`{"i": 1}`))), `{"i": 1}`},
+		{"$.payload", string(envelope(`{"i": 1}`)), `{"i": 1}`},
+		{"$.payload.i", string(envelope(jsonText(`{"i":"x"}`))), `x`},
+		{"payload", string(envelope(`null`)), string(envelope(`null`))},
+		{"payload", `{broken`, `{broken`},
+		{"other", `{"payload":7}`, `{"payload":7}`},
+	} {
+		own, err := payload.Own(c.path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := string(own([]byte(c.data))); got != c.want {
+			t.Errorf("%s of %s: got %s, want %s", c.path, c.data, got, c.want)
+		}
+	}
+	if own, err := payload.Own(""); own != nil || err != nil {
+		t.Errorf("no path: got %t, %v", own != nil, err)
+	}
+	if _, err := payload.Own("$.a["); err == nil {
+		t.Error("a broken path is accepted")
+	}
+}
