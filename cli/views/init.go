@@ -48,13 +48,28 @@ func (v initHuman) Initialized(r app.Initialized) error {
 		p.checks(*r.Diagnosis)
 	}
 	for n, command := range r.Next {
-		title := "Next:"
+		label := "  Next: "
 		if n > 0 {
-			title = "     "
+			label = "        "
 		}
-		p.line(say("  " + title + " " + p.text(command)))
+		p.command(label, p.text(command))
 	}
 	return p.flush(v.o.Out)
+}
+
+// command writes a command that can be copied: where it is longer than a line, it
+// is broken before an option, as a shell reads it.
+func (p *page) command(label, text string) {
+	indent := pad("", len(label), false)
+	for len(label)+len(text) > p.st.width() {
+		cut := strings.LastIndex(text[:min(len(text), max(p.st.width()-len(label)-1, 1))], " --")
+		if cut <= 0 {
+			break
+		}
+		p.line(span{label, dim}, say(text[:cut]+" \\"))
+		label, text = indent, "  "+text[cut+1:]
+	}
+	p.line(span{label, dim}, say(text))
 }
 
 type initJSON struct{ out io.Writer }
