@@ -46,7 +46,7 @@ func (i *initializing) look(ctx context.Context) error {
 			i.sqlite, i.results, i.live = filepath.ToSlash(name), table, guess.Columns(table)
 			continue
 		}
-		one, err := lookAt(path, filepath.ToSlash(name))
+		one, err := lookAt(ctx, path, filepath.ToSlash(name))
 		if err != nil {
 			return cannotLook(name, err)
 		}
@@ -78,7 +78,7 @@ func (i *initializing) look(ctx context.Context) error {
 }
 
 // lookAt samples a file, or the first files of a folder.
-func lookAt(path, shown string) (one looked, err error) {
+func lookAt(ctx context.Context, path, shown string) (one looked, err error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return one, err
@@ -92,7 +92,7 @@ func lookAt(path, shown string) (one looked, err error) {
 	}
 	const first = 20 // files of a folder say what the others are like
 	for n, file := range files[:min(len(files), first)] {
-		table, err := guess.Sample(file, shown)
+		table, err := guess.Sample(ctx, file, shown)
 		if err != nil {
 			return one, err
 		}

@@ -178,16 +178,16 @@ func (i *initializing) writeCalculation(line func(string, ...any)) {
 		}
 		selected = append(selected, aliased(expression, name))
 	}
-	tried := ""
+	var tried strings.Builder
 	for _, v := range i.values {
 		selected = append(selected, aliased(v.of.SQL(i.inSQL), fieldName(v.column)))
 		columns = append(columns, fieldName(v.column)+": "+plainYAML(v.column))
 	}
 	for _, fit := range i.fits() {
-		tried += "-- " + fit + "\n"
+		tried.WriteString("-- " + fit + "\n")
 	}
 	i.sql = fmt.Sprintf("-- What %s should hold. Make it what your worker does; it reads one row per event.\n%sSELECT %s\nFROM events\n%sGROUP BY %s\n",
-		i.name(), tried, strings.Join(selected, ", "), i.where(), strings.Join(names, ", "))
+		i.name(), tried.String(), strings.Join(selected, ", "), i.where(), strings.Join(names, ", "))
 	line("")
 	line("calculations:")
 	line("  %s:", i.name())

@@ -112,7 +112,7 @@ func TestExportsAreKnownByTheirRecords(t *testing.T) {
 		{"connect.json", guess.Connect, guess.JSON, true, "$.payload.order_id $.payload.paid_at ms    ", "$.payload.user_id $.payload.amount"},
 		{"firehose", guess.EventBridge, guess.JSON, false, "id time     ", "$.detail.order_id $.detail.user_id $.detail.amount"},
 	} {
-		table, err := guess.Sample(filepath.Join(dir, c.file), c.file)
+		table, err := guess.Sample(t.Context(), filepath.Join(dir, c.file), c.file)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -189,7 +189,7 @@ func FuzzSample(f *testing.F) {
 		if err := os.WriteFile(path, data, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		table, err := guess.Sample(path, name)
+		table, err := guess.Sample(t.Context(), path, name)
 		if err != nil {
 			return
 		}

@@ -15,7 +15,7 @@ func sample(t *testing.T, name, text string) guess.Table {
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	table, err := guess.Sample(path, name)
+	table, err := guess.Sample(t.Context(), path, name)
 	if err != nil {
 		t.Fatal(err)
 	}

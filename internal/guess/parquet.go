@@ -17,7 +17,7 @@ import (
 )
 
 // readParquet reads the first rows. The library panics on some damaged files.
-func (t *Table) readParquet(f *os.File) (err error) {
+func (t *Table) readParquet(ctx context.Context, f *os.File) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("read %q: it is damaged: %v", t.Path, p)
@@ -32,7 +32,7 @@ func (t *Table) readParquet(f *os.File) (err error) {
 	if err != nil {
 		return fmt.Errorf("read %q: %w", t.Path, err)
 	}
-	records, err := reader.GetRecordReader(context.Background(), nil, nil)
+	records, err := reader.GetRecordReader(ctx, nil, nil)
 	if err != nil {
 		return fmt.Errorf("read %q: %w", t.Path, err)
 	}

@@ -7,6 +7,7 @@ package guess
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/csv"
 	"errors"
 	"fmt"
@@ -72,7 +73,7 @@ type Table struct {
 
 // Sample reads the beginning of a CSV, JSON or Parquet file, plain or packed with
 // gzip or zstd.
-func Sample(path, shown string) (t Table, err error) {
+func Sample(ctx context.Context, path, shown string) (t Table, err error) {
 	f, err := os.Open(path) //nolint:gosec // the person names the file
 	if err != nil {
 		return t, err
@@ -101,7 +102,7 @@ func Sample(path, shown string) (t Table, err error) {
 	case JSON, JSONL:
 		return t, t.readJSON(in)
 	case Parquet:
-		return t, t.readParquet(f)
+		return t, t.readParquet(ctx, f)
 	}
 	return t, fmt.Errorf("%s holds no CSV, JSON or Parquet: %w", shown, errors.ErrUnsupported)
 }
