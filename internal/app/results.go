@@ -207,6 +207,9 @@ type Initialized struct {
 	File      string
 	Text      string // what was written
 	Asked     int
-	Sample    []string // three events, shown back
+	Sample    []string // three events, as they will be read
+	Fits      []string // how well the SQL's aggregates give the table's rows
+	Notes     []string
+	Next      []string // commands
 	Diagnosis *Diagnosis
 }
