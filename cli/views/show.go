@@ -170,7 +170,7 @@ type showJSON struct{ out io.Writer }
 func (v showJSON) Shown(s app.Shown, _ bool) error {
 	out := bufio.NewWriter(v.out)
 	for i, part := range s.Plan.Parts() {
-		if err := emit(out, shownObject{jsonPart(s.Plan, i, s.File, s.Plan.Header.TookMS), s.Expired}); err != nil {
+		if err := emit(out, shownObject{jsonPart(s.Plan, i, s.File, s.Plan.Header.TookMS), s.Expired, list(s.Steps)}); err != nil {
 			return err
 		}
 		if err := emitChanges(out, s.Plan, part); err != nil {
@@ -182,7 +182,8 @@ func (v showJSON) Shown(s app.Shown, _ bool) error {
 
 type shownObject struct {
 	planObject
-	Expired bool `json:"expired"`
+	Expired bool     `json:"expired"`
+	Steps   []string `json:"steps"`
 }
 
 // WriteCSV exports every change of a plan in key order: action, the key columns,

@@ -80,6 +80,15 @@ func (a *App) Apply(ctx context.Context, req ApplyRequest) (receipt recount.Rece
 	return receipt, err
 }
 
+// stepTexts says what an apply of the plan does, step by step.
+func stepTexts(p *recount.Plan) []string {
+	var out []string
+	for _, step := range apply.StepsOf(p) {
+		out = append(out, step.Text)
+	}
+	return out
+}
+
 // explainedParts gives apply, for each table that is written by delta, the
 // question whether a row as it is now is still explained. A paused worker's rows
 // must be as planned.

@@ -380,7 +380,7 @@ func (a *App) Show(_ context.Context, file string) (Shown, error) {
 	if err != nil {
 		return Shown{}, err
 	}
-	return Shown{Plan: p, File: file, Expired: expired(p, a.now())}, nil
+	return Shown{Plan: p, File: file, Expired: expired(p, a.now()), Steps: stepTexts(p)}, nil
 }
 
 func expired(p *recount.Plan, now time.Time) bool { return !now.Before(p.Header.Expires) }

@@ -65,6 +65,8 @@ type Shown struct {
 	File string
 	// Expired says that apply would refuse it now.
 	Expired bool
+	// Steps are those that an apply walks, as a person reads them.
+	Steps []string
 }
 
 // Replayed is the outcome of a replay: its rows are written elsewhere.
