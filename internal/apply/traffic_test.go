@@ -140,9 +140,7 @@ func (s shopServer) traffic(stop <-chan struct{}) (sum func() (cents, updates in
 	for w := range writers {
 		random := rand.New(rand.NewPCG(7, uint64(w)))
 		conn := s.connect()
-		group.Add(1)
-		go func() {
-			defer group.Done()
+		group.Go(func() {
 			defer func() { _ = conn.Close(context.WithoutCancel(s.t.Context())) }()
 			for {
 				select {
@@ -160,7 +158,7 @@ func (s shopServer) traffic(stop <-chan struct{}) (sum func() (cents, updates in
 				cents, updates = cents+int(n)*add, updates+int(n)
 				mu.Unlock()
 			}
-		}()
+		})
 	}
 	return func() (int, int) {
 		group.Wait()
@@ -306,9 +304,7 @@ func TestTwoAppliesOfOnePlanAtOnceAreOne(t *testing.T) {
 	var mu sync.Mutex
 	wrote := 0
 	for n := range 4 {
-		group.Add(1)
-		go func() {
-			defer group.Done()
+		group.Go(func() {
 			receipt, err := s.apply(p, n, nil)
 			if err != nil && recount.AsError(err).Exit() != recount.ExitLocked {
 				t.Errorf("apply: %v", err)
@@ -316,7 +312,7 @@ func TestTwoAppliesOfOnePlanAtOnceAreOne(t *testing.T) {
 			mu.Lock()
 			wrote += int(receipt.Applied)
 			mu.Unlock()
-		}()
+		})
 	}
 	group.Wait()
 	if got := s.texts("SELECT sum(total)::text FROM balances")[0]; got != "8.00" || wrote != 9 {

@@ -58,11 +58,9 @@ func TestALockedRowWaitsForTrafficAndTrafficForIt(t *testing.T) {
 	// it gives is what that update left.
 	var group sync.WaitGroup
 	var got []string
-	group.Add(1)
-	go func() {
-		defer group.Done()
+	group.Go(func() {
 		got = lockedRows(t, tx, "b", "a", "nobody")
-	}()
+	})
 	waiting := connect(t, dsn)
 	defer func() { _ = waiting.Close(t.Context()) }()
 	for n := 0; n == 0; {
@@ -111,11 +109,9 @@ func TestTwoRunsThatWouldWaitInACircleAreRefused(t *testing.T) {
 	var group sync.WaitGroup
 	for i, other := range []string{"two", "one"} {
 		tx := []target.Tx{first, second}[i]
-		group.Add(1)
-		go func() {
-			defer group.Done()
+		group.Go(func() {
 			_, errs[i] = tx.On(t.Context(), other)
-		}()
+		})
 	}
 	group.Wait()
 	refusedOnes := 0
