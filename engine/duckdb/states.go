@@ -107,7 +107,7 @@ func (in *input) keyed(ctx context.Context, v variant, tables []string) error {
 	}
 	for _, query := range []string{
 		"CREATE OR REPLACE TEMP TABLE recount_mine AS " + strings.Join(touches, " UNION "),
-		"CREATE OR REPLACE TEMP TABLE recount_pairs AS SELECT m.key AS " + caseColumn + ", s.* FROM (" + seen + ") AS s JOIN recount_mine AS m ON m.seq = s." + seqColumn,
+		"CREATE OR REPLACE TEMP TABLE recount_pairs AS SELECT m.key AS " + caseColumn + ", s." + seqColumn + ", " + in.used("s", v) + " FROM (" + seen + ") AS s JOIN recount_mine AS m ON m.seq = s." + seqColumn,
 		"CREATE OR REPLACE TEMP TABLE recount_keyed AS SELECT m.key, e.seq, e.partition, e.position, coalesce(e.id, '') AS id, e.hit, coalesce(p.n, 0) AS n FROM (" + meta +
 			") AS e JOIN recount_mine AS m ON m.seq = e.seq LEFT JOIN (SELECT " + caseColumn + " AS key, " + seqColumn + " AS seq, count(*) AS n FROM recount_pairs GROUP BY ALL) AS p " +
 			"ON p.key = m.key AND p.seq = m.seq",
@@ -118,6 +118,26 @@ func (in *input) keyed(ctx context.Context, v variant, tables []string) error {
 		}
 	}
 	return nil
+}
+
+// used lists the columns that SQL sees; those that the variant's logic cannot
+// mean are NULL: payloads are large, and most SQL reads none.
+func (in *input) used(alias string, v variant) string {
+	list := []string{alias + ".hit"}
+	add := func(name, duck string) {
+		if v.logic.uses(name) {
+			list = append(list, alias+"."+ident(name))
+		} else {
+			list = append(list, "CAST(NULL AS "+duck+") AS "+ident(name))
+		}
+	}
+	for _, c := range envelope {
+		add(c.name, c.duck)
+	}
+	for _, f := range in.Fields {
+		add(f.Name, declared(f.Type))
+	}
+	return strings.Join(list, ", ")
 }
 
 // steps makes recount_steps, the states that are wanted without their rows. A

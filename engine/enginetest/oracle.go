@@ -357,7 +357,7 @@ func randomVariant(r *rand.Rand, n int) engine.Variant {
 
 // histories holds runs, states and contributions against the oracle.
 func histories(t *testing.T, h Harness) {
-	for seed := range uint64(12) {
+	for seed := range uint64(8) {
 		History(t, h, seed)
 	}
 }
@@ -369,7 +369,7 @@ func History(t *testing.T, h Harness, seed uint64) {
 	r := rand.New(rand.NewPCG(seed, 1))
 	l := newLab(t, h)
 	w := newWorld(l, r)
-	for range 6 {
+	for range 4 {
 		v := randomVariant(r, len(w.events))
 		what := fmt.Sprintf("seed %d, %+v, hits %+v, order %t, until %v\n", seed, v, w.input.Hits, w.order, w.input.Until)
 		rows := w.rows(v)
