@@ -59,8 +59,10 @@ func caseWorker(t *testing.T) *worker {
 	t.Cleanup(func() { _ = w.close() })
 	r := openRequest{Stream: in.Stream, Fields: in.Fields, Window: in.Window, Scratch: in.Scratch, Limits: engine.Limits{Threads: 2}}
 	for _, f := range in.Files {
-		r.Files = append(r.Files, openFile{Path: f.Path, Rows: f.Data.Rows, FirstSeq: f.Data.FirstSeq, LastSeq: f.Data.LastSeq,
-			FirstTime: f.Data.FirstTime, LastTime: f.Data.LastTime, TimeKnown: true})
+		r.Files = append(r.Files, openFile{
+			Path: f.Path, Rows: f.Data.Rows, FirstSeq: f.Data.FirstSeq, LastSeq: f.Data.LastSeq,
+			FirstTime: f.Data.FirstTime, LastTime: f.Data.LastTime, TimeKnown: true,
+		})
 	}
 	var err error
 	if w.input, err = openInput(t.Context(), r, &w.spares); err != nil {

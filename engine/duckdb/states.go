@@ -294,8 +294,10 @@ func notKeyed(v variant, why string) error {
 }
 
 func (in *input) copyStates(ctx context.Context, v variant, out string) error {
-	columns := []string{"s.key", "s.seq", "s.partition", "s.position", "s.id", "s.last_position", "s.last_id", "s.processed", "s.newest", "s.mixed", "s.cut",
-		"r." + caseColumn + " IS NOT NULL AS made"}
+	columns := []string{
+		"s.key", "s.seq", "s.partition", "s.position", "s.id", "s.last_position", "s.last_id", "s.processed", "s.newest", "s.mixed", "s.cut",
+		"r." + caseColumn + " IS NOT NULL AS made",
+	}
 	for i := range v.shape.Values {
 		columns = append(columns, "r.v"+strconv.Itoa(i))
 	}
