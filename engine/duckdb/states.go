@@ -15,9 +15,10 @@ import (
 const (
 	// defaultStates is how many states of a key are given where nobody says.
 	defaultStates = 256
-	// mostPairs bounds the states of a key with a long history: each of them runs
-	// over all of its events.
+	// mostPairs bounds the states of a key with a long history, each of which runs
+	// over all of its events, and allPairs those of all keys: minutes of work.
 	mostPairs = 200_000_000
+	allPairs  = 8_000_000_000
 	// batchPairs is how many events all cases of one query have.
 	batchPairs = 20_000_000
 )
@@ -148,7 +149,7 @@ func (in *input) steps(ctx context.Context, q engine.StatesQuery) error {
 	if most <= 0 {
 		most = defaultStates
 	}
-	limit := fmt.Sprintf("least(%d, greatest(1, %d // history))", most, mostPairs)
+	limit := fmt.Sprintf("least(%d, greatest(1, %d // history))", most, min(mostPairs, allPairs/max(len(q.Keys), 1)))
 	query := `CREATE OR REPLACE TEMP TABLE recount_steps AS WITH marked AS (
  SELECT *, count(*) OVER whole AS history, max(CASE WHEN hit THEN seq END) OVER whole AS start,
   CAST(sum(n) OVER upto AS BIGINT) AS processed, max(CASE WHEN n > 0 THEN seq END) OVER upto AS last,

@@ -153,7 +153,7 @@ func (w *world) states(v engine.Variant, q engine.StatesQuery) (list []string) {
 			continue
 		}
 		if start < 0 {
-			start = mine[len(mine)-1].Seq
+			start = mine[max(len(mine)-max(q.Unhit, 1), 0)].Seq
 		}
 		list = append(list, w.statesOf(v, q.Most, key, mine, start)...)
 	}
@@ -376,7 +376,7 @@ func History(t *testing.T, h Harness, seed uint64) {
 		want(t, "run: "+what, l.rows(v), rows...)
 		sameInSplits(t, l, v, what)
 		wantedRows(t, l, v, rows, what)
-		q := engine.StatesQuery{Keys: keysOf("a", "b", "c", "d", "p0", "p1", "p2", "z"), Most: r.IntN(8)}
+		q := engine.StatesQuery{Keys: keysOf("a", "b", "c", "d", "p0", "p1", "p2", "z"), Most: r.IntN(8), Unhit: r.IntN(4)}
 		want(t, "states: "+what, l.states(v, q), w.states(v, q)...)
 		got, err := l.tryEach(v)
 		if err != nil {
