@@ -49,8 +49,7 @@ func (p *page) planState(s app.Shown) {
 	if s.Expired {
 		b := s.Plan.Body
 		p.line(say("  "+made+". "), span{"Expired " + instant(h.Expires) + ": apply refuses it.", orange})
-		p.next("recount plan " + ShellWord(b.Calculation) +
-			" --from " + recount.FormatTimestamp(asked(b).From) + " --to " + recount.FormatTimestamp(asked(b).To))
+		p.next(planCommand(b))
 		return
 	}
 	p.line(say("  " + made + ", good until " + instant(h.Expires) + "."))

@@ -177,8 +177,7 @@ func (a *App) sameTable(ctx context.Context, calc config.Calculation, b recount.
 }
 
 func againCommand(p *recount.Plan) string {
-	return fmt.Sprintf("recount plan %s --from %s --to %s", p.Body.Calculation,
-		recount.FormatTimestamp(p.Body.Asked.From), recount.FormatTimestamp(p.Body.Asked.To))
+	return "recount plan " + p.Body.Calculation + " " + strings.Join(p.Body.AskedFlags(), " ")
 }
 
 func redControl(b recount.PlanBody, file string) error {
