@@ -32,9 +32,12 @@ type batch struct {
 	spanFrom    int    // the same, widened to whole buckets
 	spanTo      int
 
-	database string // the target's block
-	lines    int    // archived lines
-	laneEnd  []int  // and those of each lane
+	database string            // the target's block
+	pause    []int             // by lane: the tick at which the paused worker stands
+	ids      []map[string]bool // the files of ids, by list
+	hitIDs   map[string]bool   // the ids of the window
+	lines    int               // archived lines
+	laneEnd  []int             // and those of each lane
 }
 
 // given says which faults the project names as hypotheses; lists that are not
@@ -112,7 +115,7 @@ func (b *batch) reads(e *entry) bool {
 		return b.hit(e)
 	case memoryUnbounded:
 	}
-	return true
+	return b.cut != cutPaused || e.tick < b.pause[e.lane]
 }
 
 // owned says whether a row belongs to the rows that are compared.
@@ -157,9 +160,9 @@ func (b *batch) hit(e *entry) bool {
 	case byIngest:
 		return e.in >= b.from && e.in < b.to
 	case byPosition:
-		return e.tick >= b.from && e.tick < b.to && e.lane != b.lanes-1
+		return e.tick >= b.from && e.tick < b.to && (b.lanes == 1 || e.lane != b.lanes-1)
 	case byIDs:
-		return e.listed[mostLists-1] && e.in < planned
+		return b.hitIDs[e.id]
 	case byEvent:
 	}
 	return e.at >= b.from && e.at < b.to
@@ -178,9 +181,9 @@ func (b *batch) on(l listed, i int, e *entry) bool {
 	case listWhere:
 		return e.ord%2 == 0
 	case listIDs:
-		return e.listed[i]
+		return b.ids[i][e.id]
 	case listProcessed:
-		return e.listed[i]
+		return !b.ids[i][e.id]
 	}
 	return false
 }
@@ -198,13 +201,24 @@ func (b *batch) late(e *entry) bool {
 func newBatch(seed uint64, number int) *batch {
 	rng := rand.New(rand.NewPCG(seed, uint64(number)+1<<32)) //nolint:gosec // a batch that its seed repeats
 	b := &batch{seed: seed, number: number, lanes: 1 + rng.IntN(4), dedupe: rng.IntN(8) != 0, lateAfter: -1}
-	b.memory = memory(rng.IntN(2))
+	b.memory = []memory{memoryWindow, memoryBucket, memoryBucket, memoryUnbounded, memoryUnbounded, memoryUnbounded}[rng.IntN(6)]
+	if b.running() {
+		b.cut = cut(1 + rng.IntN(5))
+	}
+	b.clock = clockKind(rng.IntN(4))
 	b.from, b.to = windowAt, windowEnd
 	if b.bucketed() {
 		b.from, b.to = b.from+rng.IntN(hour/2), b.to-rng.IntN(hour/3)
 	}
 	b.drawLogic(rng)
 	b.drawLists(rng)
+	if b.bucketed() || b.clock == byEvent {
+		b.lateAfter = rng.IntN(hour / 2)
+		b.given.late = rng.IntN(3) == 0
+	}
+	for range b.lanes {
+		b.pause = append(b.pause, planned-rng.IntN(round))
+	}
 	b.unexplained = []string{"", "", "hold", "correct"}[rng.IntN(4)]
 	b.extra = []string{"", "report", "explained", "delete"}[rng.IntN(4)]
 	return b
@@ -212,7 +226,8 @@ func newBatch(seed uint64, number int) *batch {
 
 func (b *batch) drawLogic(rng *rand.Rand) {
 	b.lastWins = rng.IntN(4) == 0
-	b.order = false
+	b.order = b.lastWins && rng.IntN(2) == 0
+	b.given.order = b.order && rng.IntN(2) == 0
 	b.mixed = !b.lastWins
 	b.previous = previous(rng.IntN(5))
 	if b.lastWins && (b.previous == prevAbs || b.previous == prevDouble) {
@@ -226,16 +241,19 @@ func (b *batch) drawLogic(rng *rand.Rand) {
 func (b *batch) drawLists(rng *rand.Rand) {
 	n := rng.IntN(3)
 	for i := range n {
-		l := listed{by: listKind(rng.IntN(3)), given: rng.IntN(4) != 0, lane: rng.IntN(b.lanes)}
-		if l.by == listPositions {
-			l.by = listTimes
+		l := listed{by: listKind(rng.IntN(4)), given: rng.IntN(4) != 0, lane: rng.IntN(b.lanes)}
+		if rng.IntN(3) == 0 {
+			l.times = 2 + rng.IntN(2)
 		}
 		l.from = windowAt + rng.IntN(hour/2)
-		l.to = l.from + 1 + rng.IntN(hour)
+		l.to = windowMid + 2 + rng.IntN(hour/2)
 		if n > 1 {
 			l.kinds = []string{"ab", "cd"}[i]
 		}
 		b.lists = append(b.lists, l)
+	}
+	if rng.IntN(6) == 0 {
+		b.lists = append(b.lists, listed{by: listProcessed, given: true})
 	}
 }
 

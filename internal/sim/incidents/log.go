@@ -11,6 +11,7 @@ const (
 	hour      = 3600
 	windowAt  = hour     // the error window's edges, in ticks of event time
 	windowEnd = 2 * hour // its end, outside
+	windowMid = windowAt + hour/2
 	planned   = 3 * hour // what reached the log before the plan was made
 	round     = 900      // what reaches it from one act to the next
 )
@@ -131,7 +132,7 @@ func (h *history) addEvents(b *batch, rng *rand.Rand, who string, u int) {
 			e.at = max(0, e.at-rng.IntN(2*hour))
 		}
 		e.ord = 10_000_000 + int64(e.tick)*100 + int64(i)
-		if rng.IntN(5) == 0 {
+		if rng.IntN(5) == 0 && tick < planned-round {
 			e.ord -= int64(rng.IntN(hour)) * 100
 		}
 		for l := range e.listed {
@@ -179,3 +180,27 @@ func (h *history) freeTick(t int) int {
 	}
 	return t
 }
+
+// filler is a history that every batch has: each lane has events in the window,
+// and every list has some.
+func filler(b *batch) *history {
+	h := &history{n: fillerNumber, faults: map[string]fault{}, edits: map[string]edit{}, laps: map[string][]int{}}
+	for lane := range b.lanes {
+		who := fmt.Sprintf("h%04d-u%d", h.n, lane)
+		h.faults[who], h.laps[who] = fault{}, make([]int, 4)
+		for i, tick := range []int{0, windowMid, windowMid + 1} {
+			e := &entry{
+				id: fmt.Sprintf("h%04d-%d-%d", h.n, lane, i), lane: lane, tick: tick, at: tick, in: tick, who: who, history: h.n,
+				kind: []string{"a", "a", "c"}[i], cents: 1234, ord: 10_000_000 + int64(tick)*100,
+			}
+			for l := range e.listed {
+				e.listed[l] = i > 0
+			}
+			h.log = append(h.log, e)
+		}
+	}
+	h.sort()
+	return h
+}
+
+const fillerNumber = 9999

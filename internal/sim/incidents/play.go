@@ -76,7 +76,7 @@ func (g *game) play(ctx context.Context) (err error) {
 			_ = g.app.Close()
 		}
 	}()
-	g.tally.Histories += len(b.histories)
+	g.tally.Histories += len(b.histories) - 1 // the filler is none
 	planned, err := g.plan(ctx)
 	if err != nil {
 		return err
@@ -90,6 +90,7 @@ func (g *game) begin(ctx context.Context) (err error) {
 	if err := b.publish(g.dir, 0, planned); err != nil {
 		return err
 	}
+	b.listIDs()
 	b.widen()
 	if err := b.writeProject(g.dir); err != nil {
 		return err
@@ -134,15 +135,29 @@ func (g *game) firstRows() table {
 }
 
 // absorbed says whether the rows have absorbed an entry by the present round.
-func (g *game) absorbed(h *history, e *entry) bool {
-	return e.tick < planned+g.round*round-g.lap(h, e.who)
+func (g *game) absorbed(h *history, e *entry) bool { return g.absorbedBy(h, e, g.round) }
+
+func (g *game) absorbedBy(h *history, e *entry, by int) bool {
+	if g.b.running() && g.b.cut == cutPaused {
+		return e.tick < g.b.pause[e.lane]
+	}
+	return e.tick < planned+by*round-g.lap(h, e.who, by)
 }
 
-func (g *game) lap(h *history, who string) int {
-	if !g.b.running() || g.b.cut == cutPaused {
+// lap is how far the worker of a user's rows is behind the log. It has passed
+// the error window: a row that still has hit events before it cannot be told
+// from one that missed them.
+func (g *game) lap(h *history, who string, by int) int {
+	if !g.b.running() {
 		return 0
 	}
-	return h.laps[who][g.round]
+	lap := h.laps[who][by]
+	for _, e := range h.log {
+		if e.who == who && g.b.hit(e) && e.tick < planned+by*round && e.tick >= planned+by*round-lap {
+			return 0
+		}
+	}
+	return lap
 }
 
 // editRows is what other people did to a history's rows.
@@ -183,7 +198,21 @@ func (g *game) request(out string) app.PlanRequest {
 
 // window is the window as it is typed.
 func (b *batch) window() app.WindowRequest {
-	return app.WindowRequest{From: recount.FormatTimestamp(instant(b.from)), To: recount.FormatTimestamp(instant(b.to))}
+	r := app.WindowRequest{From: recount.FormatTimestamp(instant(b.from)), To: recount.FormatTimestamp(instant(b.to))}
+	switch b.clock {
+	case byIngest:
+		r.By = recount.ByIngest
+	case byPosition:
+		r = app.WindowRequest{}
+		for lane := range max(1, b.lanes-1) {
+			r.FromPositions = append(r.FromPositions, b.edge(lane, b.from))
+			r.ToPositions = append(r.ToPositions, b.edge(lane, b.to))
+		}
+	case byIDs:
+		r = app.WindowRequest{IDs: hitFile}
+	case byEvent:
+	}
+	return r
 }
 
 // judged is what the oracle says of all rows, by key.

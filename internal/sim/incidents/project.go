@@ -280,32 +280,75 @@ func (b *batch) where() string {
 	return "who IS NOT NULL"
 }
 
-// idFiles are the project's files of ids, by name.
-func (b *batch) idFiles() map[string]string {
-	files := map[string]string{}
+// listIDs chooses the ids of the window, where ids measure it, and those of the
+// lists.
+func (b *batch) listIDs() {
 	entries := b.all(0, planned)
+	b.hitIDs = map[string]bool{}
+	for _, e := range entries {
+		if e.listed[mostLists-1] && !e.bad {
+			b.hitIDs[e.id] = true
+		}
+	}
+	b.ids = make([]map[string]bool, len(b.lists))
 	for i, l := range b.lists {
+		b.ids[i] = map[string]bool{}
 		if l.by != listIDs && l.by != listProcessed {
 			continue
 		}
-		var ids []string
+		unprocessed := map[string]bool{}
 		for _, e := range entries {
-			on := b.hit(e) && b.on(l, i, e)
-			if l.by == listProcessed && !on || l.by == listIDs && on && !e.bad {
-				ids = append(ids, e.id)
+			kind := l.kinds == "" || strings.Contains(l.kinds, e.kind)
+			switch on := e.listed[i] && b.hit(e) && kind; {
+			case l.by == listProcessed:
+				unprocessed[e.id] = unprocessed[e.id] || on
+			case on && !e.bad && !e.repeat:
+				b.ids[i][e.id] = true
 			}
 		}
-		files[listFile(i)] = strings.Join(ids, "\n") + "\n"
+		for id, not := range unprocessed {
+			b.ids[i][id] = !not
+		}
+	}
+}
+
+// idFiles are the project's files of ids, by name.
+func (b *batch) idFiles() map[string]string {
+	files := map[string]string{hitFile: idLines(b.hitIDs)}
+	for i, l := range b.lists {
+		if l.by == listIDs || l.by == listProcessed {
+			files[listFile(i)] = idLines(b.ids[i])
+		}
 	}
 	return files
 }
 
-// write makes the project's files but for the log.
+const hitFile = "hits.txt"
+
+func idLines(ids map[string]bool) string {
+	var lines []string
+	for id, on := range ids {
+		if on {
+			lines = append(lines, id+"\n")
+		}
+	}
+	slices.Sort(lines)
+	return strings.Join(lines, "")
+}
+
+// writeProject makes the project's files but for the log.
 func (b *batch) writeProject(dir string) error {
 	files := b.idFiles()
 	files["recount.yaml"] = b.yaml()
 	files["right.sql"] = b.sql(prevNone)
 	files["previous.sql"] = b.sql(b.previous)
+	if b.cut == cutPaused {
+		var lines []string
+		for lane := range b.lanes {
+			lines = append(lines, b.edge(lane, b.pause[lane])+"\n")
+		}
+		files["paused.txt"] = strings.Join(lines, "")
+	}
 	for name, text := range files {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			return err

@@ -66,14 +66,15 @@ func (o *oracle) stood(key string) (verdict, bool) {
 		if s.text != live || b.cut != cutFound && s.mark != o.mark(o.live[key]) {
 			continue
 		}
-		if s.cause == "" {
+		switch {
+		case s.cause == "":
 			right = &stands[i]
-			continue
+		case b.cut != cutFound || s.after != live: // what gives the right row explains nothing
+			found = append(found, s)
 		}
-		found = append(found, s)
 	}
 	if b.cut != cutFound {
-		return o.stoodAtColumn(key, right, found, stands)
+		return o.stoodAtColumn(key, right, found, stands, mixed)
 	}
 	agreed := len(found) == 0 || !slices.ContainsFunc(found, func(s stand) bool { return s.after != found[0].after })
 	switch {
@@ -86,9 +87,11 @@ func (o *oracle) stood(key string) (verdict, bool) {
 }
 
 // stoodAtColumn is stood where the row names its position.
-func (o *oracle) stoodAtColumn(key string, right *stand, found, stands []stand) (verdict, bool) {
+func (o *oracle) stoodAtColumn(key string, right *stand, found, stands []stand, mixed bool) (verdict, bool) {
+	live := o.live[key]
+	held := verdict{action: recount.ActionHeld}
 	if right != nil {
-		return verdict{}, o.live[key] != nil
+		return verdict{}, live != nil
 	}
 	if len(found) > 0 {
 		first := found[0].cause
@@ -96,16 +99,27 @@ func (o *oracle) stoodAtColumn(key string, right *stand, found, stands []stand) 
 		for found[i].cause != first { // the newest of the first account
 			i--
 		}
+		if found[i].after == live.text(o.b) {
+			return verdict{}, live != nil
+		}
 		return o.decide(key, first, found[i].row), true
 	}
-	if o.live[key] != nil {
-		for _, s := range slices.Backward(stands) {
-			if s.cause == "" && s.mark == o.mark(o.live[key]) {
-				return o.decide(key, "", s.row), true
-			}
+	if live == nil || mixed || o.b.cut == cutVersion {
+		return held, true
+	}
+	var named []stand
+	for _, s := range stands {
+		if s.cause == "" && s.text == live.text(o.b) {
+			return held, true // it was corrected before, or its column is wrong
+		}
+		if s.mark == o.mark(live) {
+			named = append(named, s)
 		}
 	}
-	return verdict{action: recount.ActionHeld}, true
+	if len(named) == 0 || slices.ContainsFunc(named, func(s stand) bool { return s.after != named[0].after }) {
+		return held, true
+	}
+	return o.decide(key, "", named[0].row), true
 }
 
 // stands lists where a key may stand under the right logic and under every

@@ -31,6 +31,7 @@ func (s *sim) run(ctx context.Context) (tally, error) {
 			continue
 		}
 		b := newBatch(s.seed, number)
+		b.histories = append(b.histories, filler(b))
 		for n := range min(left, s.perBatch) {
 			if s.history < 0 || s.history == n {
 				b.histories = append(b.histories, newHistory(b, n))
