@@ -109,7 +109,8 @@ func (r *replaying) runningRows(ctx context.Context, l *live, touched map[string
 	out.live = sorted.Seen()
 	for text := range touched {
 		if _, there := rows[text]; !there {
-			rows[text] = &running{key: made[text], touched: true}
+			_, out1 := excluded[text]
+			rows[text] = &running{key: made[text], touched: true, excluded: out1}
 		}
 	}
 	for text, key := range excluded {

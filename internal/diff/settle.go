@@ -68,6 +68,9 @@ type Verdict struct {
 // after-image, the row could be right already, or nothing fits, it is held. With
 // a position column only the position that it names counts.
 func Settle(r Running) Verdict {
+	if r.Seen == nil {
+		r = r.absent()
+	}
 	if r.Mixed && !r.Known {
 		return Verdict{Hold: "its events come from several partitions, and only a paused worker or a position column tells which of them the row has absorbed"}
 	}
@@ -91,6 +94,19 @@ func Settle(r Running) Verdict {
 		return Verdict{Hold: "no hypothesis gives it at any of the newest positions; older ones were not looked at"}
 	}
 	return Verdict{Hold: "no hypothesis gives it at any position"}
+}
+
+// absent keeps the newest stands. Where there is no row, an account explains that
+// only if it makes none up to now: were there one by later events, the row was
+// deleted, or its worker is behind, and nothing tells how far.
+func (r Running) absent() Running {
+	newest := func(stands []Stand) []Stand { return stands[max(len(stands)-1, 0):] }
+	accounts := make([]Account, len(r.Accounts))
+	for i, a := range r.Accounts {
+		accounts[i] = Account{Cause: a.Cause, Stands: newest(a.Stands)}
+	}
+	r.Right, r.Accounts = newest(r.Right), accounts
+	return r
 }
 
 // explained finds the first account that gives the live row, and whether others

@@ -9,11 +9,11 @@ import (
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"recount"
 	"recount/adapter"
 	"recount/internal/app"
-	"recount/internal/clock"
 )
 
 // tally counts what a simulation found.
@@ -39,6 +39,7 @@ type game struct {
 	say      func(format string, args ...any)
 	rng      *rand.Rand
 
+	clock   *stepClock
 	round   int // how many rounds of live traffic there were
 	foreign map[string]bool
 	rows    table             // the live rows, as last read
@@ -68,6 +69,7 @@ func (g *game) play(ctx context.Context) (err error) {
 	defer func() { _ = db.Close() }()
 	g.live = &live{db: db, b: b}
 	g.rng = rand.New(rand.NewPCG(b.seed, uint64(b.number)+2<<32)) //nolint:gosec // repeated by its seed
+	g.clock = &stepClock{instant(planned).Add(24 * time.Hour)}
 	if err := g.begin(ctx); err != nil {
 		return err
 	}
@@ -102,14 +104,13 @@ func (g *game) begin(ctx context.Context) (err error) {
 		return err
 	}
 	g.app, err = app.Open(ctx, app.Options{
-		Dir: g.dir, Registry: g.registry, Clock: clock.System{}, User: "sim", Program: "recount sim",
+		Dir: g.dir, Registry: g.registry, Clock: g.clock, User: "sim", Program: "recount sim",
 		Getenv: func(string) (string, bool) { return "", false },
 	})
 	if err != nil {
 		return err
 	}
-	_, err = g.app.ArchiveRun(ctx, nil)
-	return err
+	return g.archive(ctx)
 }
 
 // firstRows are the rows as the workers, and other people, left them.
@@ -330,9 +331,27 @@ func (b *batch) afterText(c recount.Change, before *row) string {
 }
 
 // compared are the value columns, in the order of the logic's result.
-func (b *batch) compared() []string {
+func (b *batch) compared() (list []string) {
 	if b.lastWins {
-		return []string{"last", "n"}
+		list = append(list, "last")
 	}
-	return []string{"total", "n"}
+	if b.sums() {
+		list = append(list, "total")
+	}
+	return append(list, "n")
+}
+
+// stepClock tells the time of the game, which stands still within an act.
+type stepClock struct{ at time.Time }
+
+func (c *stepClock) Now() time.Time { return c.at }
+
+// step lets some time pass.
+func (c *stepClock) step() { c.at = c.at.Add(10 * time.Minute) }
+
+// archive archives what reached the log.
+func (g *game) archive(ctx context.Context) error {
+	g.clock.step()
+	_, err := g.app.ArchiveRun(ctx, nil)
+	return err
 }

@@ -129,7 +129,8 @@ func (b *batch) sql(p previous) string {
 	}
 	if b.lastWins {
 		columns = append(columns, "last(kind ORDER BY position) AS last")
-	} else {
+	}
+	if b.sums() {
 		columns = append(columns, "sum("+amount+") AS total")
 	}
 	columns = append(columns, "count(*) AS n")
@@ -256,11 +257,11 @@ func (b *batch) edge(lane, tick int) string {
 
 func (b *batch) yamlTarget(add func(string, ...any)) {
 	add("    target:\n      %s\n      table: totals", b.database)
-	value := "total: total"
-	if b.lastWins {
-		value = "last: last"
+	var named []string
+	for _, column := range b.compared() {
+		named = append(named, column+": "+column)
 	}
-	add("      columns: {%s, n: n}", value)
+	add("      columns: {%s}", strings.Join(named, ", "))
 	if b.extra != "" {
 		add("      extra: %s", b.extra)
 	}
@@ -302,7 +303,7 @@ func (b *batch) listIDs() {
 			switch on := e.listed[i] && b.hit(e) && kind; {
 			case l.by == listProcessed:
 				unprocessed[e.id] = unprocessed[e.id] || on
-			case on && !e.bad && !e.repeat:
+			case on && !e.bad && !e.repeat && (b.cut != cutPaused || e.tick < b.pause[e.lane]):
 				b.ids[i][e.id] = true
 			}
 		}

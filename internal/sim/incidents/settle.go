@@ -10,12 +10,13 @@ import (
 
 // stand is a row as it would be if the worker stood at one entry of the key.
 type stand struct {
-	seq   int
-	text  string
-	mark  string // what the row's position column would say
-	after string // the right row there
-	cause string // empty: it is the right logic's
-	row   *row   // the right row there
+	seq    int
+	text   string
+	mark   string // what the row's position column would say
+	after  string // the right row there
+	cause  string // empty: it is the right logic's
+	row    *row   // the right row there
+	newest bool
 }
 
 // settle judges rows of which nothing but themselves says how far they are.
@@ -63,6 +64,9 @@ func (o *oracle) stood(key string) (verdict, bool) {
 	var right *stand
 	var found []stand
 	for i, s := range stands {
+		if o.live[key] == nil && !s.newest { // had it a row by now, somebody deleted it
+			continue
+		}
 		if s.text != live || b.cut != cutFound && s.mark != o.mark(o.live[key]) {
 			continue
 		}
@@ -146,7 +150,7 @@ func (o *oracle) stands(key string) (list []stand, mixed bool) {
 			rows := table{}
 			b.work(rows, mine[:i+1], a.fault)
 			right := b.right(mine[:i+1])[key]
-			list = append(list, stand{seq: mine[i].seq, text: rows[key].text(b), mark: o.mark(rows[key]), after: right.text(b), cause: a.cause, row: right})
+			list = append(list, stand{seq: mine[i].seq, text: rows[key].text(b), mark: o.mark(rows[key]), after: right.text(b), cause: a.cause, row: right, newest: i == len(mine)-1})
 		}
 	}
 	return list, mixed

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math/big"
 	"slices"
+	"strconv"
+	"strings"
 )
 
 // fault is what a worker did wrong to the events of the error window.
@@ -45,10 +47,14 @@ func (r *row) text(b *batch) string {
 	if r == nil {
 		return "-"
 	}
-	if b.lastWins {
-		return fmt.Sprintf("%d|%s", r.n, r.last)
+	parts := []string{strconv.FormatInt(r.n, 10)}
+	if b.sums() {
+		parts = append(parts, r.total.FloatString(2))
 	}
-	return fmt.Sprintf("%d|%s", r.n, r.total.FloatString(2))
+	if b.lastWins {
+		parts = append(parts, r.last)
+	}
+	return strings.Join(parts, "|")
 }
 
 func (r *row) clone() *row {
