@@ -215,7 +215,8 @@ type State struct {
 	ID        string
 	// Last are position and id of the last event that the variant processed,
 	// empty where it processed none, and Count is how many it processed, each
-	// repetition counted.
+	// repetition counted. It processed an event that it sees and that makes a row
+	// of the key under its own logic alone.
 	LastPosition string
 	LastID       string
 	Count        int64

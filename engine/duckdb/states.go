@@ -86,14 +86,15 @@ func (w *worker) touching(ctx context.Context, v variant, others []engine.Varian
 }
 
 // keyed makes recount_keyed, the events of each wanted key, with how often the
-// variant sees each, and recount_pairs, those that it sees as it sees them.
+// variant processes each (an event of which its own logic makes no row of the
+// key is passed over), and recount_pairs, those that it sees as it sees them.
 func (in *input) keyed(ctx context.Context, v variant, tables []string) error {
 	var same, touches []string
 	for i := range v.shape.Key {
 		same = append(same, fmt.Sprintf("t.c%d = k.c%d", i, i))
 	}
-	for _, t := range tables {
-		touches = append(touches, "SELECT k.i AS key, t.seq FROM "+t+" AS t JOIN recount_keys AS k ON "+strings.Join(same, " AND "))
+	for i, t := range tables { // the variant's own logic comes first
+		touches = append(touches, fmt.Sprintf("SELECT k.i AS key, t.seq, %t AS own FROM %s AS t JOIN recount_keys AS k ON %s", i == 0, t, strings.Join(same, " AND ")))
 	}
 	seen, err := in.seen(ctx, v, true)
 	if err != nil {
@@ -107,9 +108,9 @@ func (in *input) keyed(ctx context.Context, v variant, tables []string) error {
 		return err
 	}
 	for _, query := range []string{
-		"CREATE OR REPLACE TEMP TABLE recount_mine AS " + strings.Join(touches, " UNION "),
+		"CREATE OR REPLACE TEMP TABLE recount_mine AS SELECT key, seq, bool_or(own) AS own FROM (" + strings.Join(touches, " UNION ALL ") + ") GROUP BY key, seq",
 		"CREATE OR REPLACE TEMP TABLE recount_pairs AS SELECT m.key AS " + caseColumn + ", s." + seqColumn + ", " + in.used("s", v) + " FROM (" + seen + ") AS s JOIN recount_mine AS m ON m.seq = s." + seqColumn,
-		"CREATE OR REPLACE TEMP TABLE recount_keyed AS SELECT m.key, e.seq, e.partition, e.position, coalesce(e.id, '') AS id, e.hit, coalesce(p.n, 0) AS n FROM (" + meta +
+		"CREATE OR REPLACE TEMP TABLE recount_keyed AS SELECT m.key, e.seq, e.partition, e.position, coalesce(e.id, '') AS id, e.hit, CASE WHEN m.own THEN coalesce(p.n, 0) ELSE 0 END AS n FROM (" + meta +
 			") AS e JOIN recount_mine AS m ON m.seq = e.seq LEFT JOIN (SELECT " + caseColumn + " AS key, " + seqColumn + " AS seq, count(*) AS n FROM recount_pairs GROUP BY ALL) AS p " +
 			"ON p.key = m.key AND p.seq = m.seq",
 		"DROP TABLE recount_mine",
