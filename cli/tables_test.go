@@ -13,7 +13,8 @@ import (
 // twoTables is a project whose plan corrects two tables.
 type twoTables struct{ *fake }
 
-func (twoTables) ApplyTable(context.Context, string) (string, error)    { return "orders,users", nil }
+func (twoTables) ApplyTable(context.Context, string) (string, error) { return "orders,users", nil }
+
 func (twoTables) RollbackTable(context.Context, string) (string, error) { return "orders,users", nil }
 
 func TestSeveralTablesAreConfirmedByAllTheirNames(t *testing.T) {
