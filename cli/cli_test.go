@@ -205,7 +205,7 @@ func TestSlipsOnTheCommandLineAreUsageErrorsAndOpenNothing(t *testing.T) {
 		want string
 	}{
 		{[]string{"aply", "f"}, "the nearest is apply"},
-		{[]string{"detect"}, `recount has no command "detect"`},
+		{[]string{"detect"}, "recount detect needs the name of one calculation"},
 		{[]string{"serve", "--listen", "x"}, `recount has no command "serve"`},
 		{[]string{"archive", "compact"}, `recount archive has no command "compact"`},
 		{[]string{"archive", "rn"}, "the nearest is run"},
@@ -222,7 +222,9 @@ func TestSlipsOnTheCommandLineAreUsageErrorsAndOpenNothing(t *testing.T) {
 		{[]string{"show", "f", "--csv", "--json"}, "--csv and --json do not go together"},
 		{[]string{"show", "f", "--csv", "--sql"}, "--csv and --sql do not go together"},
 		{[]string{"explain", "f"}, "recount explain needs a plan file and a key"},
-		{[]string{"runs", "check"}, `recount runs takes no argument such as "check"`},
+		{[]string{"runs", "check"}, "recount runs check needs one run"},
+		{[]string{"runs", "chek"}, "chek"},
+		{[]string{"detect", "c"}, "detect needs --solve"},
 		{[]string{"apply", "f", "--json=maybe"}, "invalid argument"},
 		{[]string{"completion", "tcsh"}, "there is no completion for tcsh"},
 		{[]string{"apply", "--confirm"}, "flag needs an argument"},
@@ -466,7 +468,7 @@ func TestInitAsksOnATerminalAlone(t *testing.T) {
 
 func TestEveryCommandsHelpBeginsWithTwoExamples(t *testing.T) {
 	for _, command := range []string{
-		"", "init", "archive", "archive run", "replay", "diff", "plan", "show", "explain", "verify", "apply", "rollback", "runs", "doctor", "version", "completion",
+		"", "init", "archive", "archive run", "replay", "diff", "plan", "show", "explain", "verify", "apply", "rollback", "runs", "runs check", "detect", "doctor", "version", "completion",
 	} {
 		s := scene{}
 		got := s.run(t, append(strings.Fields(command), "--help")...)

@@ -17,8 +17,9 @@ func (c *call) detectCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "detect CALC", Short: "finds out which events were lost or processed again",
 		Long: "Finds out which events were lost or processed again.\n" +
-			"With --solve: of additive results, the positions whose loss or repetition gives the differences between live and right rows,\n" +
-			"as a missed: or again: block. Without a window all archived events are suspected.",
+			"With --solve: of additive results, the positions whose loss or repetition gives\n" +
+			"the differences between live and right rows, as a missed: or again: block.\n" +
+			"Without a window all archived events are suspected.",
 		Example:           examples("recount detect balances --solve", "recount detect balances --solve --paused offsets.txt --json"),
 		Args:              c.takes(1, 1, "the name of one calculation"),
 		ValidArgsFunction: c.completeNames(calculations),

@@ -139,7 +139,7 @@ func (v runsHuman) Checked(tables []app.RunChecked) error {
 			p.wrapped(labelIndent, dim, t.Note)
 		}
 		if len(t.Overwritten) > 0 {
-			p.line(say("  The worker keeps its own state, or another writer has it: correct that first, then plan again (worker_state: own)."))
+			p.wrapped(2, plain, "The worker keeps its own state, or another writer has it: correct that first, then plan again (worker_state: own).")
 		}
 	}
 	return p.flush(v.o.Out)
