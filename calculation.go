@@ -7,7 +7,7 @@ type Logic struct {
 	Kind   string // "sql"
 	Text   string // the SQL
 	Path   string // where it was read from, for messages
-	Digest string // SHA-256 of Text, hex
+	Digest string // SHA-256 of Text, or of the file of rows, hex; empty for a table until it is read
 	// Opening are the columns of the relation `opening` that the SQL may read
 	// besides `events`: the calculation's rows as they stood before the events
 	// that it is given. Nil: there is none.
@@ -20,6 +20,9 @@ const (
 	LogicRows  = "rows"  // Path is a file of rows that something else recalculated
 	LogicTable = "table" // Path is a table of the target's database that something else filled
 )
+
+// Brought says that the logic is not here: something else made its rows.
+func (l Logic) Brought() bool { return l.Kind == LogicRows || l.Kind == LogicTable }
 
 // Calculation is versioned logic with the rules of its replay and of its
 // comparison: one entry of `calculations` in recount.yaml.

@@ -58,6 +58,7 @@ const (
 	CodeEngine        Code = "RC4008"
 	CodeNoColumn      Code = "RC4010"
 	CodeNotKeyed      Code = "RC4011"
+	CodeRows          Code = "RC4012"
 	CodeTwoWay        Code = "RC5001"
 	CodeNoRow         Code = "RC5002"
 	CodeDoctor        Code = "RC5003"
@@ -151,6 +152,7 @@ var Codes = []CodeInfo{
 	{CodeEngine, ExitError, "the engine stopped"},
 	{CodeNoColumn, ExitUsage, "the result lacks a column"},
 	{CodeNotKeyed, ExitRefused, "the rows cannot be followed event by event"},
+	{CodeRows, ExitRefused, "rows that something else made cannot be used"},
 	{CodeTwoWay, ExitRefused, "most rows are wrong and nothing says why"},
 	{CodeNoRow, ExitError, "the plan has no such row"},
 	{CodeDoctor, ExitRefused, "doctor found what must be mended first"},

@@ -36,6 +36,9 @@ type Sorter struct {
 	// Seen, where not nil, changes what a row of that key is compared as; what it
 	// stores stays.
 	Seen func(text string, seen []recount.Value) []recount.Value
+	// Refuse, where not nil, makes the error for a key that is NULL or stands
+	// twice; else it is that of a live table.
+	Refuse func(why string) error
 	// Keep, where set, drops the rows for which it is false; it sees the key
 	// under the result's types.
 	Keep func(key []recount.Value) bool
@@ -121,6 +124,9 @@ func (s *Sorter) under(t recount.Type, v recount.Value) recount.Value {
 }
 
 func (s *Sorter) badKey(why string) error {
+	if s.Refuse != nil {
+		return s.Refuse(why)
+	}
 	return &recount.Error{
 		Code: recount.CodeLiveKey, What: "the live table cannot be compared", Where: s.Place, Why: why,
 		Next: "name in key: the columns that make a row unique, or mend the table; a correction needs to know which row it changes",
@@ -312,6 +318,13 @@ type LiveRow struct {
 	Key  []recount.Value // under the compared types
 	Row  recount.Row     // as stored, carried columns last
 	Seen []recount.Value // under the compared types
+}
+
+// Next returns the next row, which belongs to the receiver; false at the end or
+// on an error, which Err tells.
+func (s *Sorted) Next() (LiveRow, bool) {
+	row, ok := s.next()
+	return LiveRow{Text: row.text, Key: row.key, Row: row.row, Seen: row.seen}, ok
 }
 
 // Each calls each with the rows that are left, in key order. They belong to the

@@ -20,7 +20,8 @@ const probes = 3
 //
 // Each event is replayed alone, under the right logic and the previous one. A
 // broken field is filled with NULL, a small value and a large one in turn: if the
-// row's key depends on it, or if no row comes out, the key is unknown.
+// row's key depends on it, or if no row comes out, the key is unknown. Without a
+// logic that can be replayed all are.
 func Excluded(ctx context.Context, session engine.Session, logics []engine.Variant) (map[string][]recount.Value, []recount.Mark, error) {
 	marks, err := session.Quarantined(ctx)
 	if err != nil {
@@ -29,7 +30,7 @@ func Excluded(ctx context.Context, session engine.Session, logics []engine.Varia
 	keys := map[string][]recount.Value{}
 	var unknown []recount.Mark
 	for _, mark := range marks {
-		if mark.Time.IsZero() {
+		if mark.Time.IsZero() || len(logics) == 0 {
 			unknown = append(unknown, mark)
 			continue
 		}

@@ -41,16 +41,46 @@ const (
 // Hypotheses lists the combinations of what the calculation's configuration
 // names and of `twice`, where the window holds repeats: those with the fewest
 // parts first, then in the order missed, again, late, twice, order, previous.
+// Rows that something else made (Logic.Brought) fit no other events than they were
+// made of, so they are tried alone.
 // processed, where not nil, is the list of the ids that the worker noted as
 // processed: what is not on it was missed. cut counts those that were left out.
 func Hypotheses(calc recount.Calculation, right engine.Variant, repeats bool, processed *recount.IDList) (list []Hypothesis, cut int) {
 	parts := partsOf(calc, repeats, processed)
-	const mostParts = 20 // 2^20 combinations are counted, never made
-	total := 1<<min(len(parts), mostParts) - 1
+	total := countAll(calc, len(parts))
 	for size := 1; size <= len(parts) && len(list) < MostHypotheses; size++ {
 		list = combine(list, parts, right, nil, 0, size)
 	}
 	return list, total - len(list)
+}
+
+// countAll counts the combinations of n parts that can be replayed.
+func countAll(calc recount.Calculation, n int) int {
+	const mostParts = 20 // 2^20 combinations are counted, never made
+	events := n          // the parts that change events
+	if calc.Previous != nil {
+		events--
+	}
+	combined := 1 << min(events, mostParts)
+	total := combined - 1
+	if calc.Logic.Brought() {
+		total = 0
+	}
+	switch {
+	case calc.Previous == nil:
+	case calc.Previous.Brought():
+		total++
+	default:
+		total += combined
+	}
+	return total
+}
+
+// replayable says whether a variant can be run: rows that something else made
+// fit no other events.
+func replayable(v engine.Variant, right engine.Variant) bool {
+	same := len(v.Missed) == len(right.Missed) && len(v.Again) == len(right.Again) && v.Late == right.Late && v.Twice == right.Twice && v.Arrival == right.Arrival
+	return same || !v.Logic.Brought()
 }
 
 // partsOf lists the single hypotheses in the order in which they are tried.
@@ -95,7 +125,10 @@ func combine(list []Hypothesis, parts []part, right engine.Variant, chosen []par
 		return list
 	}
 	if len(chosen) == size {
-		return append(list, join(chosen, right))
+		if h := join(chosen, right); replayable(h.Variant, right) {
+			return append(list, h)
+		}
+		return list
 	}
 	for i := from; i < len(parts); i++ {
 		list = combine(list, parts, right, append(slices.Clone(chosen), parts[i]), i+1, size)
