@@ -91,12 +91,14 @@ func (p *page) rowText(cols []recount.PlanColumn, values []recount.Value) string
 // one in which the row is most wrong.
 func (p *page) explainSteps(e app.Explanation) {
 	if len(e.Steps) == 0 {
-		p.line(say("  No event makes this row."))
+		if e.Elsewhere == "" {
+			p.line(say("  No event makes this row."))
+		}
 		return
 	}
 	s := stepping{e: e, layout: stepLayout(e.Steps), parting: -1, cause: e.Under != nil}
 	s.column, _, _, _ = column(e.Columns, e.Change)
-	if len(e.Columns) > 1 {
+	if len(e.Columns) > 1 && e.Elsewhere == "" {
 		p.line(span{"  " + clip(p.text(e.Columns[s.column].Name), 40, p.g.more) + ", event by event:", dim})
 	}
 	t := &table{
@@ -106,6 +108,10 @@ func (p *page) explainSteps(e app.Explanation) {
 	if s.cause {
 		t.head, t.right, t.fixed = append(t.head, "as it went"), append(t.right, true), append(t.fixed, false)
 		s.parting = slices.IndexFunc(e.Steps, func(s app.ExplainStep) bool { return !slices.Equal(s.Values, s.Under) })
+	}
+	if e.Elsewhere != "" { // there is no row to follow
+		const events = 5
+		t.head, t.right, t.fixed = t.head[:events], nil, []bool{1: true, events - 1: false}
 	}
 	t.head, t.right, t.fixed = append(t.head, ""), append(t.right, false), append(t.fixed, true)
 	shown := shownSteps(e.Steps, s.parting)
@@ -187,7 +193,9 @@ func (p *page) stepRow(st stepping, i int) []cell {
 		{p.text(s.ID), look},
 		{p.fieldsText(st.e, s.Fields), look},
 		{p.text(place), look},
-		{p.stepValue(st, s.Values), look},
+	}
+	if st.e.Elsewhere == "" {
+		row = append(row, cell{p.stepValue(st, s.Values), look})
 	}
 	if st.cause {
 		row = append(row, cell{p.stepValue(st, s.Under), look})
@@ -229,6 +237,11 @@ func (p *page) fieldsText(e app.Explanation, fields []app.NamedValue) string {
 
 // explainEnd says what the events give, and how to see their bytes.
 func (p *page) explainEnd(e app.Explanation) {
+	if e.Elsewhere != "" {
+		p.line(say("  " + p.text(e.Elsewhere) + "."))
+		p.rawBytes(e)
+		return
+	}
 	used := 0
 	for _, s := range e.Steps {
 		if s.Counted {
@@ -243,6 +256,10 @@ func (p *page) explainEnd(e app.Explanation) {
 	if e.Alone && len(e.Steps) > 0 {
 		p.line(span{"  Replayed on their own, these events alone give exactly this row " + p.g.yes, blue})
 	}
+	p.rawBytes(e)
+}
+
+func (p *page) rawBytes(e app.Explanation) {
 	if id, ok := exampleEvent(e); ok {
 		p.line(say("  The raw bytes: recount archive cat " + p.text(ShellWord(id))))
 	}
@@ -277,7 +294,7 @@ func (v explainJSON) Explained(e app.Explanation) error {
 	o := explanationObject{
 		head: typed("explanation"), Plan: e.Plan, Calculation: e.Calculation, Window: jsonWindow(e.Window),
 		Action: action, Key: named(e.Key, list(e.Change.Key)), Cause: orNull(string(e.Change.Cause)),
-		Result: named(e.Columns, e.Result), Under: named(e.Columns, e.Under), Alone: e.Alone, Steps: []stepObject{},
+		Result: named(e.Columns, e.Result), Under: named(e.Columns, e.Under), Alone: e.Alone, Elsewhere: orNull(e.Elsewhere), Steps: []stepObject{},
 	}
 	if !e.Right {
 		o.Before, o.After = named(e.Columns, e.Change.Before), named(e.Columns, afterOf(e.Change))
@@ -309,6 +326,7 @@ type explanationObject struct {
 	Result      any          `json:"result"`
 	Under       any          `json:"under"`
 	Alone       bool         `json:"alone"`
+	Elsewhere   any          `json:"elsewhere"`
 	Steps       []stepObject `json:"steps"`
 }
 

@@ -160,7 +160,7 @@ func jsonPart(p *recount.Plan, n int, file string, tookMS int64) planObject {
 	o := planObject{
 		head: typed("plan"), Plan: p.ID, Kind: b.Kind, Calculation: b.Calculation,
 		Window: jsonWindow(b.Window), Asked: jsonWindow(asked(b)),
-		Events: b.Events, Rows: b.Rows, Deterministic: true, Causes: object{},
+		Events: b.Events, Rows: b.Rows, Deterministic: b.Unproved == "", Causes: object{},
 		NoControl: orNull(b.NoControl), Sums: list(b.Sums),
 		Target: targetJSON{Adapter: b.Target.Adapter, Place: b.Target.Place, Table: b.Target.Table},
 		Key:    columnNames(b.Key), Columns: columnNames(b.Columns), Rules: list(b.Rules),

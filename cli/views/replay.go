@@ -37,7 +37,7 @@ func (v replayHuman) Replayed(r app.Replayed) error {
 		p.labelled("", 1, "widened to whole buckets from "+r.Asked.String())
 	}
 	p.labelled("Events", 2, append(p.eventItems(r.Events), "snapshot "+short(r.Snapshot))...)
-	p.labelled("Replay", 1, r.Calculation, "ran twice, same answer "+p.g.yes, took(r.TookMS))
+	p.labelled("Replay", 1, r.Calculation, p.proved(2, r.Unproved), took(r.TookMS))
 	rows := []string{counted(r.Rows, "row"), "digest " + short(r.Digest)}
 	if r.Excluded > 0 {
 		rows = append(rows, count(r.Excluded)+" left out, touched by a quarantined event")
@@ -60,7 +60,7 @@ func (v replayJSON) Replayed(r app.Replayed) error {
 	return emit(v.out, replayObject{
 		head: typed("replay"), Calculation: r.Calculation, Window: jsonWindow(r.Window), Asked: jsonWindow(asked),
 		Snapshot: r.Snapshot, Watermark: stamp(r.Watermark), Events: r.Events, Rows: decimalCount(r.Rows),
-		Excluded: decimalCount(r.Excluded), Deterministic: true, Digest: r.Digest, Out: orNull(r.Out), TookMS: r.TookMS,
+		Excluded: decimalCount(r.Excluded), Deterministic: r.Unproved == "", Digest: r.Digest, Out: orNull(r.Out), TookMS: r.TookMS,
 	})
 }
 

@@ -15,11 +15,7 @@ func (p *page) planScreen(plan *recount.Plan, end func()) {
 	b := &plan.Body
 	p.windowLines(b)
 	p.eventLines(b)
-	proved := "ran twice, same answer " + p.g.yes
-	if b.Unproved != "" {
-		proved = "determinism not proved: " + b.Unproved
-	}
-	p.labelled("Replay", 1, b.Calculation+" over "+b.Stream+" at snapshot "+short(b.Snapshot), proved)
+	p.labelled("Replay", 1, b.Calculation+" over "+b.Stream+" at snapshot "+short(b.Snapshot), p.proved(2, b.Unproved))
 	p.labelled("Compared", 2, append([]string{targetText(b.Target)}, b.Rules...)...)
 	p.cutLine(b)
 	p.blank()

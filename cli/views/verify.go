@@ -25,7 +25,7 @@ type verifyHuman struct{ o *Output }
 func (v verifyHuman) Verified(r app.Verified) error {
 	p := newPage(v.o.Style)
 	p.labelled("Window", 1, windowText(r.Window))
-	p.labelled("Replay", 1, r.Calculation, "ran "+times(r.Runs)+", same answer "+p.g.yes, "digest "+short(r.Digest), took(r.TookMS))
+	p.labelled("Replay", 1, r.Calculation, p.proved(r.Runs, r.Unproved), "digest "+short(r.Digest), took(r.TookMS))
 	rows := r.Rows
 	if rows.Wrong() == 0 {
 		p.line(span{"  " + counted(rows.Checked, "row") + " checked, all right " + p.g.yes, blue})
@@ -41,6 +41,14 @@ func (v verifyHuman) Verified(r app.Verified) error {
 	return p.flush(v.o.Out)
 }
 
+// proved says whether a calculation is known to be deterministic.
+func (p *page) proved(runs int, unproved string) string {
+	if unproved != "" {
+		return "determinism not proved: " + p.text(unproved)
+	}
+	return "ran " + times(runs) + ", same answer " + p.g.yes
+}
+
 func times(n int) string {
 	if n == 2 {
 		return "twice"
@@ -53,7 +61,7 @@ type verifyJSON struct{ out io.Writer }
 func (v verifyJSON) Verified(r app.Verified) error {
 	o := verifyObject{
 		head: typed("verify"), Calculation: r.Calculation, Window: jsonWindow(r.Window), Runs: decimalCount(int64(r.Runs)),
-		Deterministic: true, Digest: r.Digest, Rows: r.Rows, TookMS: r.TookMS,
+		Deterministic: r.Unproved == "", Digest: r.Digest, Rows: r.Rows, TookMS: r.TookMS,
 	}
 	if r.First != nil {
 		c := jsonChange(*r.First, r.Key, r.Columns)

@@ -9,6 +9,7 @@ import (
 	"hash"
 	"math/big"
 	"slices"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -85,6 +86,9 @@ func (r *replaying) openLive(ctx context.Context) (*live, error) {
 			columns[i] = found
 		}
 	}
+	if err := r.fitTypes(ctx, l); err != nil {
+		return nil, errors.Join(err, t.Close())
+	}
 	for _, c := range l.columns {
 		if c.Generated {
 			return nil, errors.Join(&recount.Error{
@@ -116,8 +120,8 @@ func (r *replaying) noColumn(info recount.TableInfo, name string) error {
 }
 
 // scan reads the live rows that belong to the span, in key order; carried columns
-// come last.
-func (r *replaying) scan(ctx context.Context, l *live, window recount.Window) (*diff.Sorted, error) {
+// come last. held, where not nil, has the buckets whose rows are wanted.
+func (r *replaying) scan(ctx context.Context, l *live, window recount.Window, held map[time.Time]bool) (*diff.Sorted, error) {
 	dir, err := r.app.folder("live")
 	if err != nil {
 		return nil, err
@@ -134,10 +138,10 @@ func (r *replaying) scan(ctx context.Context, l *live, window recount.Window) (*
 			return r.adjusted(f, l, text, seen)
 		}
 	}
-	if r.bucketed() && r.calc.Where == "" {
+	if r.bucketed() && (r.calc.Where == "" || held != nil) {
 		sorter.Keep = func(key []recount.Value) bool {
 			at, err := r.bucketTime(key)
-			return err == nil && window.Contains(at)
+			return err == nil && window.Contains(at) && (held == nil || held[r.calc.Bucket.Floor(at)])
 		}
 	}
 	query := target.Scan{Key: names(l.key), Columns: append(names(l.columns), names(l.carried)...), Where: r.calc.Where, Window: window}
@@ -150,9 +154,10 @@ func (r *replaying) scan(ctx context.Context, l *live, window recount.Window) (*
 // comparison is what comparing a window found.
 type comparison struct {
 	diff.Outcome
-	unknown []recount.Mark  // quarantined events whose rows are unknown
-	live    int64           // live rows looked at
-	touched map[string]bool // nil: all rows are looked at
+	unknown []recount.Mark     // quarantined events whose rows are unknown
+	live    int64              // live rows looked at
+	touched map[string]bool    // nil: all rows are looked at
+	held    map[time.Time]bool // buckets of rows that something else made; nil: not asked
 	tried   []recount.Cause
 	cut     int              // combinations that were not tried
 	holds   map[string]int64 // why rows are held whatever the policy, and how many
@@ -173,9 +178,10 @@ func (d digest) String() string { return hex.EncodeToString(d.hash.Sum(nil)) }
 // comparing says what compare looks at.
 type comparing struct {
 	session engine.Session
-	window  recount.Window  // the buckets whose rows are compared
-	touched map[string]bool // nil: all rows
-	prove   bool            // the logic runs twice and must agree
+	window  recount.Window     // the buckets whose rows are compared
+	touched map[string]bool    // nil: all rows
+	prove   bool               // the logic runs twice and must agree
+	held    map[time.Time]bool // nil: all buckets of the window
 }
 
 // compare replays the right logic over a session and compares it with the live
@@ -187,7 +193,7 @@ func (r *replaying) compare(ctx context.Context, l *live, c comparing) (out comp
 	var excluded map[string][]recount.Value
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.Go(func() (err error) {
-		sorted, err = r.scan(groupCtx, l, c.window)
+		sorted, err = r.scan(groupCtx, l, c.window, c.held)
 		return err
 	})
 	group.Go(func() (err error) {
@@ -267,10 +273,14 @@ func (r *replaying) comparedAs(l *live) recount.Shape {
 	return shape
 }
 
-// logics are the logics under which a quarantined event may touch rows.
+// logics are the logics under which a quarantined event may touch rows; none
+// where the right one is not here.
 func (r *replaying) logics() []engine.Variant {
+	if r.calc.Logic.Brought() {
+		return nil
+	}
 	list := []engine.Variant{r.right}
-	if r.calc.Previous != nil {
+	if r.calc.Previous != nil && !r.calc.Previous.Brought() {
 		v := r.right
 		v.Logic = *r.calc.Previous
 		list = append(list, v)

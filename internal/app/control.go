@@ -33,7 +33,7 @@ func (r *replaying) control(ctx context.Context, l *live, p *recount.Plan, besid
 		return err
 	}
 	if seen == 0 {
-		p.Body.NoControl = "the table holds rows of this window only"
+		p.Body.NoControl = r.noneBeside()
 		return nil
 	}
 	p.Body.Control = control
@@ -52,7 +52,7 @@ func (r *replaying) compareSpans(ctx context.Context, l *live, control *recount.
 			return nil, 0, err
 		}
 		act.Add(1)
-		if found.live == 0 && found.Rows == 0 {
+		if found.Rows == 0 && (found.live == 0 || r.calc.Logic.Brought()) {
 			continue
 		}
 		seen += found.live
@@ -104,7 +104,11 @@ func (r *replaying) compareSpan(ctx context.Context, l *live, span recount.Windo
 		return found, err
 	}
 	defer joined(&err, session.Close)
-	found, err = r.compare(ctx, l, comparing{session: session, window: span})
+	held, err := r.held(ctx, span)
+	if err != nil {
+		return found, err
+	}
+	found, err = r.compare(ctx, l, comparing{session: session, window: span, held: held})
 	var e *recount.Error
 	if errors.As(err, &e) && e.Code == recount.CodeLimit {
 		// Everything differs: as red as a control can be, and no reason to stop.

@@ -29,7 +29,7 @@ func (r *replaying) readEarly(ctx context.Context, l *live) (err error) {
 	if l.frozen, err = r.readFrozen(ctx, l); err != nil {
 		return err
 	}
-	if l.early, err = r.scan(ctx, l, r.compared); err != nil {
+	if l.early, err = r.scan(ctx, l, r.compared, nil); err != nil {
 		return err
 	}
 	read := r.app.now()

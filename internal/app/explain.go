@@ -9,7 +9,6 @@ import (
 
 	"recount"
 	"recount/engine"
-	"recount/internal/config"
 	"recount/internal/replay"
 )
 
@@ -38,7 +37,7 @@ func (a *App) Explain(ctx context.Context, file string, args []string) (out Expl
 	if r.taken = p.Body.Taken; r.taken != nil {
 		r.until = r.taken.Positions
 	}
-	if r.calc.Logic.Digest != p.Body.Logic {
+	if r.calc.Logic.Digest != p.Body.Logic && !r.calc.Logic.Brought() {
 		return out, &recount.Error{
 			Code: recount.CodeLogicFile, What: "the logic is not the one of the plan", Where: r.calc.Logic.Path,
 			Why: "it was edited since, so its steps would not be the plan's", Next: "plan again, then explain the new plan",
@@ -53,6 +52,9 @@ func (a *App) Explain(ctx context.Context, file string, args []string) (out Expl
 	}
 	defer joined(&err, r.close)
 	e := &explaining{replaying: r, out: &out}
+	if r.calc.Logic.Brought() {
+		return out, e.elsewhere(ctx, p)
+	}
 	if err := e.find(ctx); err != nil {
 		return out, err
 	}
@@ -129,8 +131,25 @@ type explaining struct {
 
 // find lists the events that touch the row, whatever their marks.
 func (e *explaining) find(ctx context.Context) error {
-	key := canonicalKey(planColumns(e.shape.Key, e.shape.Key), texts(e.out.Change.Key))
-	e.key = recount.KeyText(key)
+	e.key = recount.KeyText(e.rowKey())
+	query, _ := e.query()
+	events, err := e.candidates(ctx, query)
+	if err != nil {
+		return err
+	}
+	e.events, err = e.touching(ctx, events)
+	return err
+}
+
+// rowKey is the row's key under the result's types.
+func (e *explaining) rowKey() []recount.Value {
+	return canonicalKey(planColumns(e.shape.Key, e.shape.Key), texts(e.out.Change.Key))
+}
+
+// query asks for the events whose fields are those that the key names; false
+// where it names none.
+func (e *explaining) query() (engine.Query, bool) {
+	key := e.rowKey()
 	query := engine.Query{Repeats: true, Quarantined: true, Fields: map[string]recount.Value{}}
 	for i, c := range e.shape.Key {
 		field := slices.IndexFunc(e.source.Mapping.Fields, func(f recount.Field) bool { return f.Name == c.Name && f.Type.Kind == c.Type.Kind })
@@ -138,19 +157,17 @@ func (e *explaining) find(ctx context.Context) error {
 			query.Fields[c.Name] = key[i]
 		}
 	}
+	return query, len(query.Fields) > 0
+}
+
+// candidates lists the events that may touch the row.
+func (e *explaining) candidates(ctx context.Context, query engine.Query) ([]engine.ReplayEvent, error) {
 	events, err := e.session.Events(ctx, query)
 	var refused *recount.Error
-	if errors.As(err, &refused) && refused.Code == recount.CodeLimit {
-		return e.tooMany()
+	if errors.As(err, &refused) && refused.Code == recount.CodeLimit || err == nil && len(events) > mostExplained {
+		return nil, e.tooMany()
 	}
-	if err != nil {
-		return err
-	}
-	if len(events) > mostExplained {
-		return e.tooMany()
-	}
-	e.events, err = e.touching(ctx, events)
-	return err
+	return events, err
 }
 
 func texts(values []recount.Value) []string {
@@ -287,7 +304,7 @@ func (e *explaining) fields(ev engine.ReplayEvent) []NamedValue {
 func (e *explaining) hypothesis() *replay.Hypothesis {
 	list, _ := replay.Hypotheses(e.calc.Calculation, e.right, true, e.processed)
 	for _, h := range list {
-		if h.Cause == e.out.Change.Cause {
+		if h.Cause == e.out.Change.Cause && !h.Variant.Logic.Brought() {
 			return &h
 		}
 	}
@@ -351,10 +368,7 @@ func (e *explaining) alone(ctx context.Context) (same bool, err error) {
 		return false, err
 	}
 	if e.out.Right && whole == nil && len(e.events) == 0 {
-		return false, &recount.Error{
-			Code: recount.CodeNoRow, What: "there is no such row", Where: config.FileName + ", calculation " + e.calc.Name,
-			Why: "neither the plan nor the recalculated rows have the key " + strings.Join(texts(e.out.Change.Key), " "), Next: "recount show PLAN --all lists the plan's rows",
-		}
+		return false, e.noRow()
 	}
 	return slices.Equal(whole, e.out.Result), nil
 }

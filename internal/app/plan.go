@@ -14,7 +14,6 @@ import (
 	"recount"
 	"recount/internal/diff"
 	"recount/internal/plan"
-	"recount/internal/replay"
 )
 
 // mostMinutes bounds the steps of a plan's plot.
@@ -76,8 +75,14 @@ func (r *replaying) makePlan(ctx context.Context, l *live, overrides Overrides) 
 	if err != nil {
 		return nil, err
 	}
+	if err := r.refuseNoRows(found.Rows, overrides.AllowEmpty); err != nil {
+		return nil, err
+	}
+	if found.held, err = r.held(ctx, r.compared); err != nil {
+		return nil, err
+	}
 	if len(found.unknown) > 0 && !overrides.WithoutQuarantined {
-		return nil, replay.RefuseUnknown(found.unknown)
+		return nil, r.refuseUnknown(found.unknown)
 	}
 	p := &recount.Plan{Body: r.body(l, counts, found)}
 	p.Body.Tried, p.Body.Cut = found.tried, found.cut
@@ -123,7 +128,7 @@ func (r *replaying) makePlan(ctx context.Context, l *live, overrides Overrides) 
 		return nil, err
 	}
 	r.explainedCounts(p)
-	r.notes(p, len(found.unknown), overrides)
+	r.notes(p, found, overrides)
 	if l.note != "" {
 		p.Body.Notes = append(p.Body.Notes, l.note)
 	}
@@ -152,14 +157,14 @@ func (r *replaying) found(ctx context.Context, l *live, counts recount.EventCoun
 func (r *replaying) body(l *live, counts recount.EventCounts, found comparison) recount.PlanBody {
 	b := recount.PlanBody{
 		Kind: recount.PlanApply, Calculation: r.calc.Name, Window: r.window, Asked: r.asked, Bucket: r.calc.Bucket.String(), Zone: r.zone().String(),
-		Stream: r.source.Name, Snapshot: r.snapshot.ID, Watermark: r.snapshot.Watermark, Logic: r.calc.Logic.Digest,
+		Stream: r.source.Name, Snapshot: r.snapshot.ID, Watermark: r.snapshot.Watermark, Logic: r.digestOf(r.calc.Logic), Unproved: r.unproved(),
 		Missed: r.calc.Missed, Unexplained: r.calc.Unexplained, Extra: r.calc.Extra, Where: r.calc.Where,
 		Target: l.info.Identity, Fingerprint: l.info.Fingerprint, Hazards: append([]string{}, l.info.Hazards...), LastRun: l.info.LastRun,
 		Key: planColumns(l.key, r.shape.Key), Columns: planColumns(l.columns, r.shape.Values), Events: counts, Digest: found.Digest,
 		Given: r.calc.Hypotheses(), MaxChanges: r.calc.MaxChanges, Overrides: []string{}, Notes: []string{}, Rules: []string{},
 	}
 	if r.calc.Previous != nil {
-		b.Previous = r.calc.Previous.Digest
+		b.Previous = r.digestOf(*r.calc.Previous)
 	}
 	r.bodyOfHits(&b, found)
 	r.bodyOfWrite(&b, l)
@@ -303,13 +308,14 @@ func (r *replaying) touched(ctx context.Context, pairs []diff.Pair, steps []reco
 }
 
 // notes says what a reader must know beside the numbers.
-func (r *replaying) notes(p *recount.Plan, unknown int, overrides Overrides) {
-	b := &p.Body
+func (r *replaying) notes(p *recount.Plan, found comparison, overrides Overrides) {
+	b, unknown := &p.Body, len(found.unknown)
 	add := func(format string, args ...any) { b.Notes = append(b.Notes, fmt.Sprintf(format, args...)) }
 	if b.Window != b.Asked {
 		add("widened from %s to whole buckets of %s in %s", b.Asked, b.Bucket, b.Zone)
 	}
-	if r.calc.Bucket.None() && r.calc.Memory.Kind == recount.MemoryWindow {
+	b.Notes = append(b.Notes, r.broughtNotes(found.held)...)
+	if r.calc.Bucket.None() && r.calc.Memory.Kind == recount.MemoryWindow && !r.calc.Logic.Brought() {
 		add("assumes that rows hold nothing outside %s", r.hits)
 	}
 	if r.source.Mapping.ID == "" {

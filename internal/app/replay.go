@@ -47,11 +47,16 @@ func (a *App) Replay(ctx context.Context, req PlanRequest, w io.Writer, asJSON b
 		return out, err
 	}
 	if len(unknown) > 0 && !req.Overrides.WithoutQuarantined {
-		return out, replay.RefuseUnknown(unknown)
+		return out, r.refuseUnknown(unknown)
 	}
-	out.Excluded = int64(len(excluded))
+	out.Excluded, out.Unproved = int64(len(excluded)), r.unproved()
 	write := func(w io.Writer) error { return r.writeRows(ctx, w, asJSON, excluded, &out) }
-	err = a.deliver(w, req.Out, write)
+	err = a.deliver(w, req.Out, func(w io.Writer) error {
+		if err := write(w); err != nil {
+			return err
+		}
+		return r.refuseNoRows(out.Rows+out.Excluded, req.Overrides.AllowEmpty)
+	})
 	out.TookMS = a.now().Sub(began).Milliseconds()
 	return out, err
 }
@@ -212,8 +217,11 @@ func (a *App) Verify(ctx context.Context, req PlanRequest) (out Verified, err er
 		return out, err
 	}
 	out = Verified{
-		Calculation: r.calc.Name, Window: r.window, Runs: 2, Digest: p.Body.Digest, Rows: p.Body.Rows,
+		Calculation: r.calc.Name, Window: r.window, Runs: 2, Unproved: r.unproved(), Digest: p.Body.Digest, Rows: p.Body.Rows,
 		Key: p.Body.Key, Columns: p.Body.Columns, TookMS: a.now().Sub(began).Milliseconds(),
+	}
+	if out.Unproved != "" {
+		out.Runs = 0 // there was nothing to run
 	}
 	for i, c := range p.Changes {
 		if c.Action != recount.ActionExcluded {

@@ -78,6 +78,7 @@ type Replayed struct {
 	Rows        int64
 	Digest      string // over all rows in key order
 	Excluded    int64
+	Unproved    string // why determinism is not proved; empty where it is
 	Out         string // file; empty: standard output
 	TookMS      int64
 }
@@ -88,6 +89,7 @@ type Verified struct {
 	Calculation string
 	Window      recount.Window
 	Runs        int
+	Unproved    string // why determinism is not proved; empty where it is
 	Digest      string
 	Rows        recount.RowCounts
 	First       *recount.Change // a wrong row, if there is one
@@ -113,6 +115,10 @@ type Explanation struct {
 	// Alone says that the listed events alone were replayed and gave exactly the
 	// planned row: nothing else contributes.
 	Alone bool
+	// Elsewhere says that the logic is not here, so that Steps lists events
+	// without the row after each; empty where it is. Result then is the row that
+	// was made elsewhere.
+	Elsewhere string
 }
 
 // ExplainStep is one event of a row.

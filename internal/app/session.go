@@ -27,8 +27,9 @@ type replaying struct {
 	engine    engine.Engine
 	session   engine.Session
 	right     engine.Variant
-	shape     recount.Shape // the result's columns
-	timeKey   int           // the key column that is a time or date; -1: none
+	shape     recount.Shape       // the result's columns
+	timeKey   int                 // the key column that is a time or date; -1: none
+	elsewhere map[string]*brought // rows that something else made, by their name
 }
 
 // prepare checks logic and configuration of a calculation against each other
@@ -82,23 +83,18 @@ func (a *App) prepareHits(ctx context.Context, name string, hits recount.Hits) (
 // check asks the engine what the logic returns and fits it to the configuration.
 func (r *replaying) check(ctx context.Context) error {
 	fields := r.source.Mapping.Fields
-	columns, err := r.engine.Check(ctx, r.calc.Logic, fields)
+	columns, err := r.columnsOf(ctx, r.calc.Logic)
 	if err != nil {
 		return err
 	}
 	if r.shape, err = r.shapeOf(columns, r.calc.Logic.Path); err != nil {
 		return err
 	}
+	if err := r.checkBrought(r.shape, r.calc.Logic); err != nil {
+		return err
+	}
 	if r.calc.Previous != nil {
-		before, err := r.engine.Check(ctx, *r.calc.Previous, fields)
-		if err != nil {
-			return err
-		}
-		shape, err := r.shapeOf(before, r.calc.Previous.Path)
-		if err != nil {
-			return err
-		}
-		if err := r.sameKinds(shape); err != nil {
+		if err := r.checkPrevious(ctx, *r.calc.Previous); err != nil {
 			return err
 		}
 	}
@@ -112,6 +108,25 @@ func (r *replaying) check(ctx context.Context) error {
 	}
 	r.right = engine.Variant{Logic: r.calc.Logic, Key: r.calc.Key, Columns: names(r.shape.Values), Dedupe: r.calc.Dedupe}
 	return r.checkBucket()
+}
+
+// checkPrevious fits the previous logic to the right one.
+func (r *replaying) checkPrevious(ctx context.Context, previous recount.Logic) error {
+	columns, err := r.columnsOf(ctx, previous)
+	if err != nil {
+		return err
+	}
+	shape, err := r.shapeOf(columns, previous.Path)
+	if err != nil {
+		return err
+	}
+	if err := r.checkBrought(shape, previous); err != nil {
+		return err
+	}
+	if b := r.elsewhere[shown(previous)]; previous.Brought() && !b.typed() {
+		return nil // its texts are read as the right key's
+	}
+	return r.sameKinds(shape)
 }
 
 func names(columns []recount.Column) []string {
@@ -128,13 +143,7 @@ func (r *replaying) shapeOf(columns []recount.Column, path string) (recount.Shap
 	for _, c := range columns {
 		byName[c.Name] = c
 	}
-	missing := func(name, why string) error {
-		next := "name a column that the logic returns: " + strings.Join(names(columns), ", ")
-		if near := recount.Nearest(name, names(columns)); near != "" {
-			next = "did you mean " + near + "?"
-		}
-		return &recount.Error{Code: recount.CodeNoColumn, What: "the result lacks column " + name, Where: path, Why: why, Next: next}
-	}
+	missing := func(name, why string) error { return r.lacks(columns, name, path, why) }
 	var shape recount.Shape
 	for _, name := range r.calc.Key {
 		c, ok := byName[name]
@@ -162,6 +171,15 @@ func (r *replaying) shapeOf(columns []recount.Column, path string) (recount.Shap
 		return shape, missing("to compare", "every column of the result is part of the key")
 	}
 	return shape, nil
+}
+
+// lacks is the error for a column that what path gives does not have.
+func (r *replaying) lacks(columns []recount.Column, name, path, why string) error {
+	next := "name a column that the logic returns: " + strings.Join(names(columns), ", ")
+	if near := recount.Nearest(name, names(columns)); near != "" {
+		next = "did you mean " + near + "?"
+	}
+	return &recount.Error{Code: recount.CodeNoColumn, What: "the result lacks column " + name, Where: path, Why: why, Next: next}
 }
 
 func (r *replaying) sameKinds(previous recount.Shape) error {
@@ -214,30 +232,35 @@ func (r *replaying) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	session.span = r.compared // which may reach further than the window
 	r.session = session
 	return nil
 }
 
 // open opens a session over files of the archive, which are verified first.
-func (r *replaying) open(ctx context.Context, input engine.Input, files []recount.DataFile) (engine.Session, error) {
+func (r *replaying) open(ctx context.Context, input engine.Input, files []recount.DataFile) (s broughtSession, err error) {
 	scratch, err := r.app.folder("replay")
 	if err != nil {
-		return nil, err
+		return s, err
 	}
 	staging, err := r.app.folder("staged")
 	if err != nil {
-		return nil, err
+		return s, err
 	}
 	staged, err := r.archive.Stage(ctx, archive.StageOptions{
 		Snapshot: r.snapshot, Files: files, Fields: r.source.Mapping.Fields, Dir: staging,
 		Decoder: r.decoder(ctx), Progress: r.app.opts.Progress,
 	})
 	if err != nil {
-		return nil, err
+		return s, err
 	}
 	input.Stream, input.Fields, input.Files, input.Marks = r.source.Name, r.source.Mapping.Fields, staged.Files, staged.Marks
 	input.Order, input.Bucket, input.Scratch = r.source.Mapping.Order, r.calc.Bucket, scratch
-	return r.engine.Open(ctx, input)
+	session, err := r.engine.Open(ctx, input)
+	if err != nil {
+		return s, err
+	}
+	return broughtSession{session, r, input.Window}, nil
 }
 
 // close ends the session.

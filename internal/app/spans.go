@@ -183,6 +183,10 @@ func (r *replaying) readCut(paused string) error {
 		}
 		return nil
 	}
+	brought := r.calc.Logic.Brought()
+	if asked := cut.Kind == recount.CutColumn || cut.Kind == recount.CutFound; asked && (brought || r.calc.Previous != nil && r.calc.Previous.Brought()) {
+		return r.noCutOfRows(brought)
+	}
 	switch cut.Kind {
 	case recount.CutPaused:
 		return r.readPaused(cut.Paused)
@@ -194,6 +198,9 @@ func (r *replaying) readCut(paused string) error {
 		}
 		r.taken = &recount.CutTaken{Kind: cut.Kind, How: "nothing says how far the rows are: a row counts where a hypothesis gives it at one position"}
 	case recount.CutClosed:
+		if brought {
+			return nil // who writes it says that rows and table stand at one moment
+		}
 		return noCut(r.calc.Name, "cut: closed is for rows of buckets that no event reaches any more, and its rows go on")
 	}
 	return nil

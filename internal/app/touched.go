@@ -14,7 +14,7 @@ import (
 // hit events alone make a row of it, under the right logic or the previous one,
 // or if the right row is another without them.
 func (r *replaying) touchedKeys(ctx context.Context) (map[string]bool, error) {
-	if r.everything() {
+	if r.everything() || r.calc.Logic.Brought() {
 		return nil, nil
 	}
 	act := r.app.opts.Progress.Begin("which rows were hit", 0)

@@ -230,6 +230,9 @@ type Sorted struct {
 	err    error
 }
 
+// Place names the table, for messages.
+func (s *Sorted) Place() string { return s.sorter.Place }
+
 // Seen counts the rows that were read so far.
 func (s *Sorted) Seen() int64 { return s.seen }
 
