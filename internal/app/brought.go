@@ -6,20 +6,17 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"slices"
-	"time"
 	"unicode/utf8"
 
 	"recount"
 	"recount/engine"
 	"recount/internal/config"
 	"recount/internal/diff"
-	"recount/internal/replay"
 	"recount/internal/rowfile"
 	"recount/target"
 )
@@ -232,98 +229,6 @@ func (r *replaying) columnsOf(ctx context.Context, logic recount.Logic) ([]recou
 	return columns, nil
 }
 
-// checkBrought refuses what rows that something else made cannot be used for.
-func (r *replaying) checkBrought(shape recount.Shape, logic recount.Logic) error {
-	if !logic.Brought() {
-		return nil
-	}
-	refuse := func(what, why, next string) error {
-		return &recount.Error{Code: recount.CodeRows, What: what, Where: shown(logic), Why: why, Next: next}
-	}
-	for _, c := range append(slices.Clone(shape.Key), shape.Values...) {
-		if c.Type.Kind == "" {
-			return refuse("column "+c.Name+" has a type that no table's column can be compared with", "it is "+c.Declared,
-				"write it as text, a number, a time, a date or a bool, or name the columns to compare under target: columns:")
-		}
-	}
-	isTime := func(c recount.Column) bool {
-		return c.Type.Kind == recount.KindTimestamp || c.Type.Kind == recount.KindDate
-	}
-	if !r.calc.Bucket.None() && !slices.ContainsFunc(shape.Key, isTime) {
-		return refuse("no key column is a time or a date", "rows are to be compared by buckets of "+r.calc.Bucket.String()+", and nothing says which bucket a row belongs to",
-			"write the time with its offset, such as 2024-06-10T12:00:00Z, or take bucket: out")
-	}
-	against := slices.Contains(r.calc.Write.Against.Parts(), "previous") || r.calc.Write.Against == ""
-	if r.calc.Previous != nil && r.calc.Previous.Brought() && r.calc.Write.Mode == recount.WriteDelta && against {
-		return refuse("no delta can be taken of these rows", "a delta is taken over the events of the window alone, and rows that something else made hold others too",
-			"use write: set, or name another hypothesis under against:")
-	}
-	return nil
-}
-
-// fitTypes gives columns whose file has no types those under which the table's
-// are compared: no digit that either side has may be lost.
-func (r *replaying) fitTypes(ctx context.Context, l *live) error {
-	if !r.calc.Logic.Brought() {
-		return nil
-	}
-	b, err := r.broughtOf(ctx, r.calc.Logic)
-	if err != nil || b.typed() {
-		return err
-	}
-	var loose []int // decimals whose table keeps texts
-	fit := func(c *recount.Column, table recount.Column) (isLoose bool) {
-		kind := c.Type.Kind
-		switch table.Type.Kind {
-		case recount.KindBool, recount.KindJSON:
-			c.Type = table.Type
-		case recount.KindDouble:
-			if kind == recount.KindInt64 || kind == recount.KindDecimal {
-				c.Type = table.Type
-			}
-		case recount.KindDecimal:
-			if kind == recount.KindDecimal {
-				c.Type = recount.Decimal(recount.MaxPrecision, max(c.Type.Scale, table.Type.Scale))
-			}
-		case recount.KindString:
-			return kind == recount.KindDecimal
-		case recount.KindInt64, recount.KindTimestamp, recount.KindDate:
-		}
-		if kind == recount.KindString && table.Type.Kind != recount.KindString {
-			c.Type = table.Type
-		}
-		return false
-	}
-	r.shape = recount.Shape{Key: slices.Clone(r.shape.Key), Values: slices.Clone(r.shape.Values)}
-	for i := range r.shape.Key {
-		fit(&r.shape.Key[i], l.key[i])
-	}
-	for i := range r.shape.Values {
-		if fit(&r.shape.Values[i], l.columns[i]) {
-			loose = append(loose, i)
-		}
-	}
-	return r.fitTexts(ctx, l, loose)
-}
-
-// fitTexts widens decimals to the digits that a table of texts has.
-func (r *replaying) fitTexts(ctx context.Context, l *live, loose []int) error {
-	if len(loose) == 0 {
-		return nil
-	}
-	const most = 18 // beyond it no room would be left before the point
-	return l.target.Scan(ctx, target.Scan{Key: names(l.key), Columns: names(l.columns), Where: r.calc.Where, Window: r.hits.Window}, func(row recount.Row) error {
-		for _, i := range loose {
-			var k rowfile.Kinds
-			if k.See(row.Values[i].Text); k.Type().Kind == recount.KindDecimal {
-				scale := min(k.Type().Scale, most)
-				r.shape.Values[i].Type = recount.Decimal(recount.MaxPrecision, max(scale, r.shape.Values[i].Type.Scale))
-			}
-		}
-		return nil
-	})
-}
-
 // broughtSession runs every kind of logic over a session's span: SQL over its
 // events, and rows that something else made as they are.
 type broughtSession struct {
@@ -431,115 +336,4 @@ func (r *replaying) digestOf(logic recount.Logic) string {
 		return b.digest
 	}
 	return logic.Digest
-}
-
-// unproved says why determinism is not proved; empty where it is.
-func (r *replaying) unproved() string {
-	if !r.calc.Logic.Brought() {
-		return ""
-	}
-	return "rows come from " + shown(r.calc.Logic)
-}
-
-// refuseNoRows refuses rows of which none belongs to the window: every live row
-// would look as if it should not be there.
-func (r *replaying) refuseNoRows(n int64, allow bool) error {
-	if n > 0 || allow || !r.calc.Logic.Brought() {
-		return nil
-	}
-	return &recount.Error{
-		Code: recount.CodeEmptyWindow, What: shown(r.calc.Logic) + " holds no row of the window", Where: fmt.Sprintf("%s, calculation %s", r.compared, r.calc.Name),
-		Why: "every live row in it would look as if it should not be there", Next: "check that these rows were made for this window; if it is meant, add --allow-empty",
-	}
-}
-
-// held are the buckets of a span of which rows that something else made hold
-// any: beside the window nobody promised that they hold all. Nil where the logic
-// is here.
-func (r *replaying) held(ctx context.Context, span recount.Window) (held map[time.Time]bool, err error) {
-	if !r.calc.Logic.Brought() || !r.bucketed() {
-		return nil, nil
-	}
-	rows, err := r.broughtRows(ctx, r.right, span)
-	if err != nil {
-		return nil, err
-	}
-	defer joined(&err, rows.Close)
-	held = map[time.Time]bool{}
-	for {
-		row, ok := rows.Next()
-		if !ok {
-			return held, rows.Err()
-		}
-		if at, err := r.bucketTime(row.Key); err == nil {
-			held[r.calc.Bucket.Floor(at)] = true
-		}
-	}
-}
-
-// noneBeside says why there is no control though spans beside the window are
-// archived.
-func (r *replaying) noneBeside() string {
-	if r.calc.Logic.Brought() {
-		return shown(r.calc.Logic) + " holds no row beside the window that the table has too"
-	}
-	return "the table holds rows of this window only"
-}
-
-// unheld counts the window's buckets of which there is no row, and all.
-func (r *replaying) unheld(held map[time.Time]bool) (none, all int) {
-	for at := r.calc.Bucket.Floor(r.compared.From); at.Before(r.compared.To); at = r.calc.Bucket.Next(at) {
-		if all++; !held[at] {
-			none++
-		}
-	}
-	return none, all
-}
-
-// broughtNotes says what a reader of the plan must know of such rows. held has
-// the buckets of the window that they hold.
-func (r *replaying) broughtNotes(held map[time.Time]bool) (notes []string) {
-	if r.calc.Logic.Brought() {
-		what := "every row of " + shown(r.calc.Logic)
-		if r.bucketed() {
-			what += " in the window"
-		}
-		if r.calc.Memory.Kind != recount.MemoryWindow || r.hits.Window.By != recount.ByEvent {
-			what += ", whether or not a hit event touches it, since these rows do not say"
-		}
-		notes = append(notes, "compared: "+what)
-		if none, all := r.unheld(held); r.bucketed() && none > 0 {
-			notes = append(notes, fmt.Sprintf("%d of the window's %d buckets have no row in %s: live rows there look as if they should not be there", none, all, shown(r.calc.Logic)))
-		}
-	}
-	if p := r.calc.Previous; p != nil && p.Brought() {
-		notes = append(notes, "the previous rows come from "+shown(*p)+": nothing proves how they were made")
-	}
-	return notes
-}
-
-// noCutOfRows refuses rows that go on and were made elsewhere, where each live
-// row would have to be looked for at a position of its own.
-func (r *replaying) noCutOfRows(right bool) error {
-	logic := r.calc.Logic
-	if !right {
-		logic = *r.calc.Previous
-	}
-	return &recount.Error{
-		Code: recount.CodeNoCut, What: fmt.Sprintf("the cut of calculation %s is not known", r.calc.Name), Where: config.FileName + ", calculations: " + r.calc.Name,
-		Why: fmt.Sprintf("its rows go on, and %s has them as of one moment that nothing names: they cannot be made again as of the position of each live row", shown(logic)),
-		Next: "stop the worker, make the rows up to where it stands, and give its positions with --paused FILE; " +
-			"or write cut: closed, if you know that no event has reached the table since the rows were made",
-	}
-}
-
-// refuseUnknown is the error for quarantined events whose rows are unknown.
-func (r *replaying) refuseUnknown(unknown []recount.Mark) error {
-	err := replay.RefuseUnknown(unknown)
-	var e *recount.Error
-	if r.calc.Logic.Brought() && errors.As(err, &e) {
-		e.Why = "rows that something else made do not say which of them an event touches, or whether it was used for them"
-		e.Next = "look at them with recount archive cat; if " + shown(r.calc.Logic) + " was made with them mended, or they touch none of its rows, plan again with --without-quarantined (it is recorded)"
-	}
-	return err
 }

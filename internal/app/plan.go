@@ -71,14 +71,8 @@ func (r *replaying) makePlan(ctx context.Context, l *live, overrides Overrides) 
 			return nil, err
 		}
 	}
-	found, err := r.found(ctx, l, counts)
+	found, err := r.found(ctx, l, counts, overrides.AllowEmpty)
 	if err != nil {
-		return nil, err
-	}
-	if err := r.refuseNoRows(found.Rows, overrides.AllowEmpty); err != nil {
-		return nil, err
-	}
-	if found.held, err = r.held(ctx, r.compared); err != nil {
 		return nil, err
 	}
 	if len(found.unknown) > 0 && !overrides.WithoutQuarantined {
@@ -136,7 +130,7 @@ func (r *replaying) makePlan(ctx context.Context, l *live, overrides Overrides) 
 }
 
 // found compares the window's rows and looks for the cause of each difference.
-func (r *replaying) found(ctx context.Context, l *live, counts recount.EventCounts) (found comparison, err error) {
+func (r *replaying) found(ctx context.Context, l *live, counts recount.EventCounts, allowEmpty bool) (found comparison, err error) {
 	touched, err := r.touchedKeys(ctx)
 	if err != nil {
 		return found, err
@@ -146,6 +140,12 @@ func (r *replaying) found(ctx context.Context, l *live, counts recount.EventCoun
 	}
 	found, err = r.compare(ctx, l, comparing{session: r.session, window: r.compared, touched: touched, prove: true})
 	if err != nil {
+		return found, err
+	}
+	if err := r.refuseNoRows(found.Rows, allowEmpty); err != nil {
+		return found, err
+	}
+	if found.held, err = r.held(ctx, r.compared); err != nil {
 		return found, err
 	}
 	found.touched = touched
