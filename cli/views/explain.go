@@ -111,7 +111,7 @@ func (p *page) explainSteps(e app.Explanation) {
 	}
 	if e.Elsewhere != "" { // there is no row to follow
 		const events = 5
-		t.head, t.right, t.fixed = t.head[:events], nil, []bool{1: true, events - 1: false}
+		t.head, t.right, t.fixed = t.head[:events], make([]bool, events), []bool{1: true, events - 1: false}
 	}
 	t.head, t.right, t.fixed = append(t.head, ""), append(t.right, false), append(t.fixed, true)
 	shown := shownSteps(e.Steps, s.parting)
