@@ -46,7 +46,10 @@ func Open(ctx context.Context, path, shown string) (*File, error) {
 	if f.form == nil {
 		return nil, f.refuse(recount.CodeLogicFile, errors.New("its ending names no form of rows"), "name a file that ends in .parquet, .csv or .jsonl (these also .gz or .zst)")
 	}
-	if f.columns, err = f.form.columns(ctx, path); err != nil {
+	if f.columns, err = f.form.columns(ctx, path); errors.Is(err, errNoRow) {
+		return nil, f.refuse(recount.CodeRows, err, "check that these rows were made for this window")
+	}
+	if err != nil {
 		return nil, f.refuse(recount.CodeLogicFile, err, "write the file again, or name another under rows:")
 	}
 	for i, c := range f.columns {
@@ -56,6 +59,9 @@ func Open(ctx context.Context, path, shown string) (*File, error) {
 	}
 	return f, nil
 }
+
+// errNoRow says that a file of texts has no row.
+var errNoRow = errors.New("it holds no row, so nothing says what its columns are")
 
 // Lines is a file of JSON lines whose columns are known: it is not looked at.
 func Lines(path, shown string, columns []recount.Column) *File {

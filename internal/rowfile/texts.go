@@ -89,6 +89,7 @@ func (c csvForm) each(path string, head func([]string) error, row func(int64, []
 
 func (c csvForm) columns(ctx context.Context, path string) (columns []recount.Column, err error) {
 	var learned []Kinds
+	rows := false
 	err = c.each(path, func(names []string) error {
 		for _, name := range names {
 			columns = append(columns, recount.Column{Name: name, Nullable: true})
@@ -96,6 +97,7 @@ func (c csvForm) columns(ctx context.Context, path string) (columns []recount.Co
 		learned = make([]Kinds, len(names))
 		return nil
 	}, func(_ int64, record []string) error {
+		rows = true
 		for i, text := range record {
 			if text != "" {
 				learned[i].See(text)
@@ -103,6 +105,9 @@ func (c csvForm) columns(ctx context.Context, path string) (columns []recount.Co
 		}
 		return ctx.Err()
 	})
+	if err == nil && !rows {
+		err = errNoRow
+	}
 	for i := range columns {
 		columns[i].Type = learned[i].Type()
 	}
@@ -218,7 +223,7 @@ func (j jsonForm) columns(ctx context.Context, path string) (columns []recount.C
 		return ctx.Err()
 	})
 	if err == nil && rows == 0 {
-		err = errors.New("it holds no row, so nothing says what its columns are")
+		err = errNoRow
 	}
 	slices.Sort(names) // members of an object have no order
 	for _, name := range names {
