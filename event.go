@@ -38,11 +38,15 @@ type Mapping struct {
 	Key        string
 	Type       string
 	IngestTime string
+	IngestUnit TimeUnit // of IngestTime; empty: as TimeUnit
 	Partition  string
 	Position   string
-	Order      string         // the declared field that orders a key's events; empty: the position does
-	Zone       *time.Location // of times without an offset; nil: such a time is a fault
-	Fields     []Field
+	// Payload is the part of a record that is the event itself, where an exporting
+	// program wrapped it: copies of one id are compared by it. Empty: all of it.
+	Payload string
+	Order   string         // the declared field that orders a key's events; empty: the position does
+	Zone    *time.Location // of times without an offset; nil: such a time is a fault
+	Fields  []Field
 }
 
 // TimeUnit says what a number means as a time; empty: times are text.

@@ -281,3 +281,24 @@ type ColumnSum struct {
 	After  string `json:"after"`
 	Net    string `json:"net"`
 }
+
+// AskedFlags are the words of the command line that ask for the plan's window.
+func (b PlanBody) AskedFlags() []string {
+	var flags []string
+	switch {
+	case len(b.Positions) > 0:
+		for _, w := range b.Positions {
+			flags = append(flags, "--from-position", w.Partition+":"+ShortPosition(w.From), "--to-position", w.Partition+":"+ShortPosition(w.To))
+		}
+		return flags
+	case b.IDs != nil:
+		return []string{"--ids", b.IDs.From}
+	case b.Asked.By == ByIngest:
+		flags = []string{"--by", "ingest"}
+	}
+	asked := b.Asked
+	if asked.From.IsZero() { // a plan of an older version
+		asked = b.Window
+	}
+	return append(flags, "--from", FormatTimestamp(asked.From), "--to", FormatTimestamp(asked.To))
+}

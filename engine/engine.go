@@ -196,7 +196,8 @@ type StatesQuery struct {
 	// means 1.
 	Unhit int
 	// Most bounds the newest states that are given for a key; older ones are
-	// left out, and State.Cut tells. 0 means 256.
+	// left out, and State.Cut tells. 0 means 256. An engine may give fewer of
+	// keys with very long histories, but always the newest.
 	Most int
 	// Touching are logics besides the variant's whose rows, too, say which
 	// events are a key's.
@@ -214,7 +215,8 @@ type State struct {
 	ID        string
 	// Last are position and id of the last event that the variant processed,
 	// empty where it processed none, and Count is how many it processed, each
-	// repetition counted.
+	// repetition counted. It processed an event that it sees and that makes a row
+	// of the key under its own logic alone.
 	LastPosition string
 	LastID       string
 	Count        int64

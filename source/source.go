@@ -37,6 +37,9 @@ type Info struct {
 	HasID bool
 	// Place is where the events come from, for a person.
 	Place string
+	// Own returns the part of a payload by which copies of one id are compared; nil:
+	// all of it. It is safe for concurrent use.
+	Own func(payload []byte) []byte
 }
 
 // Cursor says how far each partition has been read. Its values are the

@@ -29,10 +29,17 @@ func (v initHuman) Initialized(r app.Initialized) error {
 	for line := range strings.Lines(r.Text) {
 		p.line(say("    " + p.text(strings.TrimRight(line, "\n"))))
 	}
-	if len(r.Sample) > 0 {
-		p.blank()
-		p.line(span{"  The first events read as:", dim})
-		for _, s := range r.Sample {
+	for _, part := range []struct {
+		title string
+		lines []string
+	}{
+		{"The first events read as:", r.Sample}, {"Aggregates of the events give the table's rows:", r.Fits}, {"Note:", r.Notes},
+	} {
+		if len(part.lines) > 0 {
+			p.blank()
+			p.line(span{"  " + part.title, dim})
+		}
+		for _, s := range part.lines {
 			p.line(say("    " + p.text(s)))
 		}
 	}
@@ -40,7 +47,29 @@ func (v initHuman) Initialized(r app.Initialized) error {
 		p.blank()
 		p.checks(*r.Diagnosis)
 	}
+	for n, command := range r.Next {
+		label := "  Next: "
+		if n > 0 {
+			label = "        "
+		}
+		p.command(label, p.text(command))
+	}
 	return p.flush(v.o.Out)
+}
+
+// command writes a command that can be copied: where it is longer than a line, it
+// is broken before an option, as a shell reads it.
+func (p *page) command(label, text string) {
+	indent := pad("", len(label), false)
+	for len(label)+len(text) > p.st.width() {
+		cut := strings.LastIndex(text[:min(len(text), max(p.st.width()-len(label)-1, 1))], " --")
+		if cut <= 0 {
+			break
+		}
+		p.line(span{label, dim}, say(text[:cut]+" \\"))
+		label, text = indent, "  "+text[cut+1:]
+	}
+	p.line(span{label, dim}, say(text))
 }
 
 type initJSON struct{ out io.Writer }
@@ -49,6 +78,7 @@ type initJSON struct{ out io.Writer }
 func (v initJSON) Initialized(r app.Initialized) error {
 	if err := emit(v.out, initObject{
 		head: typed("init"), File: r.File, Text: r.Text, Asked: decimalCount(int64(r.Asked)), Sample: list(r.Sample),
+		Fits: list(r.Fits), Notes: list(r.Notes), Next: list(r.Next),
 	}); err != nil {
 		return err
 	}
@@ -64,4 +94,7 @@ type initObject struct {
 	Text   string   `json:"text"`
 	Asked  string   `json:"asked"`
 	Sample []string `json:"sample"`
+	Fits   []string `json:"fits"`
+	Notes  []string `json:"notes"`
+	Next   []string `json:"next"`
 }

@@ -2,6 +2,7 @@ package views
 
 import (
 	"io"
+	"strings"
 
 	"recount"
 	"recount/internal/app"
@@ -41,8 +42,7 @@ func (v planHuman) Differs(p app.Planned) error {
 	page.planScreen(p.Plan, func() {
 		page.line(say("  Compared only, in "+took(p.TookMS)+": no plan was written. "), span{"Nothing has been changed.", bold})
 		if planWrites(p.Plan) > 0 {
-			page.next("recount plan " + ShellWord(body.Calculation) +
-				" --from " + recount.FormatTimestamp(body.Asked.From) + " --to " + recount.FormatTimestamp(body.Asked.To))
+			page.next(planCommand(body))
 		}
 	})
 	return page.flush(v.o.Out)
@@ -179,6 +179,15 @@ func jsonPart(p *recount.Plan, n int, file string, tookMS int64) planObject {
 	o.Tables = p.Tables()
 	jsonWrite(&o, b)
 	return o
+}
+
+// planCommand makes a plan of the same window.
+func planCommand(b recount.PlanBody) string {
+	words := []string{"recount plan", ShellWord(b.Calculation)}
+	for _, word := range b.AskedFlags() {
+		words = append(words, ShellWord(word))
+	}
+	return strings.Join(words, " ")
 }
 
 // asked is the window before it was widened; plans of old had none.

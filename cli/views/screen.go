@@ -133,6 +133,10 @@ func (p *page) windowLines(b *recount.PlanBody) {
 	if zone, err := time.LoadLocation(b.Zone); err == nil && b.Zone != "" && b.Zone != "UTC" {
 		p.labelled("", 1, fmt.Sprintf("[%s, %s) %s", b.Window.From.In(zone).Format(time.RFC3339), b.Window.To.In(zone).Format(time.RFC3339), b.Zone))
 	}
+	if b.Window.By == recount.ByIngest {
+		p.labelled("", 1, "events from "+b.Window.String())
+		return
+	}
 	if a := asked(*b); !a.From.Equal(b.Window.From) || !a.To.Equal(b.Window.To) {
 		p.labelled("", 1, "widened to whole buckets from "+a.String())
 	}
@@ -141,6 +145,8 @@ func (p *page) windowLines(b *recount.PlanBody) {
 // hitsText is the window of a plan under its clock.
 func hitsText(b *recount.PlanBody) string {
 	switch {
+	case b.Window.By == recount.ByIngest:
+		return windowText(asked(*b))
 	case b.Window.By == recount.ByPosition && len(b.Positions) > 0, b.Window.By == recount.ByIDs && b.IDs != nil:
 		return recount.Hits{Window: b.Window, Positions: b.Positions, IDs: b.IDs}.String() + " by " + string(b.Window.By)
 	}

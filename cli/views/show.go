@@ -49,8 +49,7 @@ func (p *page) planState(s app.Shown) {
 	if s.Expired {
 		b := s.Plan.Body
 		p.line(say("  "+made+". "), span{"Expired " + instant(h.Expires) + ": apply refuses it.", orange})
-		p.next("recount plan " + ShellWord(b.Calculation) +
-			" --from " + recount.FormatTimestamp(asked(b).From) + " --to " + recount.FormatTimestamp(asked(b).To))
+		p.next(planCommand(b))
 		return
 	}
 	p.line(say("  " + made + ", good until " + instant(h.Expires) + "."))
@@ -170,7 +169,7 @@ type showJSON struct{ out io.Writer }
 func (v showJSON) Shown(s app.Shown, _ bool) error {
 	out := bufio.NewWriter(v.out)
 	for i, part := range s.Plan.Parts() {
-		if err := emit(out, shownObject{jsonPart(s.Plan, i, s.File, s.Plan.Header.TookMS), s.Expired}); err != nil {
+		if err := emit(out, shownObject{jsonPart(s.Plan, i, s.File, s.Plan.Header.TookMS), s.Expired, list(s.Steps)}); err != nil {
 			return err
 		}
 		if err := emitChanges(out, s.Plan, part); err != nil {
@@ -182,7 +181,8 @@ func (v showJSON) Shown(s app.Shown, _ bool) error {
 
 type shownObject struct {
 	planObject
-	Expired bool `json:"expired"`
+	Expired bool     `json:"expired"`
+	Steps   []string `json:"steps"`
 }
 
 // WriteCSV exports every change of a plan in key order: action, the key columns,

@@ -257,7 +257,9 @@ func everyView() map[string]func(*Output) error {
 		"explain_right": func(o *Output) error { return NewExplain(o).Explained(rightExplanation()) },
 		"init": func(o *Output) error {
 			return NewInit(o).Initialized(app.Initialized{
-				File: "recount.yaml", Text: "version: 1\narchive: archive\n", Asked: 2, Sample: []string{"e008560 2024-06-10T12:09:24.053Z u121 28.60"},
+				File: "recount.yaml", Text: "version: 1\narchive: archive\n", Asked: 2, Sample: []string{"id=e008560  time=2024-06-10T12:09:24.053Z  user_id=u121  value=28.60"},
+				Fits: []string{"total = sum(value) is right in 318 of 400 rows"}, Notes: []string{"the events are an export of kcat -J"},
+				Next:      []string{"recount archive run --once", "recount plan totals --from 2024-06-10T12:00:00Z --to 2024-06-10T13:00:00Z --out fix.plan"},
 				Diagnosis: &app.Diagnosis{Checks: []app.Check{{Name: "configuration", Status: app.CheckOK, Detail: "recount.yaml: 1 source", TookMS: 3}}},
 			})
 		},

@@ -85,7 +85,8 @@ func (in *input) plans(ctx context.Context, statement string) bool {
 	if err != nil {
 		return false
 	}
-	return errors.Join(rows.Err(), rows.Close()) == nil
+	defer func() { _ = rows.Close() }()
+	return rows.Err() == nil
 }
 
 // runSingly runs case by case.

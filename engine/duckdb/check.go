@@ -22,6 +22,8 @@ type checked struct {
 	sorted bool
 	// correlated says that a part of it names columns of what stands round it.
 	correlated bool
+	// uses says whether it can mean a column of that name.
+	uses func(name string) bool
 }
 
 // Texts are parsed, bound and run inside these, so that a text which closes a
@@ -74,7 +76,7 @@ func (w *worker) checkNew(ctx context.Context, r checkRequest) (*checked, error)
 	if !ok {
 		return nil, errNotWhole(b, r)
 	}
-	walk := &walker{source: b.sql, fields: map[string]bool{}, rowwise: r.Condition}
+	walk := &walker{source: b.sql, fields: map[string]bool{}, names: map[string]bool{}, aliases: map[string]bool{}, rowwise: r.Condition}
 	for _, f := range r.Fields {
 		walk.fields[strings.ToLower(f.Name)] = true
 	}
@@ -90,7 +92,7 @@ func (w *worker) checkNew(ctx context.Context, r checkRequest) (*checked, error)
 	if len(walk.findings) > 0 {
 		return nil, refused(b, r, walk.findings)
 	}
-	c.sorted = walk.sorted
+	c.sorted, c.uses = walk.sorted, walk.uses()
 	if c.columns, err = w.describe(ctx, c.script, r); err != nil {
 		return nil, err
 	}

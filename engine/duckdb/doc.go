@@ -8,7 +8,10 @@
 // environment, no setting that SQL can change and no file outside its input; it
 // dies with its parent; an abort of DuckDB is an error of the run, never an end
 // of the program; result rows come in the byte order of their keys, and a key
-// that is NULL or stands twice is an error.
+// that is NULL or stands twice is an error. Rows as of a position, and rows of
+// single events, come from one statement over many sets of events
+// (docs/adr/0012-rows-after-each-event.md); they are never other rows than runs
+// over one set at a time would give.
 //
 // A program that imports the package must call Child first of all in main, and
 // a test binary RunTests in TestMain.

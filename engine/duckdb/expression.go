@@ -50,8 +50,12 @@ func (w *walker) expression(e tree, s scope) {
 			w.refuse(e, "name the columns", "a condition that looks at all columns at once would look at others in another version")
 			return
 		}
+		w.whole = true
 		w.parts(e, s)
-	case "BETWEEN", "CASE", "CAST", "COMPARISON", "CONJUNCTION", "CONSTANT", "OPERATOR", "POSITIONAL_REFERENCE":
+	case "POSITIONAL_REFERENCE":
+		w.whole = true
+		w.parts(e, s)
+	case "BETWEEN", "CASE", "CAST", "COMPARISON", "CONJUNCTION", "CONSTANT", "OPERATOR":
 		w.parts(e, s)
 	case "COLUMN_REF":
 		w.column(e, s)
@@ -84,6 +88,13 @@ func (w *walker) expression(e tree, s scope) {
 // them. A column may have such a name if it is certain that it is meant.
 func (w *walker) column(e tree, s scope) {
 	names := children(e, "column_names")
+	for i, n := range names {
+		// What stands before a point is a relation, or a column with parts.
+		s, _ := n.(string)
+		if s = strings.ToLower(s); i == len(names)-1 || !w.aliases[s] || w.fields[s] || inEnvelope(s) {
+			w.names[s] = true
+		}
+	}
 	if len(names) != 1 {
 		return
 	}

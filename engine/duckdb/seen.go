@@ -68,16 +68,18 @@ func (in *input) makeEvents(ctx context.Context, v variant) error {
 	if err := in.db.exec(ctx, "CREATE OR REPLACE TEMP VIEW events AS "+query); err != nil {
 		return fmt.Errorf("read events of %s: %w", in.Stream, err)
 	}
-	return in.makeOpening(ctx, v.Logic)
+	return in.makeOpening(ctx, v.Logic, v.See == engine.SeeHit || v.Only != nil)
 }
 
-// makeOpening makes the relation `opening`, with the logic's columns.
-func (in *input) makeOpening(ctx context.Context, logic recount.Logic) error {
+// makeOpening makes the relation `opening`, with the logic's columns. It has no
+// row where a run is about some events alone: the rows of others would come out
+// with theirs.
+func (in *input) makeOpening(ctx context.Context, logic recount.Logic, alone bool) error {
 	if len(logic.Opening) == 0 {
 		return nil
 	}
 	query := emptyRelation(logic.Opening)
-	if in.Opening != "" {
+	if in.Opening != "" && !alone {
 		query = "SELECT " + strings.Join(castFields("o", logic.Opening), ", ") + " FROM " + readParquet([]string{in.Opening}) + " AS o"
 	}
 	if err := in.db.exec(ctx, "CREATE OR REPLACE TEMP VIEW opening AS "+query); err != nil {

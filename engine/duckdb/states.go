@@ -15,9 +15,10 @@ import (
 const (
 	// defaultStates is how many states of a key are given where nobody says.
 	defaultStates = 256
-	// mostPairs bounds the states of a key with a long history: each of them runs
-	// over all of its events.
+	// mostPairs bounds the states of a key with a long history, each of which runs
+	// over all of its events, and allPairs those of all keys: minutes of work.
 	mostPairs = 200_000_000
+	allPairs  = 8_000_000_000
 	// batchPairs is how many events all cases of one query have.
 	batchPairs = 20_000_000
 )
@@ -85,14 +86,15 @@ func (w *worker) touching(ctx context.Context, v variant, others []engine.Varian
 }
 
 // keyed makes recount_keyed, the events of each wanted key, with how often the
-// variant sees each, and recount_pairs, those that it sees as it sees them.
+// variant processes each (an event of which its own logic makes no row of the
+// key is passed over), and recount_pairs, those that it sees as it sees them.
 func (in *input) keyed(ctx context.Context, v variant, tables []string) error {
 	var same, touches []string
 	for i := range v.shape.Key {
 		same = append(same, fmt.Sprintf("t.c%d = k.c%d", i, i))
 	}
-	for _, t := range tables {
-		touches = append(touches, "SELECT k.i AS key, t.seq FROM "+t+" AS t JOIN recount_keys AS k ON "+strings.Join(same, " AND "))
+	for i, t := range tables { // the variant's own logic comes first
+		touches = append(touches, fmt.Sprintf("SELECT k.i AS key, t.seq, %t AS own FROM %s AS t JOIN recount_keys AS k ON %s", i == 0, t, strings.Join(same, " AND ")))
 	}
 	seen, err := in.seen(ctx, v, true)
 	if err != nil {
@@ -106,9 +108,9 @@ func (in *input) keyed(ctx context.Context, v variant, tables []string) error {
 		return err
 	}
 	for _, query := range []string{
-		"CREATE OR REPLACE TEMP TABLE recount_mine AS " + strings.Join(touches, " UNION "),
-		"CREATE OR REPLACE TEMP TABLE recount_pairs AS SELECT m.key AS " + caseColumn + ", s.* FROM (" + seen + ") AS s JOIN recount_mine AS m ON m.seq = s." + seqColumn,
-		"CREATE OR REPLACE TEMP TABLE recount_keyed AS SELECT m.key, e.seq, e.partition, e.position, coalesce(e.id, '') AS id, e.hit, coalesce(p.n, 0) AS n FROM (" + meta +
+		"CREATE OR REPLACE TEMP TABLE recount_mine AS SELECT key, seq, bool_or(own) AS own FROM (" + strings.Join(touches, " UNION ALL ") + ") GROUP BY key, seq",
+		"CREATE OR REPLACE TEMP TABLE recount_pairs AS SELECT m.key AS " + caseColumn + ", s." + seqColumn + ", " + in.used("s", v) + " FROM (" + seen + ") AS s JOIN recount_mine AS m ON m.seq = s." + seqColumn,
+		"CREATE OR REPLACE TEMP TABLE recount_keyed AS SELECT m.key, e.seq, e.partition, e.position, coalesce(e.id, '') AS id, e.hit, CASE WHEN m.own THEN coalesce(p.n, 0) ELSE 0 END AS n FROM (" + meta +
 			") AS e JOIN recount_mine AS m ON m.seq = e.seq LEFT JOIN (SELECT " + caseColumn + " AS key, " + seqColumn + " AS seq, count(*) AS n FROM recount_pairs GROUP BY ALL) AS p " +
 			"ON p.key = m.key AND p.seq = m.seq",
 		"DROP TABLE recount_mine",
@@ -120,6 +122,26 @@ func (in *input) keyed(ctx context.Context, v variant, tables []string) error {
 	return nil
 }
 
+// used lists the columns that SQL sees; those that the variant's logic cannot
+// mean are NULL: payloads are large, and most SQL reads none.
+func (in *input) used(alias string, v variant) string {
+	list := []string{alias + ".hit"}
+	add := func(name, duck string) {
+		if v.logic.uses(name) {
+			list = append(list, alias+"."+ident(name))
+		} else {
+			list = append(list, "CAST(NULL AS "+duck+") AS "+ident(name))
+		}
+	}
+	for _, c := range envelope {
+		add(c.name, c.duck)
+	}
+	for _, f := range in.Fields {
+		add(f.Name, declared(f.Type))
+	}
+	return strings.Join(list, ", ")
+}
+
 // steps makes recount_steps, the states that are wanted without their rows. A
 // key without events has one too, which is not given away: its row must be what
 // the logic makes of no event.
@@ -128,7 +150,7 @@ func (in *input) steps(ctx context.Context, q engine.StatesQuery) error {
 	if most <= 0 {
 		most = defaultStates
 	}
-	limit := fmt.Sprintf("least(%d, greatest(1, %d // history))", most, mostPairs)
+	limit := fmt.Sprintf("least(%d, greatest(1, %d // history))", most, min(mostPairs, allPairs/max(len(q.Keys), 1)))
 	query := `CREATE OR REPLACE TEMP TABLE recount_steps AS WITH marked AS (
  SELECT *, count(*) OVER whole AS history, max(CASE WHEN hit THEN seq END) OVER whole AS start,
   CAST(sum(n) OVER upto AS BIGINT) AS processed, max(CASE WHEN n > 0 THEN seq END) OVER upto AS last,
@@ -189,7 +211,7 @@ func (*input) ofKey(shape recount.Shape, number string) string {
 
 // openingByKey makes recount_opening, the rows of `opening` of each wanted key.
 func (in *input) openingByKey(ctx context.Context, v variant) error {
-	if err := in.makeOpening(ctx, v.Logic); err != nil {
+	if err := in.makeOpening(ctx, v.Logic, false); err != nil {
 		return err
 	}
 	var same []string
@@ -274,8 +296,10 @@ func notKeyed(v variant, why string) error {
 }
 
 func (in *input) copyStates(ctx context.Context, v variant, out string) error {
-	columns := []string{"s.key", "s.seq", "s.partition", "s.position", "s.id", "s.last_position", "s.last_id", "s.processed", "s.newest", "s.mixed", "s.cut",
-		"r." + caseColumn + " IS NOT NULL AS made"}
+	columns := []string{
+		"s.key", "s.seq", "s.partition", "s.position", "s.id", "s.last_position", "s.last_id", "s.processed", "s.newest", "s.mixed", "s.cut",
+		"r." + caseColumn + " IS NOT NULL AS made",
+	}
 	for i := range v.shape.Values {
 		columns = append(columns, "r.v"+strconv.Itoa(i))
 	}

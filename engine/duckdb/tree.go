@@ -35,6 +35,10 @@ type walker struct {
 	// nested says that a part of the query may name columns of what stands round
 	// it.
 	nested bool
+	// names are all that a column can be meant by, aliases those of relations;
+	// whole says that all columns of a relation are meant at once.
+	names, aliases map[string]bool
+	whole          bool
 	// rowwise allows neither aggregates nor windows nor subqueries.
 	rowwise bool
 	depth   int
@@ -230,6 +234,7 @@ var tableFunctions = []string{"range", "generate_series", "unnest", "generate_su
 
 // table walks one entry of FROM.
 func (w *walker) table(t tree, s scope) {
+	w.named(t)
 	if t["sample"] != nil {
 		w.refuse(t, "use WHERE with a condition, such as hash(id) % 100 = 0", "a sample takes other rows at each run")
 	}
@@ -270,6 +275,34 @@ func (w *walker) table(t tree, s scope) {
 	default:
 		w.refuse(t, "read `events`", "FROM holds a part of kind %s, which the check does not know", kind)
 	}
+}
+
+// named takes down what an entry of FROM calls itself and its columns.
+func (w *walker) named(t tree) {
+	for _, key := range []string{"alias", "table_name"} {
+		if name := strings.ToLower(text(t, key)); name != "" {
+			w.aliases[name] = true
+		}
+	}
+	for _, name := range children(t, "using_columns") {
+		if s, ok := name.(string); ok {
+			w.names[strings.ToLower(s)] = true
+		}
+	}
+	w.whole = w.whole || len(children(t, "column_name_alias")) > 0 || text(t, "ref_type") == "NATURAL"
+}
+
+func inEnvelope(name string) bool {
+	return name == "hit" || slices.ContainsFunc(envelope, func(c column) bool { return c.name == name })
+}
+
+// uses returns whether the query can mean a column of that name.
+func (w *walker) uses() func(name string) bool {
+	whole, names := w.whole, w.names
+	for alias := range w.aliases {
+		whole = whole || names[alias] // a relation's name is a value, of all columns
+	}
+	return func(name string) bool { return whole || names[strings.ToLower(name)] }
 }
 
 func (w *walker) relation(t tree, s scope) {

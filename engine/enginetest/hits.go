@@ -99,8 +99,10 @@ func hitEvents(t *testing.T, h Harness) {
 		{"by event time", recount.Hits{Window: window}, "b c", "NULL", 3, "0 2-2 1 1-3"},
 		{"by ingest time, edges", recount.Hits{Window: ingest}, "a d", "NULL", 3, "0 1-10 1 3-3"},
 		{"by position, edges", positions(recount.PositionWindow{Partition: "0", From: pos(2), To: pos(10)}), "b", "NULL", 1, "0 2-2"},
-		{"by position of two partitions", positions(recount.PositionWindow{Partition: "0", From: pos(10), To: pos(11)}, recount.PositionWindow{Partition: "1", From: pos(0), To: pos(3)}),
-			"c d", "NULL", 2, "0 10-10 1 1-1"},
+		{
+			"by position of two partitions", positions(recount.PositionWindow{Partition: "0", From: pos(10), To: pos(11)}, recount.PositionWindow{Partition: "1", From: pos(0), To: pos(3)}),
+			"c d", "NULL", 2, "0 10-10 1 1-1",
+		},
 		{"by ids", recount.Hits{Window: recount.Window{By: recount.ByIDs}, IDs: idList("a", "c", "nobody", "x", "zz")}, "a c", "NULL", 2, "0 1-1 1 1-1"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -18,17 +18,18 @@ func showState(s engine.State) string {
 	if s.Values != nil {
 		values = join(s.Values)
 	}
-	text := fmt.Sprintf("%s@%d %s:%s/%s last %s/%s n=%d: %s", join(s.Key), s.Seq, s.Partition, recount.ShortPosition(s.Position), s.ID,
+	var text strings.Builder
+	fmt.Fprintf(&text, "%s@%d %s:%s/%s last %s/%s n=%d: %s", join(s.Key), s.Seq, s.Partition, recount.ShortPosition(s.Position), s.ID,
 		recount.ShortPosition(s.LastPosition), s.LastID, s.Count, values)
 	for _, f := range []struct {
 		name string
 		set  bool
 	}{{" newest", s.Newest}, {" mixed", s.Mixed}, {" cut", s.Cut}} {
 		if f.set {
-			text += f.name
+			text.WriteString(f.name)
 		}
 	}
-	return text
+	return text.String()
 }
 
 func (l *lab) tryStates(v engine.Variant, q engine.StatesQuery) (list []string, err error) {

@@ -80,6 +80,15 @@ func (a *App) Apply(ctx context.Context, req ApplyRequest) (receipt recount.Rece
 	return receipt, err
 }
 
+// stepTexts says what an apply of the plan does, step by step.
+func stepTexts(p *recount.Plan) []string {
+	var out []string
+	for _, step := range apply.StepsOf(p) {
+		out = append(out, step.Text)
+	}
+	return out
+}
+
 // explainedParts gives apply, for each table that is written by delta, the
 // question whether a row as it is now is still explained. A paused worker's rows
 // must be as planned.
@@ -168,8 +177,7 @@ func (a *App) sameTable(ctx context.Context, calc config.Calculation, b recount.
 }
 
 func againCommand(p *recount.Plan) string {
-	return fmt.Sprintf("recount plan %s --from %s --to %s", p.Body.Calculation,
-		recount.FormatTimestamp(p.Body.Asked.From), recount.FormatTimestamp(p.Body.Asked.To))
+	return "recount plan " + p.Body.Calculation + " " + strings.Join(p.Body.AskedFlags(), " ")
 }
 
 func redControl(b recount.PlanBody, file string) error {

@@ -9,6 +9,7 @@ import (
 	"runtime/debug"
 	"slices"
 
+	"recount"
 	"recount/adapter"
 	"recount/internal/archive"
 	"recount/internal/config"
@@ -101,7 +102,14 @@ func mappingDigest(src config.Source) (string, error) {
 	if m.Zone != nil {
 		zone = m.Zone.String()
 	}
-	b, err := json.Marshal([]string{m.ID, m.Time, string(m.TimeUnit), m.Key, m.Type, m.IngestTime, m.Partition, m.Position, zone})
+	parts := []string{m.ID, m.Time, string(m.TimeUnit), m.Key, m.Type, m.IngestTime, m.Partition, m.Position, zone}
+	if m.IngestUnit != recount.UnitText { // older archives were made without it
+		parts = append(parts, "ingest unit", string(m.IngestUnit))
+	}
+	if m.Payload != "" {
+		parts = append(parts, "payload", m.Payload)
+	}
+	b, err := json.Marshal(parts)
 	if err != nil {
 		return "", fmt.Errorf("digest mapping of source %q: %w", src.Name, err)
 	}

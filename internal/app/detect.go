@@ -72,7 +72,8 @@ func (a *App) Detect(ctx context.Context, req DetectRequest) (out Detected, err 
 	if l.early != nil {
 		defer joined(&err, l.early.Close)
 	}
-	d := &detecting{replaying: r, out: &out, suspects: r.hits}
+	r.whole = true // the log of all suspects is searched
+	d := &detecting{replaying: r, out: &out}
 	if err := d.start(ctx); err != nil {
 		return out, err
 	}
@@ -113,10 +114,8 @@ func (a *App) prepareDetect(ctx context.Context, req DetectRequest) (*replaying,
 // detecting is one search.
 type detecting struct {
 	*replaying
-	out *Detected
-	// suspects are the events that the person suspects.
-	suspects recount.Hits
-	pairs    []diff.Pair // the rows that are not right
+	out   *Detected
+	pairs []diff.Pair // the rows that are not right
 }
 
 // start opens a session over what the rows remember. Rows that stand at positions

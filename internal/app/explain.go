@@ -34,6 +34,7 @@ func (a *App) Explain(ctx context.Context, file string, args []string) (out Expl
 	if err != nil {
 		return out, err
 	}
+	r.whole = true // each event of the row is looked at
 	if r.taken = p.Body.Taken; r.taken != nil {
 		r.until = r.taken.Positions
 	}

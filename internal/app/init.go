@@ -2,15 +2,13 @@ package app
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-
-	_ "modernc.org/sqlite" // init looks into SQLite files before there is a target
+	"time"
 
 	"recount"
 	"recount/internal/config"
@@ -20,7 +18,7 @@ import (
 // InitRequest asks for a first configuration.
 type InitRequest struct {
 	App   Options
-	Files []string // empty: those that lie in the folder
+	Files []string // files or folders; empty: those that lie in the project folder
 	// Ask asks the person one question and returns the answer; nil takes every
 	// default.
 	Ask func(Question) (string, error)
@@ -31,15 +29,29 @@ type initializing struct {
 	req     InitRequest
 	asked   int
 	events  guess.Table
+	paths   []string       // of the events
 	columns []guess.Column // of the events
+	envelope
 	results guess.Table
 	live    []guess.Column // of the results
 	sqlite  string         // the results' database; empty: a CSV file
+	table   string
 
-	id, zone, sum, table string
-	time                 guess.Column
-	key                  []string
-	text, sql            string
+	zone   string
+	key    []guess.KeyPart
+	values []value
+	fields []recount.Field
+	text   string
+	sql    string
+}
+
+type envelope = guess.Envelope
+
+// value is one column of the results that is recalculated.
+type value struct {
+	column string
+	of     guess.Aggregate
+	fit    guess.Fit // Rows is 0 where nothing was tried
 }
 
 // Init guesses from files what the configuration needs, asks where a guess may
@@ -60,7 +72,7 @@ func Init(ctx context.Context, req InitRequest) (out Initialized, err error) {
 		return out, err
 	}
 	i.write()
-	out = Initialized{File: config.FileName, Text: i.text, Asked: i.asked, Sample: i.sample()}
+	out = Initialized{File: config.FileName, Text: i.text, Asked: i.asked, Fits: i.fits(), Notes: i.notes(), Next: i.next()}
 	for name, text := range map[string]string{config.FileName: i.text, i.sqlFile(): i.sql} {
 		if text == "" {
 			continue
@@ -74,6 +86,9 @@ func Init(ctx context.Context, req InitRequest) (out Initialized, err error) {
 		return out, err
 	}
 	defer joined(&err, a.Close)
+	if out.Sample, err = a.firstEvents(ctx, sourceName); err != nil {
+		return out, err
+	}
 	found, err := a.Doctor(ctx, nil)
 	out.Diagnosis = &found
 	return out, err
@@ -91,241 +106,221 @@ func writeNew(name, text string) error {
 	return nil
 }
 
-// look samples the files and tells events from results: events have a time and
-// more rows.
-func (i *initializing) look(ctx context.Context) error {
-	files := i.req.Files
-	if len(files) == 0 {
-		files = i.inFolder()
-	}
-	var tables []guess.Table
-	for _, name := range files {
-		path := name
-		if !filepath.IsAbs(path) {
-			path = filepath.Join(i.req.App.Dir, name)
-		}
-		if isSQLite(name) {
-			table, err := i.lookSQLite(ctx, path)
-			if err != nil {
-				return err
-			}
-			i.sqlite, i.results, i.live = name, table, guess.Columns(table)
-			continue
-		}
-		table, err := guess.Sample(path, name)
-		if err != nil {
-			return cannotLook(name, err)
-		}
-		tables = append(tables, table)
-	}
-	slices.SortStableFunc(tables, func(a, b guess.Table) int { return len(b.Rows) - len(a.Rows) })
-	for _, table := range tables {
-		columns := guess.Columns(table)
-		_, timed := guess.Time(columns)
-		switch {
-		case i.events.Path == "" && timed:
-			i.events, i.columns = table, columns
-		case i.results.Path == "" && i.sqlite == "" && table.Format == "csv":
-			i.results, i.live = table, columns
-		}
-	}
-	if i.events.Path == "" {
-		return &recount.Error{
-			Code: recount.CodeNoFiles, What: "no file of events was found", Where: strings.Join(files, ", "),
-			Why:  "an events file is CSV or JSONL and has a column of times",
-			Next: "name it: recount init EVENTS RESULTS; for Parquet and other sources write recount.yaml by hand, as docs/reference/config.md shows",
-		}
-	}
-	return nil
-}
-
-func isSQLite(name string) bool {
-	return slices.Contains([]string{".db", ".sqlite", ".sqlite3"}, strings.ToLower(filepath.Ext(name)))
-}
-
-func cannotLook(name string, err error) error {
-	if errors.Is(err, os.ErrNotExist) {
-		return &recount.Error{
-			Code: recount.CodeNoFiles, What: "there is no file " + name, Where: name, Why: err.Error(), Err: err,
-			Next: "name files of events (CSV, JSONL, .gz or .zst) and of results (CSV, SQLite); relative paths begin at the project folder",
-		}
-	}
-	return &recount.Error{
-		Code: recount.CodeSourceFile, What: "a file cannot be looked at", Where: name, Why: err.Error(), Err: err,
-		Next: "name files of events (CSV, JSONL, .gz or .zst) and of results (CSV, SQLite)",
-	}
-}
-
-// inFolder lists the files of the folder that could be meant.
-func (i *initializing) inFolder() []string {
-	var files []string
-	for _, pattern := range []string{"*.csv", "*.jsonl", "*.ndjson", "*.csv.gz", "*.jsonl.gz", "*.csv.zst", "*.jsonl.zst", "*.db", "*.sqlite", "*.sqlite3"} {
-		found, err := filepath.Glob(filepath.Join(i.req.App.Dir, pattern))
-		if err != nil {
-			continue // the patterns are ours and sound
-		}
-		for _, path := range found {
-			files = append(files, filepath.Base(path))
-		}
-	}
-	return files
-}
-
-// lookSQLite samples the table that looks most like results: not one of our own.
-func (i *initializing) lookSQLite(ctx context.Context, path string) (t guess.Table, err error) {
-	if _, err := os.Stat(path); err != nil {
-		return t, cannotLook(path, err)
-	}
-	db, err := sql.Open("sqlite", "file:"+filepath.ToSlash(path)+"?mode=ro")
-	if err != nil {
-		return t, cannotLook(path, err)
-	}
-	defer func() { err = errors.Join(err, db.Close()) }()
-	var tables []string
-	if err := eachRow(ctx, db, `SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' AND name NOT LIKE 'recount_%' ORDER BY name`,
-		func(texts []string) { tables = append(tables, texts[0]) }, nil); err != nil {
-		return t, cannotLook(path, err)
-	}
-	if len(tables) == 0 {
-		return t, cannotLook(path, errors.New("it has no table"))
-	}
-	name, err := i.ask(Question{Key: "table", Text: "Which table holds the results?", Default: tables[0], Choices: tables})
-	if err != nil {
-		return t, err
-	}
-	i.table = name
-	t = guess.Table{Path: path, Format: "sqlite"}
-	quoted := `"` + strings.ReplaceAll(name, `"`, `""`) + `"`
-	err = eachRow(ctx, db, `SELECT * FROM `+quoted+` LIMIT 2000`,
-		func(texts []string) { t.Rows = append(t.Rows, texts) }, func(columns []string) { t.Columns = columns })
-	if err != nil {
-		return t, cannotLook(path, err)
-	}
-	return t, nil
-}
-
-func eachRow(ctx context.Context, db *sql.DB, query string, each, head func([]string)) (err error) {
-	rows, err := db.QueryContext(ctx, query)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	columns, err := rows.Columns()
-	if err != nil {
-		return err
-	}
-	if head != nil {
-		head(columns)
-	}
-	for rows.Next() {
-		values := make([]sql.NullString, len(columns))
-		into := make([]any, len(columns))
-		for n := range values {
-			into[n] = &values[n]
-		}
-		if err := rows.Scan(into...); err != nil {
-			return err
-		}
-		texts := make([]string, len(columns))
-		for n, v := range values {
-			texts[n] = v.String
-		}
-		each(texts)
-	}
-	return rows.Err()
-}
-
 // ask asks one question, or takes its default where nobody is to be asked.
 func (i *initializing) ask(q Question) (string, error) {
+	answer, err := i.answer(q)
+	if err != nil || len(q.Choices) == 0 || i.req.Ask == nil {
+		return answer, err
+	}
+	return answer, oneOf(q, answer)
+}
+
+func (i *initializing) answer(q Question) (string, error) {
 	if i.req.Ask == nil {
 		return q.Default, nil
 	}
 	i.asked++
-	answer, err := i.req.Ask(q)
+	return i.req.Ask(q)
+}
+
+func oneOf(q Question, answer string) error {
+	if slices.Contains(q.Choices, answer) {
+		return nil
+	}
+	next := "answer one of: " + strings.Join(q.Choices, ", ")
+	if near := recount.Nearest(answer, q.Choices); near != "" {
+		next = "did you mean " + near + "?"
+	}
+	return &recount.Error{Code: recount.CodeUsage, What: fmt.Sprintf("%q is no answer", answer), Where: q.Text, Why: "it is none of the choices", Next: next}
+}
+
+// several asks for names, joined by commas.
+func (i *initializing) several(q Question) ([]string, error) {
+	answer, err := i.answer(q)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	if len(q.Choices) > 0 && !slices.Contains(q.Choices, answer) {
-		next := "answer one of: " + strings.Join(q.Choices, ", ")
-		if near := recount.Nearest(answer, q.Choices); near != "" {
-			next = "did you mean " + near + "?"
+	var names []string
+	for name := range strings.SplitSeq(answer, ",") {
+		name = strings.TrimSpace(name)
+		if err := oneOf(q, name); err != nil {
+			return nil, err
 		}
-		return "", &recount.Error{Code: recount.CodeUsage, What: fmt.Sprintf("%q is no answer", answer), Where: q.Text, Why: "it is none of the choices", Next: next}
+		names = append(names, name)
 	}
-	return answer, nil
+	return names, nil
 }
 
 // questions asks what a guess may have got wrong: with the table six at most.
-func (i *initializing) questions() (err error) {
-	timed, _ := guess.Time(i.columns)
-	ask := func(into *string, q Question) {
-		if err == nil {
-			*into, err = i.ask(q)
-		}
-	}
+func (i *initializing) questions() error {
 	const none = "none"
-	var timeName, key string
-	id := guess.ID(i.columns)
-	if id == "" {
-		id = none
+	choice := i.ID
+	if choice == "" {
+		choice = none
 	}
-	ask(&i.id, Question{Key: "id", Text: "Which column is an event's id? (none: repeats cannot be seen)", Default: id, Choices: append([]string{none}, i.events.Columns...)})
-	ask(&timeName, Question{Key: "time", Text: "Which column is an event's time?", Default: timed.Name, Choices: i.events.Columns})
+	id, err := i.ask(Question{
+		Key: "id", Text: "Which column is an event's id? (none: repeats cannot be seen)", Default: choice, Choices: append([]string{none}, i.events.Columns...),
+	})
 	if err != nil {
 		return err
 	}
-	for _, c := range i.columns {
-		if c.Name == timeName {
-			i.time = c
+	if i.ID = id; id == none {
+		i.ID = ""
+	}
+	at, err := i.ask(Question{Key: "time", Text: "Which column is an event's time?", Default: i.Time.Name, Choices: i.events.Columns})
+	if err != nil {
+		return err
+	}
+	i.Time = i.eventColumn(at)
+	if i.naive() {
+		if i.zone, err = i.ask(Question{Key: "timezone", Text: "Some times have no offset. In which zone are they?", Default: "UTC"}); err != nil {
+			return err
 		}
-	}
-	if i.id == none {
-		i.id = ""
-	}
-	if i.time.Naive {
-		ask(&i.zone, Question{Key: "timezone", Text: "Its times have no offset. In which zone are they?", Default: "UTC"})
 	}
 	if i.results.Path == "" {
+		return nil
+	}
+	if err := i.askKey(); err != nil {
 		return err
 	}
-	ask(&key, Question{Key: "key", Text: "Which columns name a row of the results? (joined by commas)", Default: strings.Join(guess.Key(i.live, i.columns), ",")})
+	return i.askValues()
+}
+
+// naive says whether a time that will be read carries no offset.
+func (i *initializing) naive() bool {
+	return slices.ContainsFunc(i.columns, func(c guess.Column) bool { return c.Naive && !slices.Contains(i.Aside, c.Name) })
+}
+
+func (i *initializing) askKey() error {
+	i.key = guess.Keys(i.results, i.live, i.events, i.columns, i.envelope)
+	found := make([]string, len(i.key))
+	for n, p := range i.key {
+		found[n] = p.Column
+	}
+	names, err := i.several(Question{
+		Key: "key", Text: "Which columns name a row of the results? (joined by commas)", Default: strings.Join(found, ","), Choices: i.results.Columns,
+	})
 	if err != nil {
 		return err
 	}
-	for name := range strings.SplitSeq(key, ",") {
-		i.key = append(i.key, strings.TrimSpace(name))
+	var key []guess.KeyPart
+	for _, name := range names {
+		at := slices.IndexFunc(i.key, func(p guess.KeyPart) bool { return p.Column == name })
+		if at >= 0 {
+			key = append(key, i.key[at])
+			continue
+		}
+		part, ok := guess.PartOf(i.results, i.liveColumn(name), i.events, i.columns, i.envelope)
+		if !ok {
+			part = guess.KeyPart{Column: name, Event: name}
+		}
+		key = append(key, part)
 	}
+	i.key = key
+	return nil
+}
+
+// askValues looks which aggregate of the events gives a column of the results,
+// and asks which columns to recalculate. Where none gives one, it asks for the
+// column of the events that is added up.
+func (i *initializing) askValues() error {
+	zone, err := time.LoadLocation(i.zone)
+	if err != nil {
+		return &recount.Error{
+			Code: recount.CodeUsage, What: fmt.Sprintf("%q is no time zone", i.zone), Where: "timezone", Why: err.Error(), Err: err,
+			Next: "answer an IANA name such as UTC or Europe/Berlin",
+		}
+	}
+	fitting := guess.NewFitting(i.events, i.columns, i.envelope, i.results, i.live, i.key, zone)
+	var others, found []string
+	fits := map[string]guess.Fit{}
+	for _, c := range i.live {
+		if i.isKey(c.Name) {
+			continue
+		}
+		others = append(others, c.Name)
+		if fit, ok := fitting.Best(c.Name); ok {
+			found, fits[c.Name] = append(found, c.Name), fit
+		}
+	}
+	if len(found) == 0 {
+		return i.askSum()
+	}
+	names, err := i.several(Question{
+		Key: "columns", Text: "Which columns of the results are recalculated? (joined by commas)", Default: strings.Join(found, ","), Choices: others,
+	})
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		v := value{column: name, of: guess.Aggregate{Kind: guess.Count}}
+		if fit, ok := fits[name]; ok {
+			v.of, v.fit = fit.Of, fit
+		} else if c := i.eventColumn(name); c.Numeric() {
+			v.of = guess.Aggregate{Kind: guess.Sum, Over: []string{name}}
+		}
+		i.values = append(i.values, v)
+	}
+	return nil
+}
+
+func (i *initializing) askSum() error {
 	var numbers []string
 	for _, c := range i.columns {
-		if c.Numeric() && !c.Time() {
+		if c.Numeric() && !c.Time() && !i.Has(c.Name) {
 			numbers = append(numbers, c.Name)
 		}
 	}
-	if len(numbers) > 0 {
-		ask(&i.sum, Question{Key: "sum", Text: "Which column of the events is added up?", Default: i.guessSum(numbers), Choices: numbers})
+	if len(numbers) == 0 {
+		if name := i.valueColumn(""); name != "" {
+			i.values = []value{{column: name, of: guess.Aggregate{Kind: guess.Count}}}
+		}
+		return nil
 	}
-	return err
-}
-
-// guessSum prefers the number that the results have too.
-func (i *initializing) guessSum(numbers []string) string {
-	for _, n := range numbers {
-		if slices.Contains(i.results.Columns, n) {
-			return n
+	first := numbers[0]
+	for _, n := range numbers { // one that the results have too
+		if slices.ContainsFunc(i.results.Columns, func(c string) bool { return c == (guess.Column{Name: n}).Word() }) {
+			first = n
+			break
 		}
 	}
-	return numbers[0]
+	sum, err := i.ask(Question{Key: "sum", Text: "Which column of the events is added up?", Default: first, Choices: numbers})
+	if err != nil {
+		return err
+	}
+	if name := i.valueColumn(sum); name != "" {
+		i.values = []value{{column: name, of: guess.Aggregate{Kind: guess.Sum, Over: []string{sum}}}}
+	}
+	return nil
 }
 
-// sample shows three events as they would be read.
-func (i *initializing) sample() []string {
-	var out []string
-	for _, row := range i.events.Rows[:min(3, len(i.events.Rows))] {
-		var parts []string
-		for n, name := range i.events.Columns {
-			parts = append(parts, name+"="+row[n])
-		}
-		out = append(out, strings.Join(parts, "  "))
+// valueColumn is the results' column that a sum goes to: that of its name, else
+// the first number; empty where there is none.
+func (i *initializing) valueColumn(sum string) string {
+	word := (guess.Column{Name: sum}).Word()
+	if slices.Contains(i.results.Columns, word) && !i.isKey(word) {
+		return word
 	}
-	return out
+	for _, c := range i.live {
+		if c.Numeric() && !i.isKey(c.Name) {
+			return c.Name
+		}
+	}
+	return ""
+}
+
+func (i *initializing) isKey(name string) bool {
+	return slices.ContainsFunc(i.key, func(p guess.KeyPart) bool { return p.Column == name })
+}
+
+func (i *initializing) eventColumn(name string) guess.Column { return columnOf(i.columns, name) }
+
+func (i *initializing) liveColumn(name string) guess.Column { return columnOf(i.live, name) }
+
+func columnOf(columns []guess.Column, name string) guess.Column {
+	at := slices.IndexFunc(columns, func(c guess.Column) bool { return c.Name == name })
+	if at < 0 {
+		return guess.Column{Name: name}
+	}
+	return columns[at]
 }

@@ -156,7 +156,7 @@ func (r *replaying) found(ctx context.Context, l *live, counts recount.EventCoun
 // body fills in all that is known before the rows are explained.
 func (r *replaying) body(l *live, counts recount.EventCounts, found comparison) recount.PlanBody {
 	b := recount.PlanBody{
-		Kind: recount.PlanApply, Calculation: r.calc.Name, Window: r.window, Asked: r.asked, Bucket: r.calc.Bucket.String(), Zone: r.zone().String(),
+		Kind: recount.PlanApply, Calculation: r.calc.Name, Window: r.window, Asked: r.typed(), Bucket: r.calc.Bucket.String(), Zone: r.zone().String(),
 		Stream: r.source.Name, Snapshot: r.snapshot.ID, Watermark: r.snapshot.Watermark, Logic: r.digestOf(r.calc.Logic), Unproved: r.unproved(),
 		Missed: r.calc.Missed, Unexplained: r.calc.Unexplained, Extra: r.calc.Extra, Where: r.calc.Where,
 		Target: l.info.Identity, Fingerprint: l.info.Fingerprint, Hazards: append([]string{}, l.info.Hazards...), LastRun: l.info.LastRun,
@@ -311,8 +311,8 @@ func (r *replaying) touched(ctx context.Context, pairs []diff.Pair, steps []reco
 func (r *replaying) notes(p *recount.Plan, found comparison, overrides Overrides) {
 	b, unknown := &p.Body, len(found.unknown)
 	add := func(format string, args ...any) { b.Notes = append(b.Notes, fmt.Sprintf(format, args...)) }
-	if b.Window != b.Asked {
-		add("widened from %s to whole buckets of %s in %s", b.Asked, b.Bucket, b.Zone)
+	if b.Window != r.asked {
+		add("widened from %s to whole buckets of %s in %s", r.asked, b.Bucket, b.Zone)
 	}
 	b.Notes = append(b.Notes, r.broughtNotes(found.held)...)
 	if r.calc.Bucket.None() && r.calc.Memory.Kind == recount.MemoryWindow && !r.calc.Logic.Brought() {
@@ -380,7 +380,7 @@ func (a *App) Show(_ context.Context, file string) (Shown, error) {
 	if err != nil {
 		return Shown{}, err
 	}
-	return Shown{Plan: p, File: file, Expired: expired(p, a.now())}, nil
+	return Shown{Plan: p, File: file, Expired: expired(p, a.now()), Steps: stepTexts(p)}, nil
 }
 
 func expired(p *recount.Plan, now time.Time) bool { return !now.Before(p.Header.Expires) }

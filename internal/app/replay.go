@@ -34,7 +34,7 @@ func (a *App) Replay(ctx context.Context, req PlanRequest, w io.Writer, asJSON b
 	}
 	defer joined(&err, r.close)
 	out = Replayed{
-		Calculation: r.calc.Name, Window: r.window, Asked: r.asked, Snapshot: r.snapshot.ID, Watermark: r.snapshot.Watermark, Out: req.Out,
+		Calculation: r.calc.Name, Window: r.window, Asked: r.typed(), Snapshot: r.snapshot.ID, Watermark: r.snapshot.Watermark, Out: req.Out,
 	}
 	if out.Events, err = r.session.Count(ctx, r.calc.Dedupe); err != nil {
 		return out, err

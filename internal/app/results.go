@@ -65,6 +65,8 @@ type Shown struct {
 	File string
 	// Expired says that apply would refuse it now.
 	Expired bool
+	// Steps are those that an apply walks, as a person reads them.
+	Steps []string
 }
 
 // Replayed is the outcome of a replay: its rows are written elsewhere.
@@ -207,6 +209,9 @@ type Initialized struct {
 	File      string
 	Text      string // what was written
 	Asked     int
-	Sample    []string // three events, shown back
+	Sample    []string // three events, as they will be read
+	Fits      []string // how well the SQL's aggregates give the table's rows
+	Notes     []string
+	Next      []string // commands
 	Diagnosis *Diagnosis
 }

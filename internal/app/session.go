@@ -23,6 +23,7 @@ type replaying struct {
 	archive   *archive.Archive
 	snapshot  recount.Snapshot
 	spans                     // known when start has returned
+	whole     bool            // no checkpoint is used: all events are read
 	processed *recount.IDList // nil: the calculation names none
 	engine    engine.Engine
 	session   engine.Session
@@ -227,10 +228,31 @@ func (r *replaying) start(ctx context.Context) error {
 	if err := r.complete(); err != nil {
 		return err
 	}
-	input := engine.Input{Window: r.window, Read: r.read, Hits: r.hits, Until: r.until}
-	session, err := r.open(ctx, input, archive.Select(r.snapshot, r.read))
+	checkpoint, opening, err := r.begin(ctx)
 	if err != nil {
 		return err
+	}
+	input := engine.Input{Window: r.window, Read: r.read, Hits: r.hits, Until: r.until}
+	if checkpoint != nil {
+		input.Opening, input.Read.From = opening, checkpoint.Time
+	}
+	session, err := r.open(ctx, input, archive.Select(r.snapshot, input.Read))
+	if err != nil {
+		return err
+	}
+	if checkpoint != nil {
+		overtaken, err := r.overtaken(ctx, session, checkpoint)
+		if err != nil || overtaken {
+			err = errors.Join(err, session.Close())
+		}
+		if err != nil {
+			return err
+		}
+		if overtaken {
+			r.whole = true
+			return r.start(ctx)
+		}
+		r.read.From = checkpoint.Time
 	}
 	session.span = r.compared // which may reach further than the window
 	r.session = session

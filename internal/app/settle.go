@@ -109,7 +109,8 @@ func (r *replaying) runningRows(ctx context.Context, l *live, touched map[string
 	out.live = sorted.Seen()
 	for text := range touched {
 		if _, there := rows[text]; !there {
-			rows[text] = &running{key: made[text], touched: true}
+			_, out1 := excluded[text]
+			rows[text] = &running{key: made[text], touched: true, excluded: out1}
 		}
 	}
 	for text, key := range excluded {
@@ -149,6 +150,7 @@ func (r *replaying) stand(ctx context.Context, l *live, rows map[string]*running
 	shape, rules := r.comparedAs(l), r.rules()
 	for _, row := range rows {
 		row.row = diff.Running{Shape: shape, Rules: rules, Known: r.taken.Kind == recount.CutColumn}
+		row.row.Counts = row.row.Known && r.calc.Cut.Is == recount.IsVersion
 		if row.live != nil {
 			row.row.Seen = row.live.Seen
 			row.row.Last = r.lastOf(l, row.live.Row)
@@ -208,7 +210,9 @@ func (r *replaying) standOf(s engine.State) diff.Stand {
 	}
 	switch r.calc.Cut.Is {
 	case recount.IsVersion:
-		stand.Last = strconv.FormatInt(s.Count, 10)
+		if s.Count > 0 { // else there is no row that could say so
+			stand.Last = strconv.FormatInt(s.Count, 10)
+		}
 	case recount.IsEventID:
 		stand.Last = s.LastID
 	case recount.IsOffset:
@@ -248,9 +252,15 @@ func (r *replaying) judge(out *comparison, text string, row *running) {
 		out.Pairs = append(out.Pairs, pair)
 		return
 	}
+	if row.live == nil && !slices.ContainsFunc(row.row.Right, func(s diff.Stand) bool { return s.Values != nil }) {
+		return // there is no row, and none is right
+	}
 	verdict := diff.Settle(row.row)
 	if len(row.row.Right) == 0 { // no event makes the row
 		verdict = diff.Verdict{}
+	}
+	if len(row.row.Right) == 0 && !row.touched { // all of its events lie before a checkpoint
+		return
 	}
 	pair.Right, pair.Cause, pair.Hold, pair.At = verdict.After, verdict.Cause, verdict.Hold, verdict.At
 	switch {
@@ -267,7 +277,11 @@ func (r *replaying) judge(out *comparison, text string, row *running) {
 		return
 	}
 	if pair.Hold != "" && pair.Right == nil && pair.Live == nil && len(row.row.Right) > 0 {
-		pair.Right = row.row.Right[len(row.row.Right)-1].Values // shown, not written
+		for _, s := range row.row.Right { // the newest is shown, not written
+			if s.Values != nil {
+				pair.Right = s.Values
+			}
+		}
 	}
 	out.Checked++
 	out.Pairs = append(out.Pairs, pair)

@@ -115,6 +115,10 @@ func TestOnePlanForAllTablesOfAWorker(t *testing.T) {
 	if name, err := a.ApplyTable(t.Context(), "fix.plan"); err != nil || name != "orders,users" {
 		t.Errorf("to be typed: got %q, %v", name, err)
 	}
+	shown, err := a.Show(t.Context(), "fix.plan")
+	if err != nil || !strings.Contains(strings.Join(shown.Steps, "; "), "locks of orders, users") {
+		t.Errorf("steps: got %q, %v", shown.Steps, err)
+	}
 	for _, confirm := range []string{"", "orders", "users,orders"} {
 		if _, err := a.Apply(t.Context(), app.ApplyRequest{File: "fix.plan", Confirm: confirm}); err == nil || recount.AsError(err).Code != recount.CodeConfirm {
 			t.Errorf("confirmed by %q: got %v", confirm, err)

@@ -63,6 +63,15 @@ func (r *replaying) locate(ctx context.Context) error {
 	return nil
 }
 
+// typed is the window as it was asked for: under ingest time its edges are no
+// event times.
+func (r *replaying) typed() recount.Window {
+	if r.hits.Window.By == recount.ByIngest {
+		return r.hits.Window
+	}
+	return r.asked
+}
+
 // remembered is the span of event time that the rows of the window depend on.
 func (r *replaying) remembered() recount.Window {
 	read := recount.Window{From: r.window.From, To: r.window.To, By: recount.ByEvent}

@@ -368,16 +368,7 @@ func (r *runner) again() string {
 			calculations = append(calculations, name)
 		}
 	}
-	command := "recount plan " + strings.Join(calculations, " ")
-	asked := r.plan.Body.Asked
-	switch asked.By {
-	case recount.ByPosition, recount.ByIDs:
-		return command + " with the window of before"
-	case recount.ByIngest:
-		command += " --by ingest"
-	case recount.ByEvent:
-	}
-	return fmt.Sprintf("%s --from %s --to %s", command, recount.FormatTimestamp(asked.From), recount.FormatTimestamp(asked.To))
+	return "recount plan " + strings.Join(append(calculations, r.plan.Body.AskedFlags()...), " ")
 }
 
 func keysOf(changes []recount.Change) [][]recount.Value {

@@ -168,20 +168,28 @@ func (f file) dump() []string {
 		"SELECT 'accounts ' || quote(id) || quote(owner) FROM accounts ORDER BY 1", "SELECT 'balances ' || quote(id) || quote(total) || typeof(total) || quote(version) FROM balances ORDER BY 1",
 		"SELECT 'entries ' || quote(id) || quote(amount) || quote(reason) FROM entries ORDER BY 1", "SELECT 'processed ' || quote(event) FROM processed ORDER BY 1",
 	} {
-		rows, err := db.QueryContext(f.t.Context(), query)
-		if err != nil {
+		out = append(out, f.texts(db, query)...)
+	}
+	return out
+}
+
+// texts returns the one column of a query.
+func (f file) texts(db *sql.DB, query string) (out []string) {
+	f.t.Helper()
+	rows, err := db.QueryContext(f.t.Context(), query)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		var text string
+		if err := rows.Scan(&text); err != nil {
 			f.t.Fatal(err)
 		}
-		for rows.Next() {
-			var text string
-			if err := rows.Scan(&text); err != nil {
-				f.t.Fatal(err)
-			}
-			out = append(out, text)
-		}
-		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
-			f.t.Fatal(err)
-		}
+		out = append(out, text)
+	}
+	if err := rows.Err(); err != nil {
+		f.t.Fatal(err)
 	}
 	return out
 }

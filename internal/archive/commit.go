@@ -68,7 +68,7 @@ func (r *run) judge(ctx context.Context, c *commit) error {
 	}
 	c.Counts.Faults = int64(len(r.faults))
 	if !r.ids.empty() {
-		res := newResolver(r.archive, r.chain, c, &r.ids, r.opts.MemoryBudget)
+		res := newResolver(r.archive, r.chain, c, &r.ids, r.opts.MemoryBudget, r.opts.Source.Info().Own)
 		if err := res.resolve(ctx, w.Write); err != nil {
 			return fmt.Errorf("find repeats in commit %d: %w", c.Number, err)
 		}

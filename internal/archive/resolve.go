@@ -23,6 +23,8 @@ type resolver struct {
 	ids     *idSet
 	files   []*idFile
 	perPass int // copies that are held in memory at once
+	// own is the part of a payload that is compared; nil: all of it.
+	own func(payload []byte) []byte
 }
 
 // idFile is a file whose ids are looked at: one of the batch, or an earlier one
@@ -38,9 +40,9 @@ type idFile struct {
 }
 
 // newResolver holds about as many bytes of copies as memory says.
-func newResolver(a *Archive, ch *chain, c *commit, ids *idSet, memory int64) *resolver {
+func newResolver(a *Archive, ch *chain, c *commit, ids *idSet, memory int64, own func([]byte) []byte) *resolver {
 	const copyBytes, least = 200, 64
-	r := &resolver{archive: a, ids: ids, perPass: int(max(memory/copyBytes, least))}
+	r := &resolver{archive: a, ids: ids, perPass: int(max(memory/copyBytes, least)), own: own}
 	batch := idSpan{}
 	for i, f := range c.Files {
 		if f.FirstID != "" && (batch.first == "" || f.FirstID < batch.first) {
@@ -190,7 +192,7 @@ func (r *resolver) collect(ctx context.Context, wanted func(hash uint64) bool) (
 				}
 			}
 			for _, group := range groups {
-				copies, err := readCopies(ef, group, f, wanted)
+				copies, err := r.readCopies(ef, group, f, wanted)
 				if err != nil {
 					return err
 				}
@@ -205,7 +207,7 @@ func (r *resolver) collect(ctx context.Context, wanted func(hash uint64) bool) (
 	return all, err
 }
 
-func readCopies(ef *eventfile.File, group int, f *idFile, wanted func(hash uint64) bool) ([]idCopy, error) {
+func (r *resolver) readCopies(ef *eventfile.File, group int, f *idFile, wanted func(hash uint64) bool) ([]idCopy, error) {
 	var copies []idCopy
 	var rows []int // of copies
 	err := ef.Texts(group, "id", func(row int, id []byte) error {
@@ -246,6 +248,9 @@ func readCopies(ef *eventfile.File, group int, f *idFile, wanted func(hash uint6
 	next = 0
 	err = ef.Texts(group, "data", func(row int, v []byte) error {
 		if c := at(row); c != nil {
+			if r.own != nil {
+				v = r.own(v)
+			}
 			c.sum = sha256.Sum256(v)
 		}
 		return nil
@@ -274,11 +279,15 @@ func (r *resolver) judgeID(copies []idCopy, marks []recount.Mark) []recount.Mark
 	if len(copies) < 2 || copies[len(copies)-1].file.earlier {
 		return marks
 	}
+	same := "the same event, byte for byte, was archived before"
+	if r.own != nil {
+		same = "the same event was archived before, its payload byte for byte"
+	}
 	payloads := map[[sha256.Size]byte]bool{}
 	earlierPayloads := 0
 	for _, c := range copies {
 		if payloads[c.sum] && !c.file.earlier {
-			marks = append(marks, c.mark(recount.MarkRepeat, "the same event, byte for byte, was archived before"))
+			marks = append(marks, c.mark(recount.MarkRepeat, same))
 			c.file.marks.Repeats++
 		}
 		payloads[c.sum] = true

@@ -49,29 +49,33 @@ var sourceBlock = Block{
 }
 
 var eventBlock = Block{
-	Path: "sources.NAME.event", Doc: "The envelope. Each value is a column's name, a JSON path that begins with $., or {path: …}.", Keys: []Key{
+	Path: "sources.NAME.event", Doc: "The envelope. Each value is a column's name, a JSON path that begins with $., or {path: …}. " +
+		"A path that leads into a text reads that text as JSON, so $.payload.user_id works for {\"payload\": \"{\\\"user_id\\\": 7}\"} as for an object; " +
+		"for CSV its first name is a column.", Keys: []Key{
 		{Name: "id", Type: "text", Doc: "What names an event in its stream. Without it stream/partition/position does, and repeats cannot be seen."},
 		{Name: "time", Type: "text or {path, unit}", Doc: "When it happened. unit, for epoch times, is s, ms, us or ns.", Required: true},
 		{Name: "key", Type: "text", Doc: "The event's key."},
 		{Name: "type", Type: "text", Doc: "The event's type."},
-		{Name: "ingest_time", Type: "text", Doc: "When the source took it in."},
+		{Name: "ingest_time", Type: "text or {path, unit}", Doc: "When the source took it in. unit as for time.", Default: "the unit of time"},
 		{Name: "partition", Type: "text", Doc: "The partition it came in."},
 		{Name: "position", Type: "text", Doc: "Its place in the partition."},
 		{Name: "order", Type: "text", Doc: "The declared field that says in which order a key's events are right, by its name or by the column or path that fields gives it.", Default: "the position"},
+		{Name: "payload", Type: "text", Doc: "The part of a record that is the event itself, where an exporting program such as kcat wrapped it with an offset and a time of its own: " +
+			"records of one id are repeats if this part agrees. For JSON and Parquet.", Default: "the whole record"},
 	},
 }
 
 var partBlock = Block{
 	Path: "sources.NAME.event.KEY", Doc: "One part of the envelope, spelled out.", Keys: []Key{
 		{Name: "path", Type: "text", Doc: "The column's name, or a JSON path that begins with $.", Required: true},
-		{Name: "unit", Type: "text", Doc: "What a number means as a time: s, ms, us or ns. Of time alone."},
+		{Name: "unit", Type: "text", Doc: "What a number means as a time: s, ms, us or ns. Of time and ingest_time alone."},
 	},
 }
 
 var fieldBlock = Block{
 	Path: "sources.NAME.fields.NAME", Doc: "One typed column, where its name is not the payload's. Otherwise the value is the type alone.", Keys: []Key{
 		{Name: "type", Type: "text", Doc: "One of string, int64, double, decimal(p,s), bool, timestamp, date and json.", Required: true},
-		{Name: "path", Type: "text", Doc: "The column's name, or a JSON path that begins with $.", Default: "the field's name"},
+		{Name: "path", Type: "text", Doc: "The column's name, or a JSON path that begins with $., also into a text that holds JSON.", Default: "the field's name"},
 	},
 }
 

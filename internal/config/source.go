@@ -67,6 +67,7 @@ func (l *loader) event(v value, m *recount.Mapping) {
 	for key, into := range map[string]*string{
 		"id": &m.ID, "time": &m.Time, "key": &m.Key, "type": &m.Type,
 		"ingest_time": &m.IngestTime, "partition": &m.Partition, "position": &m.Position,
+		"payload": &m.Payload,
 	} {
 		e, ok := found[key]
 		if !ok {
@@ -77,11 +78,14 @@ func (l *loader) event(v value, m *recount.Mapping) {
 		if unit == recount.UnitText {
 			continue
 		}
-		if key != "time" {
-			e.problem("unit is of time alone")
-			continue
+		switch key {
+		case "time":
+			m.TimeUnit = unit
+		case "ingest_time":
+			m.IngestUnit = unit
+		default:
+			e.problem("unit is of time and ingest_time alone")
 		}
-		m.TimeUnit = unit
 	}
 }
 

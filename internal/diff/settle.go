@@ -1,6 +1,7 @@
 package diff
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -35,6 +36,8 @@ type Running struct {
 	// such a column; then only stands with that Last count.
 	Last  string
 	Known bool
+	// Counts says that Last is how many events the row absorbed, not which.
+	Counts bool
 	// Right are the stands under the right logic, by Seq.
 	Right []Stand
 	// Accounts are the hypotheses in the order in which they are tried.
@@ -65,19 +68,20 @@ type Verdict struct {
 // after-image, the row could be right already, or nothing fits, it is held. With
 // a position column only the position that it names counts.
 func Settle(r Running) Verdict {
+	if r.Seen == nil {
+		r = r.absent()
+	}
 	if r.Mixed && !r.Known {
 		return Verdict{Hold: "its events come from several partitions, and only a paused worker or a position column tells which of them the row has absorbed"}
 	}
-	right := map[int64]Stand{}
-	for _, s := range r.Right {
-		right[s.Seq] = s
-	}
 	if r.Known {
-		return r.atColumn(right)
+		return r.atColumn()
 	}
 	at := slices.IndexFunc(r.Right, func(s Stand) bool { return r.same(s.Values) })
-	found, several := r.explained(right)
+	found, several := r.explained()
 	switch {
+	case at >= 0 && several:
+		return Verdict{Hold: fmt.Sprintf("it is right if it stands at %s, and at other positions hypotheses explain it", r.Right[at].At)}
 	case at >= 0 && (found == nil || r.equal(found.After, r.Right[at].Values)):
 		return Verdict{Correct: true, After: r.Right[at].Values, At: r.Right[at].At, Seq: r.Right[at].Seq}
 	case at >= 0:
@@ -92,13 +96,26 @@ func Settle(r Running) Verdict {
 	return Verdict{Hold: "no hypothesis gives it at any position"}
 }
 
+// absent keeps the newest stands. Where there is no row, an account explains that
+// only if it makes none up to now: were there one by later events, the row was
+// deleted, or its worker is behind, and nothing tells how far.
+func (r Running) absent() Running {
+	newest := func(stands []Stand) []Stand { return stands[max(len(stands)-1, 0):] }
+	accounts := make([]Account, len(r.Accounts))
+	for i, a := range r.Accounts {
+		accounts[i] = Account{Cause: a.Cause, Stands: newest(a.Stands)}
+	}
+	r.Right, r.Accounts = newest(r.Right), accounts
+	return r
+}
+
 // explained finds the first account that gives the live row, and whether others
 // want another after-image.
-func (r Running) explained(right map[int64]Stand) (found *Verdict, several bool) {
+func (r Running) explained() (found *Verdict, several bool) {
 	for _, a := range r.Accounts {
 		for _, s := range a.Stands {
-			after, known := right[s.Seq]
-			if !known || !r.same(s.Values) {
+			after, known := r.rightAt(s.Seq)
+			if !known || !r.same(s.Values) || r.equal(s.Values, after.Values) { // an account that gives what is right explains nothing
 				continue
 			}
 			v := Verdict{After: after.Values, Cause: a.Cause, At: s.At, Seq: s.Seq}
@@ -113,8 +130,22 @@ func (r Running) explained(right map[int64]Stand) (found *Verdict, several bool)
 	return found, false
 }
 
+// rightAt is the right row where an account stands. An account may stand at an
+// event that the right logic does not see, such as a repeat: there the right row
+// is still that of the event before.
+func (r Running) rightAt(seq int64) (Stand, bool) {
+	i, found := slices.BinarySearchFunc(r.Right, seq, func(s Stand, seq int64) int { return cmp.Compare(s.Seq, seq) })
+	switch {
+	case found:
+		return r.Right[i], true
+	case i == 0:
+		return Stand{}, false
+	}
+	return r.Right[i-1], true
+}
+
 // atColumn decides a row whose position column says how far it is.
-func (r Running) atColumn(right map[int64]Stand) Verdict {
+func (r Running) atColumn() Verdict {
 	for _, s := range r.Right {
 		if s.Last == r.Last && r.same(s.Values) {
 			return Verdict{Correct: true, After: s.Values, At: s.At, Seq: s.Seq}
@@ -122,20 +153,57 @@ func (r Running) atColumn(right map[int64]Stand) Verdict {
 	}
 	for _, a := range r.Accounts {
 		for _, s := range slices.Backward(a.Stands) { // what follows without being processed changes nothing
-			if after, known := right[s.Seq]; known && s.Last == r.Last && r.same(s.Values) {
-				return Verdict{After: after.Values, Cause: a.Cause, At: s.At, Seq: s.Seq}
+			if after, known := r.rightAt(s.Seq); known && s.Last == r.Last && r.same(s.Values) {
+				return Verdict{Correct: r.same(after.Values), After: after.Values, Cause: a.Cause, At: s.At, Seq: s.Seq}
 			}
 		}
 	}
-	if r.Seen == nil {
+	return r.unexplainedAtColumn()
+}
+
+// unexplainedAtColumn decides a row that no account gives where its column says
+// that it is. What is right there is known only if the column says the same
+// whatever went wrong.
+func (r Running) unexplainedAtColumn() Verdict {
+	switch right := slices.IndexFunc(r.Right, func(s Stand) bool { return r.same(s.Values) }); {
+	case r.Seen == nil:
 		return Verdict{Hold: "there is no row, so nothing says how far it is, and no hypothesis leaves it out"}
+	case right >= 0:
+		return Verdict{Hold: fmt.Sprintf("it is right if it stands at %s, but its position column says %q: it was corrected before, or the column is wrong", r.Right[right].At, recount.ShortPosition(r.Last))}
+	case r.Counts:
+		return Verdict{Hold: "no hypothesis gives it, and how many events it counts says how far it is only if it is known which of them it counted"}
+	case r.Mixed:
+		return Verdict{Hold: "no hypothesis gives it, and its events come from several partitions, of which its position column names one"}
 	}
-	for _, s := range slices.Backward(r.Right) {
+	var found *Stand
+	for _, s := range r.named() {
+		if found != nil && !r.equal(found.Values, s.Values) {
+			return Verdict{Hold: fmt.Sprintf("no hypothesis gives it, and its position column says %q, which stands for several positions", recount.ShortPosition(r.Last))}
+		}
+		found = &s
+	}
+	if found == nil {
+		return Verdict{Hold: fmt.Sprintf("its position column says %q, at which none of its events since the window stands", recount.ShortPosition(r.Last))}
+	}
+	return Verdict{After: found.Values, At: found.At, Seq: found.Seq}
+}
+
+// named lists the right rows at the positions that the row's column may mean,
+// whatever happened.
+func (r Running) named() (list []Stand) {
+	for _, s := range r.Right {
 		if s.Last == r.Last {
-			return Verdict{After: s.Values, At: s.At, Seq: s.Seq}
+			list = append(list, s)
 		}
 	}
-	return Verdict{Hold: fmt.Sprintf("its position column says %q, at which none of its events since the window stands", recount.ShortPosition(r.Last))}
+	for _, a := range r.Accounts {
+		for _, s := range a.Stands {
+			if after, known := r.rightAt(s.Seq); known && s.Last == r.Last {
+				list = append(list, after)
+			}
+		}
+	}
+	return list
 }
 
 // same says whether values are the live row, or no row where there is none.

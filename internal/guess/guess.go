@@ -1,6 +1,7 @@
 package guess
 
 import (
+	"encoding/json"
 	"regexp"
 	"slices"
 	"strconv"
@@ -20,6 +21,21 @@ type Column struct {
 	Naive bool
 	// Unique is the share of its values that stand once, 0 to 1.
 	Unique float64
+	// Filled is the share of rows that have a value, 0 to 1.
+	Filled float64
+}
+
+// Word is the column's name, or the last key of its path.
+func (c Column) Word() string { return lastKey(c.Name) }
+
+func lastKey(path string) string {
+	if !strings.HasPrefix(path, "$") {
+		return path
+	}
+	if i := strings.LastIndex(path, "['"); i >= 0 && strings.HasSuffix(path, "']") {
+		return path[i+2 : len(path)-2]
+	}
+	return path[strings.LastIndexByte(path, '.')+1:]
 }
 
 // Time says whether the column can be an event's time.
@@ -32,7 +48,7 @@ func (c Column) Numeric() bool {
 
 var (
 	reInt     = regexp.MustCompile(`^[+-]?(0|[1-9][0-9]{0,17})$`)
-	reDecimal = regexp.MustCompile(`^[+-]?(0|[1-9][0-9]{0,15})(\.[0-9]{1,12})?$`)
+	reDecimal = regexp.MustCompile(`^[+-]?(0|[1-9][0-9]{0,24})(\.[0-9]{1,12})?$`)
 	reDouble  = regexp.MustCompile(`^[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?$`)
 	reDate    = regexp.MustCompile(`^[0-9]{4}-[0-9]{2}-[0-9]{2}$`)
 	reName    = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
@@ -46,13 +62,21 @@ const most = 0.98
 func Columns(t Table) []Column {
 	out := make([]Column, len(t.Columns))
 	for i, name := range t.Columns {
-		out[i] = guessColumn(name, t.Values(name))
+		values := t.Values(name)
+		out[i] = guessColumn(name, values)
+		if typ, ok := t.Types[name]; ok {
+			out[i].Type, out[i].Unit = typ, ""
+		}
+		if len(t.Rows) > 0 {
+			out[i].Filled = float64(len(values)) / float64(len(t.Rows))
+		}
 	}
 	return out
 }
 
-func guessColumn(name string, values []string) Column {
-	c := Column{Name: name, Type: recount.Type{Kind: recount.KindString}, Unique: unique(values)}
+func guessColumn(path string, values []string) Column {
+	name := lastKey(path)
+	c := Column{Name: path, Type: recount.Type{Kind: recount.KindString}, Unique: unique(values)}
 	if len(values) == 0 {
 		return c
 	}
@@ -75,9 +99,13 @@ func guessColumn(name string, values []string) Column {
 	case share(values, reInt.MatchString) >= most:
 		c.Type.Kind = recount.KindInt64
 	case share(values, reDecimal.MatchString) >= most:
-		c.Type = recount.Decimal(18, scale(values))
+		c.Type = digits(values)
+	case share(values, reDouble.MatchString) >= most && named(name, money...):
+		c.Type = digits(values)
 	case share(values, reDouble.MatchString) >= most:
 		c.Type.Kind = recount.KindDouble
+	case share(values, nested) >= most:
+		c.Type.Kind = recount.KindJSON
 	}
 	return c
 }
@@ -103,15 +131,39 @@ func unique(values []string) float64 {
 	return float64(len(seen)) / float64(len(values))
 }
 
-// scale is the largest number of digits after the point; money has two.
-func scale(values []string) int {
-	digits := 2
+// money are words of amounts, which are never binary floats.
+var money = []string{
+	"amount", "price", "total", "sum", "balance", "cost", "fee", "fees", "revenue", "paid", "vat", "tax", "net", "gross", "discount", "refund",
+	"credit", "debit", "money", "value", "subtotal", "turnover", "margin", "deposit",
+}
+
+// digits is the decimal that holds all values; money has two digits after the
+// point at least.
+func digits(values []string) recount.Type {
+	const usual = 18
+	whole, scale := 1, 2
 	for _, v := range values {
-		if _, frac, ok := strings.Cut(v, "."); ok && reDecimal.MatchString(v) {
-			digits = max(digits, len(frac))
+		v = strings.TrimLeft(v, "+-")
+		mantissa, exponent := v, 0
+		if i := strings.IndexAny(v, "eE"); i >= 0 {
+			mantissa = v[:i]
+			exponent, _ = strconv.Atoi(strings.TrimPrefix(v[i+1:], "+")) // no number: then it is no decimal either
 		}
+		w, frac, _ := strings.Cut(mantissa, ".")
+		if !reDouble.MatchString(v) {
+			continue
+		}
+		whole, scale = max(whole, len(strings.TrimLeft(w, "0"))+max(exponent, 0)), max(scale, len(frac)-exponent)
 	}
-	return digits
+	scale = min(scale, recount.MaxPrecision-1)
+	if whole+scale <= usual {
+		return recount.Decimal(usual, scale)
+	}
+	return recount.Decimal(recount.MaxPrecision, scale)
+}
+
+func nested(s string) bool {
+	return (strings.HasPrefix(s, "[") || strings.HasPrefix(s, "{")) && json.Valid([]byte(s))
 }
 
 // times says whether the values are times, and whether they carry no offset.
@@ -174,69 +226,5 @@ func splitCamel(s string) string {
 	return b.String()
 }
 
-// ID guesses the event's id: a column of nearly unique values whose name says so.
-func ID(columns []Column) string {
-	const nearly = 0.9 // some events came twice
-	best, score := "", 0
-	for _, c := range columns {
-		if c.Unique < nearly || c.Time() || !named(c.Name, "id", "uuid", "guid") {
-			continue
-		}
-		s := 1
-		switch name := splitCamel(c.Name); {
-		case named(name, "event", "message"):
-			s = 3
-		case name == "id", name == "uuid":
-			s = 2
-		}
-		if s > score {
-			best, score = c.Name, s
-		}
-	}
-	return best
-}
-
-// Time guesses the event's time: the column of times whose name says most.
-func Time(columns []Column) (Column, bool) {
-	best, score := Column{}, 0
-	for _, c := range columns {
-		if !c.Time() {
-			continue
-		}
-		s := 1
-		switch {
-		case named(c.Name, "event", "occurred", "timestamp"):
-			s = 4
-		case named(c.Name, "ts", "time", "at"):
-			s = 3
-		case named(c.Name, "created"):
-			s = 2
-		}
-		if s > score {
-			best, score = c, s
-		}
-	}
-	return best, score > 0
-}
-
-// Key guesses the columns that name a result's row: those that events have too
-// and that are no numbers to add up, else the first column.
-func Key(results []Column, events []Column) []string {
-	var key []string
-	for _, r := range results {
-		if r.Time() || r.Type.Kind == recount.KindDate || !r.Numeric() && has(events, r.Name) {
-			key = append(key, r.Name)
-		}
-	}
-	if len(key) == 0 && len(results) > 0 {
-		key = []string{results[0].Name}
-	}
-	return key
-}
-
-func has(columns []Column, name string) bool {
-	return slices.ContainsFunc(columns, func(c Column) bool { return c.Name == name })
-}
-
-// Plain says whether a column's name can stand in SQL and YAML without quotes.
-func Plain(name string) bool { return reName.MatchString(name) }
+// Bare says whether a column's name can stand in SQL and YAML without quotes.
+func Bare(name string) bool { return reName.MatchString(name) }

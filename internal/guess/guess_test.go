@@ -3,7 +3,6 @@ package guess_test
 import (
 	"os"
 	"path/filepath"
-	"slices"
 	"testing"
 
 	"recount"
@@ -16,7 +15,7 @@ func sample(t *testing.T, name, text string) guess.Table {
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	table, err := guess.Sample(path, name)
+	table, err := guess.Sample(t.Context(), path, name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,25 +40,29 @@ func TestColumnsAreWhatTheirValuesSay(t *testing.T) {
 	if len(columns) != len(want) || len(table.Rows) != 2 {
 		t.Errorf("got %d columns, %d rows, want %d and 2", len(columns), len(table.Rows), len(want))
 	}
-	if got := guess.ID(columns); got != "event_id" {
-		t.Errorf("id: got %q, want event_id", got)
+	env := guess.EnvelopeOf(table, columns)
+	if env.ID != "event_id" {
+		t.Errorf("id: got %q, want event_id", env.ID)
 	}
-	at, ok := guess.Time(columns)
+	at, ok := env.Time, env.Timed
 	if !ok || at.Name != "ts" || at.Unit != recount.UnitMS {
 		t.Errorf("time: got %+v, want ts in ms", at)
 	}
 }
 
 func TestTimesWithoutAnOffsetAreTold(t *testing.T) {
-	columns := guess.Columns(sample(t, "e.jsonl", `{"id":"1","at":"2024-06-10 12:00:00","n":12345678901234567890}
+	timeOf := func(text string) (guess.Column, bool) {
+		table := sample(t, "e.jsonl", text)
+		env := guess.EnvelopeOf(table, guess.Columns(table))
+		return env.Time, env.Timed
+	}
+	at, ok := timeOf(`{"id":"1","at":"2024-06-10 12:00:00","n":12345678901234567890}
 {"id":"2","at":"2024-06-10T12:00:01.5","n":null}
-`))
-	at, ok := guess.Time(columns)
+`)
 	if !ok || at.Name != "at" || !at.Naive {
 		t.Errorf("time: got %+v, want at without an offset", at)
 	}
-	columns = guess.Columns(sample(t, "e.jsonl", `{"id":"1","at":"2024-06-10T12:00:00Z"}`+"\n"))
-	if at, ok := guess.Time(columns); !ok || at.Naive {
+	if at, ok := timeOf(`{"id":"1","at":"2024-06-10T12:00:00Z"}` + "\n"); !ok || at.Naive {
 		t.Errorf("time: got %+v, want at with its offset", at)
 	}
 }
@@ -72,13 +75,5 @@ func TestOnePoisonValueDoesNotChangeAColumn(t *testing.T) {
 	columns := guess.Columns(sample(t, "e.csv", text+"y,\"6,00\"\n"))
 	if got := columns[1].Type.String(); got != "decimal(18,2)" {
 		t.Errorf("amount: got %s, want decimal(18,2)", got)
-	}
-}
-
-func TestAKeyIsWhatEventsHaveToo(t *testing.T) {
-	events := guess.Columns(sample(t, "e.csv", "event_id,time,country,total\na,2024-06-10T12:00:00Z,DE,1.00\n"))
-	results := guess.Columns(sample(t, "r.csv", "hour,country,total\n2024-06-10T12:00:00Z,DE,1.00\n"))
-	if got := guess.Key(results, events); !slices.Equal(got, []string{"hour", "country"}) {
-		t.Errorf("key: got %v, want hour and country", got)
 	}
 }

@@ -1,15 +1,14 @@
-// Package guess looks at the first rows of files and says what they most likely
+// Package guess looks at the beginning of files and says what they most likely
 // are: which column is the id, which the time and in which unit, which rows are
-// results and under which key. Its guesses are defaults for questions; nothing
-// else relies on them.
+// results, under which key, and how they come from the events. Its guesses are
+// defaults for questions and a first SQL to be read; nothing else relies on them.
 package guess
 
 import (
 	"bufio"
 	"bytes"
-	"compress/gzip"
+	"context"
 	"encoding/csv"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -18,135 +17,174 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
+
+	"recount"
 )
 
-// mostRows is how many rows of a file are looked at.
-const mostRows = 2000
+// How much of a file is looked at.
+const (
+	mostRows  = 50_000
+	mostBytes = 64 << 20
+)
 
-// mostLine bounds a line of JSON.
-const mostLine = 16 << 20
+// The formats of samples, as the files source spells them.
+const (
+	CSV     = "csv"
+	JSON    = "json"
+	JSONL   = "jsonl"
+	Parquet = "parquet"
+)
+
+// Shape is the program that wrote an export.
+type Shape string
+
+// The shapes that are known.
+const (
+	Plain       Shape = ""
+	Kcat        Shape = "kcat -J"
+	Connect     Shape = "Connect's JsonConverter with schemas"
+	EventBridge Shape = "EventBridge"
+)
 
 // Table is the beginning of a file: its columns, and rows of texts. An absent
-// value is the empty text.
+// value is the empty text. A column of JSON is named by its path, as recount.yaml
+// spells it.
 type Table struct {
 	Path    string
-	Format  string // "csv" or "jsonl"
+	Format  string
+	Shape   Shape
 	Columns []string
 	Rows    [][]string
+	// Types are those that the file itself declares.
+	Types map[string]recount.Type
+	// Unique are the columns that the database says name a row.
+	Unique []string
+	// Ending says that the file's ending tells its format.
+	Ending bool
+	// Cut says that there is more than was looked at.
+	Cut bool
+	// Tombstones counts the records of kcat without a payload.
+	Tombstones int
+	// Notes are sentences on what was left out.
+	Notes []string
 }
 
-// Sample reads the beginning of a CSV or JSONL file, plain, .gz or .zst.
-func Sample(path, shown string) (t Table, err error) {
+// Sample reads the beginning of a CSV, JSON or Parquet file, plain or packed with
+// gzip or zstd.
+func Sample(ctx context.Context, path, shown string) (t Table, err error) {
 	f, err := os.Open(path) //nolint:gosec // the person names the file
 	if err != nil {
 		return t, err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	in, name, err := plain(f, shown)
+	t = Table{Path: shown, Types: map[string]recount.Type{}}
+	in, err := unpacked(f)
 	if err != nil {
+		return t, fmt.Errorf("unpack %q: %w", shown, err)
+	}
+	start, err := in.Peek(512)
+	if err != nil && !errors.Is(err, io.EOF) {
 		return t, err
 	}
-	t = Table{Path: shown}
-	switch strings.ToLower(filepath.Ext(name)) {
-	case ".csv":
-		t.Format = "csv"
+	name := strings.ToLower(shown)
+	name = strings.TrimSuffix(strings.TrimSuffix(name, ".gz"), ".zst")
+	t.Format, t.Ending = map[string]string{
+		".csv": CSV, ".json": JSON, ".jsonl": JSONL, ".ndjson": JSONL, ".parquet": Parquet, ".pq": Parquet,
+	}[filepath.Ext(name)], true
+	if t.Format == "" {
+		t.Format, t.Ending = sniff(start), false
+	}
+	switch t.Format {
+	case CSV:
 		return t, t.readCSV(in)
-	case ".jsonl", ".ndjson", ".json":
-		t.Format = "jsonl"
+	case JSON, JSONL:
 		return t, t.readJSON(in)
+	case Parquet:
+		return t, t.readParquet(ctx, f)
 	}
-	return t, fmt.Errorf("%s: its ending is none of .csv, .jsonl, .db or .sqlite (with .gz or .zst): %w", shown, errors.ErrUnsupported)
+	return t, fmt.Errorf("%s holds no CSV, JSON or Parquet: %w", shown, errors.ErrUnsupported)
 }
 
-// plain unpacks by the file's ending.
-func plain(f io.Reader, name string) (io.Reader, string, error) {
-	lower := strings.ToLower(name)
+// unpacked unpacks by the file's first bytes.
+func unpacked(f io.Reader) (*bufio.Reader, error) {
+	b := bufio.NewReader(f)
+	start, err := b.Peek(4)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
 	switch {
-	case strings.HasSuffix(lower, ".gz"):
-		r, err := gzip.NewReader(f)
-		return r, strings.TrimSuffix(lower, ".gz"), err
-	case strings.HasSuffix(lower, ".zst"):
-		r, err := zstd.NewReader(f, zstd.WithDecoderConcurrency(1))
+	case bytes.HasPrefix(start, []byte("\x1f\x8b")):
+		r, err := gzip.NewReader(b)
 		if err != nil {
-			return nil, "", err
+			return nil, err
 		}
-		return r.IOReadCloser(), strings.TrimSuffix(lower, ".zst"), nil
+		return bufio.NewReader(r), nil
+	case string(start) == "\x28\xb5\x2f\xfd":
+		r, err := zstd.NewReader(b, zstd.WithDecoderConcurrency(1))
+		if err != nil {
+			return nil, err
+		}
+		return bufio.NewReader(r.IOReadCloser()), nil
 	}
-	return f, name, nil
+	return b, nil
 }
 
-func (t *Table) readCSV(in io.Reader) error {
-	b := bufio.NewReader(in)
-	if bom, err := b.Peek(3); err == nil && bytes.Equal(bom, []byte("\xef\xbb\xbf")) {
-		_, _ = b.Discard(len(bom)) // they were just peeked at
+// sniff tells the format by how the text begins; empty: it is no text.
+func sniff(start []byte) string {
+	text := bytes.TrimLeft(bytes.TrimPrefix(start, []byte("\xef\xbb\xbf")), " \t\r\n")
+	switch {
+	case bytes.HasPrefix(start, []byte("PAR1")):
+		return Parquet
+	case len(text) == 0 || bytes.IndexByte(text, 0) >= 0:
+		return ""
+	case text[0] == '{':
+		return JSON
+	case bytes.IndexByte(text, ',') > 0:
+		return CSV
 	}
-	r := csv.NewReader(b)
+	return ""
+}
+
+func (t *Table) readCSV(in *bufio.Reader) error {
+	if bom, err := in.Peek(3); err == nil && bytes.Equal(bom, []byte("\xef\xbb\xbf")) {
+		_, _ = in.Discard(len(bom)) // they were just peeked at
+	}
+	r := csv.NewReader(in)
 	r.FieldsPerRecord = -1
 	header, err := r.Read()
 	if err != nil {
 		return fmt.Errorf("read the header of %q: %w", t.Path, err)
 	}
-	t.Columns = header
-	for len(t.Rows) < mostRows {
+	c := newCollector(t)
+	for !c.full() {
 		record, err := r.Read()
 		if errors.Is(err, io.EOF) {
 			break
 		}
+		var broken *csv.ParseError
+		if err != nil && !errors.As(err, &broken) {
+			return fmt.Errorf("read %q: %w", t.Path, err)
+		}
 		if err != nil || len(record) != len(header) {
 			continue // a broken line says nothing of the others
 		}
-		t.Rows = append(t.Rows, record)
-	}
-	return nil
-}
-
-func (t *Table) readJSON(in io.Reader) error {
-	lines := bufio.NewScanner(in)
-	lines.Buffer(nil, mostLine)
-	at := map[string]int{}
-	var objects []map[string]json.RawMessage
-	for len(objects) < mostRows && lines.Scan() {
-		var object map[string]json.RawMessage
-		if json.Unmarshal(lines.Bytes(), &object) != nil {
-			continue
-		}
-		objects = append(objects, object)
-		var fresh []string
-		for key := range object {
-			if _, known := at[key]; !known {
-				fresh = append(fresh, key)
+		c.row()
+		for i, name := range header {
+			if path := dollar(name); insideJSON(record[i]) && path != "" {
+				c.nested(path, []byte(record[i]), 1)
+			} else {
+				c.set(name, record[i])
 			}
 		}
-		slices.Sort(fresh)
-		for _, key := range fresh {
-			at[key] = len(t.Columns)
-			t.Columns = append(t.Columns, key)
-		}
 	}
-	for _, object := range objects {
-		row := make([]string, len(t.Columns))
-		for key, raw := range object {
-			row[at[key]] = plainJSON(raw)
-		}
-		t.Rows = append(t.Rows, row)
+	if len(c.rows) == 0 {
+		t.Columns = header
+		return nil
 	}
-	if len(t.Columns) == 0 {
-		return fmt.Errorf("read %q: no line is a JSON object", t.Path)
-	}
-	return lines.Err()
-}
-
-// plainJSON is a value as text: strings without quotes, null as nothing.
-func plainJSON(raw json.RawMessage) string {
-	var text string
-	if json.Unmarshal(raw, &text) == nil {
-		return text
-	}
-	if string(raw) == "null" {
-		return ""
-	}
-	return string(raw)
+	c.done()
+	return nil
 }
 
 // Values lists the texts of a column that are not empty.
@@ -162,4 +200,38 @@ func (t Table) Values(column string) []string {
 		}
 	}
 	return out
+}
+
+// Same says whether two samples are of one stream: the same columns, in one
+// format, but for those that one of them has not seen.
+func (t Table) Same(other Table) bool {
+	if t.Format != other.Format || t.Shape != other.Shape {
+		return false
+	}
+	common := 0
+	for _, c := range t.Columns {
+		if slices.Contains(other.Columns, c) {
+			common++
+		}
+	}
+	if t.Format == CSV {
+		return slices.Equal(t.Columns, other.Columns)
+	}
+	return 2*common > max(len(t.Columns), len(other.Columns))
+}
+
+// Join adds the rows of other.
+func (t *Table) Join(other Table) {
+	c := newCollector(t)
+	for _, from := range []Table{{Columns: t.Columns, Rows: t.Rows}, other} {
+		for _, row := range from.Rows {
+			c.row()
+			for i, name := range from.Columns {
+				c.set(name, row[i])
+			}
+		}
+	}
+	t.Tombstones += other.Tombstones
+	t.Cut = t.Cut || other.Cut
+	c.done()
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -39,13 +40,17 @@ type event struct {
 	Cents     int64     `json:"cents"`
 	Amount    string    `json:"amount"` // Cents, in whole units
 	Seq       int64     `json:"seq"`    // the order that its maker gave it
+	Old       bool      `json:"-"`      // as the worker reads it: its wrong version is at work
 }
 
 // scene is one incident: what the worker does, and how it goes wrong.
 type scene struct {
-	ddl    string
-	files  map[string]string // the project's, beside recount.yaml
-	config string
+	// name is the folder under testdata with the project's files and the plan's
+	// screen, and the name of the page in docs/incidents.
+	name string
+	ddl  string
+	// step is the event time from one event to the next.
+	step time.Duration
 	// make makes the nth event, without partition and offset.
 	make func(rng *rand.Rand, n int) event
 	// work writes one event to the live tables, as the worker does.
@@ -73,8 +78,6 @@ func partitionOf(key string) string {
 // began is the event time of the first event; one follows each step.
 var began = time.Date(2026, 10, 1, 11, 0, 0, 0, time.UTC)
 
-const step = 500 * time.Millisecond
-
 // stage is a scene that runs: topic, worker, database, archive.
 type stage struct {
 	t     *testing.T
@@ -82,6 +85,8 @@ type stage struct {
 	dir   string
 	dsn   string
 	rng   *rand.Rand
+
+	archiving sync.Mutex // a stream has one archiver at a time
 
 	mu    sync.Mutex
 	log   map[string][]event // the topic by partition
@@ -101,10 +106,9 @@ func play(t *testing.T, s scene) *stage {
 	for p := range partitions {
 		st.exec(fmt.Sprintf("INSERT INTO worker_offsets VALUES ('%d', 0)", p))
 	}
-	for name, text := range s.files {
-		st.write(name, text)
+	if err := os.CopyFS(st.dir, os.DirFS(filepath.Join("testdata", s.name))); err != nil {
+		t.Fatal(err)
 	}
-	st.write("recount.yaml", s.config)
 	t.Setenv("LIVE_DSN", st.dsn)
 	f, err := os.OpenFile(filepath.Join(st.dir, "events.jsonl"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -153,10 +157,10 @@ func (st *stage) produce(n int) {
 			e.ID = fmt.Sprintf("e%06d", st.made)
 		}
 		if e.At.IsZero() {
-			e.At = began.Add(time.Duration(st.made) * step)
+			e.At = st.at(st.made)
 		}
 		e.Amount = fmt.Sprintf("%s%d.%02d", map[bool]string{true: "-"}[e.Cents < 0], abs(e.Cents)/100, abs(e.Cents)%100)
-		e.In = began.Add(time.Duration(st.made)*step + 50*time.Millisecond)
+		e.In = st.at(st.made).Add(50 * time.Millisecond)
 		st.made++
 		st.log[e.Partition] = append(st.log[e.Partition], e)
 		line, err := json.Marshal(e)
@@ -173,19 +177,34 @@ func (st *stage) produce(n int) {
 
 func abs(n int64) int64 { return max(n, -n) }
 
-// at is the event time of the nth event.
-func at(n int) time.Time { return began.Add(time.Duration(n) * step) }
+// at is the event time of the nth event, unless its maker gives it another.
+func (s scene) at(n int) time.Time { return began.Add(time.Duration(n) * s.step) }
+
+func (st *stage) at(n int) time.Time { return st.scene.at(n) }
 
 // offsetAt is the first offset of the partition whose event is the nth or later.
 func (st *stage) offsetAt(partition string, n int) int64 {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	for _, e := range st.log[partition] {
-		if !e.In.Before(at(n)) {
+		if !e.In.Before(st.at(n)) {
 			return e.Offset
 		}
 	}
 	return int64(len(st.log[partition]))
+}
+
+// someOf returns some keys of a partition.
+func (st *stage) someOf(partition string, n int) []string {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	var keys []string
+	for _, e := range st.log[partition] {
+		if len(keys) < n && !slices.Contains(keys, e.Key) {
+			keys = append(keys, e.Key)
+		}
+	}
+	return keys
 }
 
 // work lets the worker process one batch of each partition; it says whether there
@@ -290,6 +309,35 @@ func (st *stage) live() {
 	run(200*time.Millisecond, func() error { return st.archive(ctx) })
 }
 
+// halt stops the worker, and returns when it stands still: its batch is
+// committed, events go on coming in. The positions at which it stands are
+// written to the file.
+func (st *stage) halt(file string) {
+	st.t.Helper()
+	st.mu.Lock()
+	st.pause = true
+	st.mu.Unlock()
+	conn := st.connect()
+	defer conn.Close(context.Background()) //nolint:errcheck // a test's connection
+	// A batch that is under way holds its partition's row.
+	rows, err := conn.Query(st.t.Context(), "SELECT partition || ':' || next FROM worker_offsets ORDER BY partition FOR UPDATE")
+	if err != nil {
+		st.t.Fatal(err)
+	}
+	lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		st.t.Fatal(err)
+	}
+	st.write(file, strings.Join(lines, "\n")+"\n")
+}
+
+// resume starts the worker again.
+func (st *stage) resume() {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	st.pause = false
+}
+
 // quiet ends the traffic and lets the worker catch up.
 func (st *stage) quiet() {
 	st.t.Helper()
@@ -335,6 +383,8 @@ func (st *stage) open() *app.App {
 
 // archive reads the topic's export to its present end.
 func (st *stage) archive(ctx context.Context) error {
+	st.archiving.Lock()
+	defer st.archiving.Unlock()
 	a, err := st.recount(ctx)
 	if err != nil {
 		return err

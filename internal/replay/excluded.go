@@ -64,6 +64,16 @@ func touchedBy(ctx context.Context, session engine.Session, logics []engine.Vari
 				return nil, false, err
 			}
 			if len(made) == 0 {
+				if v.See == engine.SeeAll {
+					continue
+				}
+				// Its row may be known, and the event none of those that count.
+				whole := v
+				whole.See = engine.SeeAll
+				if made, err = keysOf(ctx, session, whole); err != nil {
+					return nil, false, err
+				}
+				found = found || len(made) > 0
 				continue
 			}
 			if seen != nil && !slices.Equal(slices.Sorted(maps.Keys(seen)), slices.Sorted(maps.Keys(made))) {

@@ -38,6 +38,8 @@ func TestConformance(t *testing.T) {
 		{".csv.zst", csvRow, nil},
 		{".jsonl", jsonRow, jsonHolds},
 		{".jsonl.gz", jsonRow, jsonHolds},
+		{".json", jsonRow, jsonHolds},
+		{".json.gz", jsonRow, jsonHolds},
 		{".parquet", nil, nil},
 	} {
 		t.Run(c.ending[1:], func(t *testing.T) {
@@ -53,6 +55,7 @@ func TestConformance(t *testing.T) {
 func makeStream(t *testing.T, ending string, encode func(sourcetest.Row) []byte, m recount.Mapping, partitions [][]sourcetest.Row) sourcetest.Stream {
 	t.Helper()
 	dir := t.TempDir()
+	joined := strings.HasPrefix(ending, ".json") && !strings.HasPrefix(ending, ".jsonl") // as Firehose does
 	stream := sourcetest.Stream{Source: open(t, dir, m, "p*"+ending)}
 	name := func(p int) string { return filepath.Join(dir, fmt.Sprintf("p%d%s", p, ending)) }
 	for p, rows := range partitions {
@@ -68,12 +71,14 @@ func makeStream(t *testing.T, ending string, encode func(sourcetest.Row) []byte,
 		for _, row := range rows {
 			payloads = append(payloads, encode(row))
 			text.Write(encode(row))
-			text.WriteString("\r\n")
+			if !joined {
+				text.WriteString("\r\n")
+			}
 		}
 		stream.Payloads = append(stream.Payloads, payloads)
 		write(t, name(p), pack(t, ending, text.Bytes()))
 	}
-	if ending == ".csv" || ending == ".jsonl" {
+	if ending == ".csv" || ending == ".jsonl" || ending == ".json" {
 		stream.Grow = func(t *testing.T, p int, rows []sourcetest.Row) {
 			t.Helper()
 			f, err := os.OpenFile(name(p), os.O_APPEND|os.O_WRONLY, 0)
@@ -81,7 +86,11 @@ func makeStream(t *testing.T, ending string, encode func(sourcetest.Row) []byte,
 				t.Fatal(err)
 			}
 			for _, row := range rows {
-				if _, err := f.Write(append(encode(row), '\n')); err != nil {
+				line := encode(row)
+				if !joined {
+					line = append(line, '\n')
+				}
+				if _, err := f.Write(line); err != nil {
 					t.Fatal(err)
 				}
 			}

@@ -19,7 +19,8 @@ type state struct {
 	// Header is the CSV header record.
 	Header string `json:"header,omitempty"`
 	// Open says what the bytes read so far left open: "line" a last line without
-	// its end, "quote" a quoted field without its closing quote.
+	// its end, "quote" a quoted field without its closing quote, "object" JSON that
+	// is cut off.
 	Open string `json:"open,omitempty"`
 	// Whole marks a file that cannot grow, Done that all of it was read.
 	Whole bool `json:"whole,omitempty"`
@@ -30,8 +31,9 @@ const cursorVersion = 1
 
 // What a file left open.
 const (
-	openLine  = "line"
-	openQuote = "quote"
+	openLine   = "line"
+	openQuote  = "quote"
+	openObject = "object"
 )
 
 func (st state) String() string {

@@ -15,7 +15,7 @@ const (
 	maxRecordBytes = 64 << 20
 )
 
-var errLongLine = errors.New("a line is longer than 64 MiB")
+var errLongLine = errors.New("a line or object is longer than 64 MiB")
 
 // span is where one record lies in its block.
 type span struct{ from, to int32 }
@@ -30,7 +30,7 @@ type block struct {
 // blocks' data, joined, are the stream.
 type cutter struct {
 	r    io.Reader
-	csv  bool
+	kind format
 	buf  []byte // what was read; the bytes before from were handed over
 	from int
 	end  bool // r has no more
@@ -40,8 +40,8 @@ type cutter struct {
 	room int // bytes of a buffer
 }
 
-func newCutter(r io.Reader, csv bool) *cutter {
-	return &cutter{r: r, csv: csv, most: maxRecordBytes, room: blockBytes}
+func newCutter(r io.Reader, kind format) *cutter {
+	return &cutter{r: r, kind: kind, most: maxRecordBytes, room: blockBytes}
 }
 
 // next returns a block of at most most records; io.EOF when there is nothing
@@ -91,9 +91,12 @@ func (c *cutter) cut(most int) (block, error) {
 // end, and where the next one begins; next 0 means that more must be read.
 func (c *cutter) record(b []byte) (length, next int, open string, err error) {
 	last := c.end || len(b) >= c.most
-	if c.csv {
+	switch c.kind { //nolint:exhaustive // Parquet is cut by its own reader
+	case formatCSV:
 		length, next, open = recordCSV(b, last)
-	} else {
+	case formatJSON:
+		length, next, open = recordJSON(b, last)
+	default:
 		length, next, open = line(b, bytes.IndexByte(b, '\n'), last)
 		if isSpace(b[:length]) {
 			length = 0

@@ -1,6 +1,6 @@
-// Package files is the source whose events lie in files: CSV, JSON lines or
-// Parquet, plain or packed with gzip or zstd. It never writes, and never looks
-// at a file's name or time to learn what is in it.
+// Package files is the source whose events lie in files: CSV, JSON or Parquet,
+// plain or packed with gzip or zstd. It never writes, and never looks at a file's
+// name or time to learn which events are in it.
 //
 // Each file is a partition, named by its path relative to the project folder
 // with "/" between the parts. An event's position is the number of its record
@@ -9,8 +9,8 @@
 // its payload is canonical JSON made from it (see derive.go).
 //
 // What has been read is known by content: a cursor holds how many bytes were
-// read and their SHA-256. A plain CSV or JSON lines file may grow, and its tail
-// is read; any other change is an error. A last line without a line end is read
+// read and their SHA-256. A plain CSV or JSON file may grow, and its tail is
+// read; any other change is an error. A last line without a line end is read
 // as it stands; if it is then written on, the file was changed.
 package files
 
@@ -30,13 +30,13 @@ import (
 
 func init() {
 	adapter.Register(adapter.Declare(adapter.Source, "files",
-		"Reads events from CSV, JSON lines or Parquet files, plain, .gz or .zst.", Open))
+		"Reads events from CSV, JSON or Parquet files, plain or packed with gzip or zstd.", Open))
 }
 
 // Config is the block `files` of a source.
 type Config struct {
 	Paths  []string `json:"paths" doc:"Files or patterns (* ? [a-z]), relative to the project folder; read in the order of their names."`
-	Format string   `json:"format" doc:"csv, jsonl or parquet, where the files' endings do not say it."`
+	Format string   `json:"format" doc:"csv, json, jsonl or parquet, where the files' endings do not say it. jsonl is one object a line; json is objects one after another, with or without line ends."`
 }
 
 // Source reads the files that its patterns match.
@@ -71,7 +71,7 @@ func (s *Source) checkConfig() error {
 		}
 	}
 	if f := s.config.Format; f != "" && !slices.Contains(formats, format(f)) {
-		return fault(fmt.Sprintf("format %q is not known", f), "format: is one of csv, jsonl and parquet", "correct or remove it")
+		return fault(fmt.Sprintf("format %q is not known", f), "format: is one of csv, json, jsonl and parquet", "correct or remove it")
 	}
 	if m := s.env.Mapping; m.Partition != "" && m.Position == "" && m.ID == "" {
 		return fault("events could not be told apart", "event.partition is taken from the payload, but neither event.position nor event.id is",
@@ -83,12 +83,16 @@ func (s *Source) checkConfig() error {
 	if _, err := payload.Keys(s.env.Mapping); err != nil {
 		return located(err, s.where(""))
 	}
+	if _, err := payload.Own(s.env.Mapping.Payload); err != nil {
+		return located(err, s.where(""))
+	}
 	return nil
 }
 
 // Info says what the stream is like.
 func (s *Source) Info() source.Info {
-	return source.Info{HasID: s.env.Mapping.ID != "", Place: "files " + strings.Join(s.config.Paths, ", ")}
+	own, _ := payload.Own(s.env.Mapping.Payload) // Open has read the path
+	return source.Info{HasID: s.env.Mapping.ID != "", Place: "files " + strings.Join(s.config.Paths, ", "), Own: own}
 }
 
 // Close has nothing to close: files are open only while they are read.

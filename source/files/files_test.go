@@ -283,7 +283,7 @@ func TestConfig(t *testing.T) {
 		{"no path", files.Config{}, nil, "no file is named"},
 		{"an empty path", files.Config{Paths: []string{" "}}, nil, "empty"},
 		{"two stars", files.Config{Paths: []string{"a/**/b.csv"}}, nil, "**"},
-		{"an unknown format", files.Config{Paths: []string{"a"}, Format: "xml"}, nil, "csv, jsonl and parquet"},
+		{"an unknown format", files.Config{Paths: []string{"a"}, Format: "xml"}, nil, "csv, json, jsonl and parquet"},
 		{"a reserved field", files.Config{Paths: []string{"a"}}, func(m *recount.Mapping) { m.Fields[0].Name = "key" }, "of its own"},
 		{"a partition alone", files.Config{Paths: []string{"a"}}, func(m *recount.Mapping) { m.ID, m.Partition = "", "user" }, "told apart"},
 	} {

@@ -3,8 +3,10 @@ package files
 import (
 	"bytes"
 	"encoding/csv"
+	"encoding/json"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -12,9 +14,9 @@ import (
 
 // cutAll cuts data with reads of one size and returns the records and what lies
 // between them.
-func cutAll(t *testing.T, data []byte, isCSV bool, r io.Reader, most, room int) (records [][]byte, joined []byte) {
+func cutAll(t *testing.T, data []byte, kind format, r io.Reader, most, room int) (records [][]byte, joined []byte) {
 	t.Helper()
-	c := newCutter(r, isCSV)
+	c := newCutter(r, kind)
 	c.room = room
 	for {
 		b, err := c.next(most)
@@ -49,16 +51,16 @@ func FuzzCSV(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		for _, isCSV := range []bool{true, false} {
-			records, joined := cutAll(t, data, isCSV, bytes.NewReader(data), 100, 1<<12)
+		for _, kind := range []format{formatCSV, formatJSONL, formatJSON} {
+			records, joined := cutAll(t, data, kind, bytes.NewReader(data), 100, 1<<12)
 			if !bytes.Equal(joined, data) {
 				t.Fatalf("blocks: got %q, want %q", joined, data)
 			}
-			slow, _ := cutAll(t, data, isCSV, iotest.OneByteReader(bytes.NewReader(data)), 1, 1)
+			slow, _ := cutAll(t, data, kind, iotest.OneByteReader(bytes.NewReader(data)), 1, 1)
 			if !equalRecords(records, slow) {
 				t.Fatalf("%q: got records %q, byte by byte %q", data, records, slow)
 			}
-			if isCSV {
+			if kind == formatCSV {
 				compareWithLibrary(t, data, records)
 			}
 		}
@@ -118,10 +120,39 @@ func FuzzCursor(f *testing.F) {
 	})
 }
 
+// FuzzObjects: objects joined in any way that JSON allows are the records, and
+// one broken record between them costs none of those after it.
+func FuzzObjects(f *testing.F) {
+	for _, seed := range []string{
+		`{}`, `{"a":1}`, `{"a":"}{"}`, `{"a":"\""}`, "{\"a\":\n[1, {\"b\": null}]\n}", `{"a":[[],{}],"b":-1.5e3}`, `{"a":"\\"}`, `{"a"`, `x`, `}`, `{"a":"b`, "{\"a\":\"\n\"}",
+	} {
+		f.Add([]byte(seed), "\n")
+		f.Add([]byte(seed), "")
+	}
+	f.Fuzz(func(t *testing.T, object []byte, between string) {
+		object = bytes.TrimSpace(object)
+		if strings.Trim(between, " \t\r\n") != "" || len(object) == 0 {
+			return
+		}
+		sound := json.Valid(object) && object[0] == '{'
+		text := slices.Concat(object, []byte(between), object, []byte(between), object)
+		records, _ := cutAll(t, text, formatJSON, bytes.NewReader(text), 100, 1<<12)
+		if sound && !equalRecords(records, [][]byte{object, object, object}) {
+			t.Fatalf("%q: got records %q, want it three times", text, records)
+		}
+		const next = `{"id":"next"}`
+		lines := slices.Concat(object, []byte("\n"+next+"\n"+next))
+		records, _ = cutAll(t, lines, formatJSON, bytes.NewReader(lines), 100, 1<<12)
+		if n := len(records); !sound && n > 0 && string(records[n-1]) != next {
+			t.Fatalf("%q: got records %q, want the last one to be %s", lines, records, next)
+		}
+	})
+}
+
 func TestLongestRecord(t *testing.T) {
 	const most = 1 << 12
 	cut := func(text string) ([]string, error) {
-		c := newCutter(strings.NewReader(text), true)
+		c := newCutter(strings.NewReader(text), formatCSV)
 		c.most = most
 		c.buf = make([]byte, 0)
 		var records []string

@@ -83,7 +83,7 @@ func (l *lines) unpackWith(f file) error {
 		unpacked, l.unpack = r, r.IOReadCloser()
 	case plain:
 	}
-	l.cut = newCutter(unpacked, f.format == formatCSV)
+	l.cut = newCutter(unpacked, f.format)
 	return nil
 }
 
@@ -163,7 +163,7 @@ func (s *Source) decoder(f file, payloadFormat, header string) (*payload.Decoder
 	return d, nil
 }
 
-// readLines reads what of a CSV or JSON lines file comes after st.
+// readLines reads what of a CSV or JSON file comes after st.
 func (s *Source) readLines(ctx context.Context, f file, st state, emit func(source.Batch) error) (size int64, err error) {
 	l, err := s.openLines(ctx, f)
 	if err != nil {
@@ -239,7 +239,7 @@ func (s *Source) checkOpen(f file, l *lines, st state) error {
 	case st.Open == openLine && (more[0] == '\n' || more == "\r\n"):
 		return nil
 	}
-	return s.changed(f, fmt.Sprintf("record %d was read when it had no line end yet, and was written on since", st.Records))
+	return s.changed(f, fmt.Sprintf("record %d was read when it had no end yet, and was written on since", st.Records))
 }
 
 // readPacked reads a packed file: it is whole, or it is another one.

@@ -3,6 +3,7 @@ package files
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"os"
@@ -19,11 +20,12 @@ type format string
 
 const (
 	formatCSV     format = "csv"
+	formatJSON    format = "json"
 	formatJSONL   format = "jsonl"
 	formatParquet format = "parquet"
 )
 
-var formats = []format{formatCSV, formatJSONL, formatParquet}
+var formats = []format{formatCSV, formatJSON, formatJSONL, formatParquet}
 
 type packing string
 
@@ -193,6 +195,8 @@ func (s *Source) describe(path string) (file, error) {
 	switch filepath.Ext(name) {
 	case ".csv":
 		f.format = formatCSV
+	case ".json":
+		f.format = formatJSON
 	case ".jsonl", ".ndjson":
 		f.format = formatJSONL
 	case ".parquet", ".pq":
@@ -200,6 +204,9 @@ func (s *Source) describe(path string) (file, error) {
 	}
 	if s.config.Format != "" {
 		f.format = format(s.config.Format)
+	}
+	if f.packing == plain && f.format != formatParquet {
+		f.packing = packed(path)
 	}
 	fault := func(why, next string) error {
 		return &recount.Error{
@@ -210,9 +217,30 @@ func (s *Source) describe(path string) (file, error) {
 	case !utf8.ValidString(f.partition):
 		return f, fault("its name is not valid UTF-8", "rename the file")
 	case f.format == "":
-		return f, fault("its ending does not say what is in it", "set format: csv, jsonl or parquet, or narrow paths:")
+		return f, fault("its ending does not say what is in it", "set format: csv, json, jsonl or parquet, or narrow paths:")
+	case f.format == formatCSV && s.env.Mapping.Payload != "":
+		return f, fault("event.payload is of JSON and Parquet, and this is CSV", "take payload: out; copies of one id are compared as a whole")
 	case f.format == formatParquet && f.packing != plain:
 		return f, fault("a Parquet file is packed inside already", "unpack it, and name the .parquet file")
 	}
 	return f, nil
+}
+
+// packed tells by a file's first bytes how it is packed: Firehose and browsers
+// leave the ending out. No CSV and no JSON begins like that.
+func packed(path string) packing {
+	opened, err := os.Open(path) //nolint:gosec // a file that the configuration names
+	if err != nil {
+		return plain // reading it says why
+	}
+	var start [4]byte
+	n, _ := io.ReadFull(opened, start[:]) // a shorter file is not packed
+	_ = opened.Close()
+	switch s := string(start[:n]); {
+	case strings.HasPrefix(s, "\x1f\x8b"):
+		return gz
+	case s == "\x28\xb5\x2f\xfd":
+		return zst
+	}
+	return plain
 }

@@ -99,13 +99,22 @@ func (d *Decoder) bindColumns(header string) error {
 	d.columns = len(names)
 	for i := range d.wants {
 		w := &d.wants[i]
-		w.column = slices.Index(names, w.path)
-		if w.column < 0 {
-			return MissingColumn(w.path, names)
+		name := w.path
+		w.column = slices.Index(names, name)
+		if w.column < 0 { // a path leads into a column that holds JSON
+			steps, err := parsePath(w.path)
+			if err != nil || len(steps) < 2 || steps[0].isIndex {
+				return MissingColumn(w.path, names)
+			}
+			name, w.steps = steps[0].key, steps[1:]
+			w.column = slices.Index(names, name)
 		}
-		if slices.Contains(names[w.column+1:], w.path) {
+		if w.column < 0 {
+			return MissingColumn(name, names)
+		}
+		if slices.Contains(names[w.column+1:], name) {
 			return &recount.Error{
-				Code: recount.CodeSourceFile, What: fmt.Sprintf("column %q stands twice in the header", w.path),
+				Code: recount.CodeSourceFile, What: fmt.Sprintf("column %q stands twice in the header", name),
 				Why: "it is unknown which of the two is meant", Next: "rename one of them in the file",
 			}
 		}
@@ -187,11 +196,16 @@ func (d *Decoder) readCSV(s *Scratch, record string) {
 		s.blame("the line has %s where the header has %d", count(len(cells), "field"), d.columns)
 		sound = 0
 	}
+	f := s.finder()
 	for i := range d.wants {
-		if column := d.wants[i].column; column < sound {
-			s.raw[i] = raw{rawText, cells[column]}
-		} else {
+		w := &d.wants[i]
+		switch {
+		case w.column >= sound:
 			s.raw[i] = raw{kind: rawUnknown}
+		case len(w.steps) == 0:
+			s.raw[i] = raw{kind: rawText, text: cells[w.column]}
+		case cells[w.column] != "":
+			s.raw[i] = f.inCell(s, w, cells[w.column])
 		}
 	}
 }

@@ -111,17 +111,11 @@ func bracketStep(s string) (step, string, error) {
 // readJSON fills s.raw from an object. Its syntax is checked by encoding/json
 // first, so that finding values in it need not.
 func (d *Decoder) readJSON(s *Scratch, data []byte, text string) {
-	w := walker{text: text, members: s.members[:0]}
-	from := w.space(0)
-	err := checkJSON(data)
-	switch {
-	case err != nil:
-	case text[from] != '{':
+	f := s.finder()
+	top, err := f.open(data, text)
+	if err == nil && text[f.documents[top].from] != '{' {
 		err = errors.New("it is no object")
-	default:
-		_, err = w.object(from)
 	}
-	s.members = w.members
 	if err != nil {
 		s.blame("the line is broken: %s", err)
 		for i := range d.wants {
@@ -129,13 +123,10 @@ func (d *Decoder) readJSON(s *Scratch, data []byte, text string) {
 		}
 		return
 	}
-	top := w.members
 	for i := range d.wants {
-		if at := w.find(top, from, d.wants[i].steps); at >= 0 {
-			s.raw[i] = w.raw(at)
-		}
+		s.raw[i] = f.find(s, top, d.wants[i].path, d.wants[i].steps)
+		s.raw[i].json = s.raw[i].json || d.format == JSON
 	}
-	s.members = w.members
 }
 
 func checkJSON(data []byte) error {
@@ -267,24 +258,6 @@ func (w *walker) skipString(i int) int {
 	return i + 1
 }
 
-// find returns where the value begins that steps lead to from the object at
-// from, whose members are top; -1: nowhere.
-func (w *walker) find(top []member, from int, steps []step) int {
-	at := from
-	for i, st := range steps {
-		switch {
-		case i == 0 && !st.isIndex:
-			at = findMember(top, st.key)
-		default:
-			at = w.step(at, st)
-		}
-		if at < 0 {
-			return -1
-		}
-	}
-	return at
-}
-
 // step returns where the value begins that st leads to; -1: nowhere.
 func (w *walker) step(at int, st step) int {
 	switch {
@@ -317,17 +290,17 @@ func (w *walker) raw(at int) raw {
 	case '"':
 		plain, ok := unquoteJSON(text)
 		if !ok {
-			return raw{rawBadText, text}
+			return raw{kind: rawBadText, text: text}
 		}
-		return raw{rawText, plain}
+		return raw{kind: rawText, text: plain}
 	case '{', '[':
-		return raw{rawNested, text}
+		return raw{kind: rawNested, text: text}
 	case 't', 'f':
-		return raw{rawBool, text}
+		return raw{kind: rawBool, text: text}
 	case 'n':
-		return raw{rawAbsent, ""}
+		return raw{}
 	}
-	return raw{rawNumber, text}
+	return raw{kind: rawNumber, text: text}
 }
 
 // unquoteJSON returns the text of a JSON string; false for one that is no

@@ -40,7 +40,7 @@ type want struct {
 	path   string // as the configuration spells it
 	typ    recount.Type
 	column int    // CSV
-	steps  []step // JSON
+	steps  []step // JSON; for CSV what follows the column
 }
 
 type role int
@@ -161,6 +161,7 @@ func (d *Decoder) Into(ev *recount.Event, s *Scratch, data []byte, text string) 
 type raw struct {
 	kind rawKind
 	text string
+	json bool // it stood in JSON, where a text is what it says
 }
 
 type rawKind uint8
@@ -192,9 +193,13 @@ func (d *Decoder) fill(ev *recount.Event, s *Scratch, w *want, r raw) {
 			ev.Fields[w.field] = recount.Text(text)
 		}
 	case roleTime:
-		ev.Time = d.instant(s, w, r, true)
+		ev.Time = d.instant(s, w, r, d.mapping.TimeUnit, true)
 	case roleIngest:
-		ev.IngestTime = d.instant(s, w, r, false)
+		unit := d.mapping.IngestUnit
+		if unit == recount.UnitText {
+			unit = d.mapping.TimeUnit
+		}
+		ev.IngestTime = d.instant(s, w, r, unit, false)
 	case roleKey:
 		ev.Key = d.key(s, r)
 	case roleID:
@@ -234,7 +239,7 @@ func (d *Decoder) position(ev *recount.Event, s *Scratch, w *want, r raw) {
 }
 
 // instant reads a time of the envelope; zero where there is none.
-func (d *Decoder) instant(s *Scratch, w *want, r raw, required bool) time.Time {
+func (d *Decoder) instant(s *Scratch, w *want, r raw, unit recount.TimeUnit, required bool) time.Time {
 	switch {
 	case r.kind == rawAbsent || r.kind == rawText && r.text == "":
 		if required {
@@ -244,7 +249,7 @@ func (d *Decoder) instant(s *Scratch, w *want, r raw, required bool) time.Time {
 	case r.kind == rawUnknown:
 		return time.Time{}
 	}
-	at, err := d.parseTime(s, r)
+	at, err := d.parseTime(s, r, unit)
 	if err != nil {
 		s.blame("%s: %s", w.name, err)
 		return time.Time{}

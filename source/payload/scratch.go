@@ -13,16 +13,16 @@ import (
 // the memory that the texts of its events share: one allocation serves
 // thousands of values. The zero Scratch is ready.
 type Scratch struct {
-	raw     []raw
-	cells   []string
-	members []member
-	values  []recount.Value
-	texts   strings.Builder
-	keys    []byte
-	stamp   []byte
-	zone    zoneSpan
-	why     string
-	faults  int
+	raw    []raw
+	cells  []string
+	find   finder
+	values []recount.Value
+	texts  strings.Builder
+	keys   []byte
+	stamp  []byte
+	zone   zoneSpan
+	why    string
+	faults int
 }
 
 // The sizes of what is allocated at once.

@@ -27,7 +27,7 @@ func (d *Decoder) value(s *Scratch, w *want, r raw) (text string, null bool, err
 	case rawBadText:
 		return "", true, errNotUTF8
 	case rawText:
-		if d.format == CSV && r.text == "" && w.typ.Kind != recount.KindString {
+		if d.format == CSV && !r.json && r.text == "" && w.typ.Kind != recount.KindString {
 			return "", true, nil
 		}
 	case rawNumber, rawBool, rawNested:
@@ -41,7 +41,7 @@ func (d *Decoder) canonical(s *Scratch, t recount.Type, r raw) (string, error) {
 	case recount.KindJSON:
 		return d.canonicalJSON(r)
 	case recount.KindTimestamp:
-		at, err := d.parseTime(s, r)
+		at, err := d.parseTime(s, r, d.mapping.TimeUnit)
 		if err != nil {
 			return "", err
 		}
@@ -86,7 +86,7 @@ func wholeNumber(text string, err error) (string, error) {
 // text that a row was derived from, holds JSON; in JSON the value itself is it.
 func (d *Decoder) canonicalJSON(r raw) (string, error) {
 	text := r.text
-	if r.kind == rawText && d.format == JSON {
+	if r.kind == rawText && r.json {
 		quoted, err := recount.Text(r.text).MarshalJSON()
 		if err != nil {
 			return "", err
@@ -149,9 +149,9 @@ var (
 )
 
 // parseTime reads an instant, truncated to microseconds. A number counts the
-// mapping's unit since 1970; a text may carry an offset, else it is meant in the
+// unit since 1970; a text may carry an offset, else it is meant in the
 // mapping's zone.
-func (d *Decoder) parseTime(s *Scratch, r raw) (time.Time, error) {
+func (d *Decoder) parseTime(s *Scratch, r raw, unit recount.TimeUnit) (time.Time, error) {
 	switch r.kind {
 	case rawText, rawNumber:
 	case rawBadText:
@@ -161,7 +161,7 @@ func (d *Decoder) parseTime(s *Scratch, r raw) (time.Time, error) {
 	case rawBool, rawAbsent, rawUnknown:
 		return time.Time{}, fmt.Errorf("%s is no time", quote(r.text))
 	}
-	at, err := d.parseInstant(s, r)
+	at, err := d.parseInstant(s, r, unit)
 	if err != nil {
 		return time.Time{}, err
 	}
@@ -174,8 +174,7 @@ func (d *Decoder) parseTime(s *Scratch, r raw) (time.Time, error) {
 	return at, nil
 }
 
-func (d *Decoder) parseInstant(s *Scratch, r raw) (time.Time, error) {
-	unit := d.mapping.TimeUnit
+func (d *Decoder) parseInstant(s *Scratch, r raw, unit recount.TimeUnit) (time.Time, error) {
 	if r.kind == rawNumber || unit != recount.UnitText && isNumber(r.text) {
 		if unit == recount.UnitText {
 			return time.Time{}, fmt.Errorf("%s is a number, and no unit (s, ms, us, ns) was given", quote(r.text))

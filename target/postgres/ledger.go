@@ -46,30 +46,42 @@ func (s *session) readLedger(ctx context.Context, d *described) error {
 	return s.explain("read ledger of", err)
 }
 
+// ledgerState is what is there of the ledger, and what the role may do about it.
+type ledgerState struct {
+	tables, writable int
+	schema, mayMake  bool
+}
+
+func (s *session) ledgerState(ctx context.Context) (l ledgerState, err error) {
+	err = s.tx.QueryRow(ctx, `SELECT count(c.oid), count(c.oid) FILTER (WHERE has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')
+			AND has_table_privilege(c.oid, 'INSERT') AND (c.relname <> 'recount_runs' OR has_table_privilege(c.oid, 'UPDATE'))), count(n.oid) > 0,
+			coalesce(bool_and(has_schema_privilege(n.oid, 'CREATE')), has_database_privilege(current_database(), 'CREATE'))
+		FROM pg_namespace n LEFT JOIN pg_class c ON c.relnamespace = n.oid AND c.relkind = 'r' AND c.relname IN ('recount_ledger','recount_runs','recount_undo')
+		WHERE n.nspname = 'recount'`).Scan(&l.tables, &l.writable, &l.schema, &l.mayMake)
+	return l, s.explain("make ledger for", err)
+}
+
 // makeLedger makes what is missing, inside the transaction, if the role may.
 func (s *session) makeLedger(ctx context.Context, d *described) error {
+	if state, err := s.ledgerState(ctx); err != nil || state.writable == ledgerTables && d.info.Identity.Ledger != "" {
+		return err // runs on other tables must not wait for this one's end
+	}
 	// One maker at a time: two that make the same table at once would fail.
 	if _, err := s.tx.Exec(ctx, "SELECT pg_advisory_xact_lock(hashtextextended('recount ledger', 0))"); err != nil {
 		return s.explain("make ledger for", err)
 	}
-	var tables, writable int
-	var schema, mayMake bool
-	err := s.tx.QueryRow(ctx, `SELECT count(c.oid), count(c.oid) FILTER (WHERE has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')
-			AND has_table_privilege(c.oid, 'INSERT') AND (c.relname <> 'recount_runs' OR has_table_privilege(c.oid, 'UPDATE'))), count(n.oid) > 0,
-			coalesce(bool_and(has_schema_privilege(n.oid, 'CREATE')), has_database_privilege(current_database(), 'CREATE'))
-		FROM pg_namespace n LEFT JOIN pg_class c ON c.relnamespace = n.oid AND c.relkind = 'r' AND c.relname IN ('recount_ledger','recount_runs','recount_undo')
-		WHERE n.nspname = 'recount'`).Scan(&tables, &writable, &schema, &mayMake)
+	state, err := s.ledgerState(ctx)
 	if err != nil {
-		return s.explain("make ledger for", err)
+		return err
 	}
 	switch {
-	case writable == ledgerTables:
-	case tables == ledgerTables:
+	case state.writable == ledgerTables:
+	case state.tables == ledgerTables:
 		return refusal.NoLedger(s.t.place, "the role may not write the tables of schema recount",
 			"GRANT USAGE ON SCHEMA recount TO CURRENT_ROLE; GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA recount TO CURRENT_ROLE; -- with the role's name")
-	case !mayMake:
+	case !state.mayMake:
 		why := "the role may not make a schema in this database"
-		if schema {
+		if state.schema {
 			why = "the role may not make tables in schema recount"
 		}
 		return refusal.NoLedger(s.t.place, why, ledgerSQL+"and grant the role USAGE on the schema, and SELECT, INSERT and UPDATE on its tables")

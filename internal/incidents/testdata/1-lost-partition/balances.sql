@@ -1,0 +1,3 @@
+SELECT account, sum(amount) AS balance
+FROM events
+GROUP BY account

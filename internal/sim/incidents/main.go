@@ -1,0 +1,61 @@
+// Command incidents plays random incidents through the product: random histories
+// of events, faults of a worker, edits by other people and live traffic. A naive
+// oracle, which goes through events one by one, says what must become of every
+// row; a right row that is made wrong is a wrong write, and there must be none.
+//
+// Many histories, each with keys and events of its own, share one project, since
+// a plan costs a second however many rows it has.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"runtime"
+	"time"
+
+	_ "modernc.org/sqlite"
+
+	"recount/adapter"
+	_ "recount/adapters/all"
+	"recount/engine/duckdb"
+)
+
+func main() {
+	// The engine runs SQL in a process of its own: this program once more.
+	if handled, exit := duckdb.Child(os.Args[1:], os.Stdin, os.Stdout, os.Stderr); handled {
+		os.Exit(exit)
+	}
+	s := sim{registry: adapter.Default, say: func(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }}
+	flag.IntVar(&s.histories, "histories", 20_000, "histories to play")
+	flag.Uint64Var(&s.seed, "seed", 1, "the seed that all is drawn from")
+	flag.IntVar(&s.perBatch, "of", 300, "histories of one project")
+	flag.IntVar(&s.batch, "batch", -1, "play this batch alone")
+	flag.IntVar(&s.history, "history", -1, "play this history of the batch alone")
+	flag.StringVar(&s.keep, "keep", "", "folder in which the last project is left behind")
+	flag.Parse()
+	began := time.Now()
+	t, err := s.run(context.Background())
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "sim/incidents:", err)
+		os.Exit(1)
+	}
+	fmt.Print(t.summary())
+	line, err := json.Marshal(struct {
+		Sim string `json:"sim"`
+		tally
+		Seed    uint64  `json:"seed"`
+		Seconds float64 `json:"seconds"`
+		Cores   int     `json:"cores"`
+	}{"incidents", t, s.seed, time.Since(began).Round(time.Second / 10).Seconds(), runtime.NumCPU()})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "sim/incidents:", err)
+		os.Exit(1)
+	}
+	fmt.Println(string(line))
+	if t.WrongWrites > 0 || t.WrongVerdicts > 0 {
+		os.Exit(1)
+	}
+}

@@ -1,0 +1,174 @@
+package main
+
+import (
+	"maps"
+	"slices"
+	"strconv"
+
+	"recount"
+)
+
+// stand is a row as it would be if the worker stood at one entry of the key.
+type stand struct {
+	seq    int
+	text   string
+	mark   string // what the row's position column would say
+	after  string // the right row there
+	cause  string // empty: it is the right logic's
+	row    *row   // the right row there
+	newest bool
+}
+
+// settle judges rows of which nothing but themselves says how far they are.
+func (o *oracle) settle() map[string]verdict {
+	b := o.b
+	excluded := o.excluded(o.entries)
+	touched := o.touched(o.entries)
+	sound := func(e *entry) bool { return !e.bad }
+	made := o.contributed(o.entries, sound)
+	out := map[string]verdict{}
+	keys := maps.Clone(made)
+	maps.Copy(keys, excluded)
+	for key := range o.live {
+		keys[key] = true
+	}
+	for key := range keys {
+		switch {
+		case excluded[key]:
+			out[key] = verdict{action: recount.ActionExcluded}
+		case made[key] && !touched[key]:
+			if o.live[key] != nil || b.right(o.entries)[key] != nil {
+				out[key] = verdict{beside: true}
+			}
+		default:
+			v, there := o.stood(key)
+			if there {
+				out[key] = v
+			}
+		}
+	}
+	return out
+}
+
+// stood judges one row by all the positions at which it may stand.
+func (o *oracle) stood(key string) (verdict, bool) {
+	b := o.b
+	live := o.live[key].text(b)
+	stands, mixed := o.stands(key)
+	if len(stands) == 0 {
+		return o.decide(key, "", nil), o.live[key] != nil
+	}
+	if mixed && b.cut == cutFound {
+		return verdict{action: recount.ActionHeld}, true
+	}
+	var right *stand
+	var found []stand
+	for i, s := range stands {
+		if o.live[key] == nil && !s.newest { // had it a row by now, somebody deleted it
+			continue
+		}
+		if s.text != live || b.cut != cutFound && s.mark != o.mark(o.live[key]) {
+			continue
+		}
+		switch {
+		case s.cause == "":
+			right = &stands[i]
+		case b.cut != cutFound || s.after != live: // what gives the right row explains nothing
+			found = append(found, s)
+		}
+	}
+	if b.cut != cutFound {
+		return o.stoodAtColumn(key, right, found, stands, mixed)
+	}
+	agreed := len(found) == 0 || !slices.ContainsFunc(found, func(s stand) bool { return s.after != found[0].after })
+	switch {
+	case right != nil && (len(found) == 0 || agreed && found[0].after == right.after):
+		return verdict{}, o.live[key] != nil
+	case len(found) == 0 || right != nil || !agreed:
+		return verdict{action: recount.ActionHeld}, true
+	}
+	return o.decide(key, found[0].cause, found[0].row), true
+}
+
+// stoodAtColumn is stood where the row names its position.
+func (o *oracle) stoodAtColumn(key string, right *stand, found, stands []stand, mixed bool) (verdict, bool) {
+	live := o.live[key]
+	held := verdict{action: recount.ActionHeld}
+	if right != nil {
+		return verdict{}, live != nil
+	}
+	if len(found) > 0 {
+		first := found[0].cause
+		i := len(found) - 1
+		for found[i].cause != first { // the newest of the first account
+			i--
+		}
+		if found[i].after == live.text(o.b) {
+			return verdict{}, live != nil
+		}
+		return o.decide(key, first, found[i].row), true
+	}
+	if live == nil || mixed || o.b.cut == cutVersion {
+		return held, true
+	}
+	var named []stand
+	for _, s := range stands {
+		if s.cause == "" && s.text == live.text(o.b) {
+			return held, true // it was corrected before, or its column is wrong
+		}
+		if s.mark == o.mark(live) {
+			named = append(named, s)
+		}
+	}
+	if len(named) == 0 || slices.ContainsFunc(named, func(s stand) bool { return s.after != named[0].after }) {
+		return held, true
+	}
+	return o.decide(key, "", named[0].row), true
+}
+
+// stands lists where a key may stand under the right logic and under every
+// account, from its last hit entry on: the incident is over.
+func (o *oracle) stands(key string) (list []stand, mixed bool) {
+	b := o.b
+	var mine []*entry
+	for _, e := range o.entries {
+		if !e.bad && o.contributed([]*entry{e}, func(*entry) bool { return true })[key] {
+			mine = append(mine, e)
+		}
+	}
+	start := len(mine) - 1
+	for i, e := range mine {
+		if b.hit(e) && (!e.repeat || !b.dedupe) {
+			start = i
+		}
+	}
+	for i := max(start, 0); i < len(mine); i++ {
+		mixed = mixed || mine[i].lane != mine[start].lane
+	}
+	for _, a := range append([]account{{}}, o.accounts...) {
+		for i := max(start, 0); i < len(mine); i++ {
+			rows := table{}
+			b.work(rows, mine[:i+1], a.fault)
+			right := b.right(mine[:i+1])[key]
+			list = append(list, stand{seq: mine[i].seq, text: rows[key].text(b), mark: o.mark(rows[key]), after: right.text(b), cause: a.cause, row: right, newest: i == len(mine)-1})
+		}
+	}
+	return list, mixed
+}
+
+// mark is what the row's position column says.
+func (o *oracle) mark(r *row) string {
+	if r == nil {
+		return ""
+	}
+	switch o.b.cut {
+	case cutOffset:
+		return strconv.Itoa(r.pos)
+	case cutVersion:
+		return strconv.FormatInt(r.version, 10)
+	case cutEvent:
+		return r.event
+	case cutClosed, cutPaused, cutFound:
+	}
+	return ""
+}

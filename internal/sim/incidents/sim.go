@@ -1,0 +1,80 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+
+	"recount/adapter"
+)
+
+// sim is one run of many batches.
+type sim struct {
+	seed      uint64
+	histories int
+	perBatch  int
+	batch     int // -1: all
+	history   int // -1: all
+	keep      string
+	registry  *adapter.Registry
+	say       func(format string, args ...any)
+}
+
+// run plays the batches, one after the other.
+func (s *sim) run(ctx context.Context) (tally, error) {
+	t := tally{causes: map[string]int{}}
+	for number, left := 0, s.histories; left > 0; number, left = number+1, left-s.perBatch {
+		if s.batch >= 0 && number != s.batch {
+			continue
+		}
+		b := newBatch(s.seed, number)
+		b.histories = append(b.histories, filler(b))
+		for n := range min(left, s.perBatch) {
+			if s.history < 0 || s.history == n {
+				b.histories = append(b.histories, newHistory(b, n))
+			}
+		}
+		if err := s.playOne(ctx, b, &t); err != nil {
+			return t, fmt.Errorf("batch %d (-seed %d -batch %d): %w", number, s.seed, number, err)
+		}
+	}
+	return t, nil
+}
+
+func (s *sim) playOne(ctx context.Context, b *batch, t *tally) error {
+	dir := s.keep
+	if dir == "" {
+		made, err := os.MkdirTemp("", "recount-sim-")
+		if err != nil {
+			return err
+		}
+		defer func() { _ = os.RemoveAll(made) }()
+		dir = made
+	} else if err := emptied(dir); err != nil {
+		return err
+	}
+	g := &game{b: b, dir: dir, registry: s.registry, tally: t, say: s.say}
+	return g.play(ctx)
+}
+
+// emptied makes a folder that is there, and empty.
+func emptied(dir string) error {
+	if err := os.RemoveAll(dir); err != nil {
+		return err
+	}
+	return os.MkdirAll(dir, 0o700)
+}
+
+// summary tells a person what was played.
+func (t tally) summary() string {
+	var text strings.Builder
+	fmt.Fprintf(&text, "%d histories, %d rows judged, %d corrected, %d held, %d wrong verdicts, %d wrong writes\n",
+		t.Histories, t.Rows, t.Corrected, t.Held, t.WrongVerdicts, t.WrongWrites)
+	for _, cause := range slices.Sorted(maps.Keys(t.causes)) {
+		fmt.Fprintf(&text, "  %6d written: %s\n", t.causes[cause], cause)
+	}
+	return text.String()
+}

@@ -1,0 +1,162 @@
+package payload
+
+import (
+	"errors"
+	"slices"
+)
+
+// Envelopes carry JSON inside of a text: kcat and Connect write a payload as a
+// string, and a table's export has a column of it. A path that leads into such a
+// text reads it as JSON: $.payload.user_id, as if payload were the object itself.
+
+// document is JSON text in which values are looked for: a payload, or a text
+// inside of one.
+type document struct {
+	text string
+	from int // where its value begins
+	// first and last enclose its members in finder.members, if it is an object.
+	first, last int
+	// parent and at say in which text it was found, and where: a column for CSV,
+	// whose parent is -1.
+	parent, at int
+	broken     bool
+}
+
+// finder follows paths through the documents of one payload. Each text is read
+// once, however many paths lead into it.
+type finder struct {
+	members   []member
+	documents []document
+}
+
+func (s *Scratch) finder() *finder {
+	s.find.members, s.find.documents = s.find.members[:0], s.find.documents[:0]
+	return &s.find
+}
+
+var errEmptyJSON = errors.New("it is empty")
+
+// open reads a text as JSON and returns the document's index, also of a broken
+// one, so that it is told once.
+func (f *finder) open(data []byte, text string) (int, error) {
+	f.documents = append(f.documents, document{text: text, parent: -1, at: -1, broken: true})
+	n := len(f.documents) - 1
+	if err := checkJSON(data); err != nil {
+		return n, err
+	}
+	w := walker{text: text, members: f.members}
+	from := w.space(0)
+	if from == len(text) {
+		return n, errEmptyJSON
+	}
+	first, err := len(w.members), error(nil)
+	if text[from] == '{' {
+		_, err = w.object(from) // its members stay
+	} else {
+		_, err = w.value(from)
+	}
+	f.members = w.members
+	d := &f.documents[n]
+	d.from, d.first, d.last, d.broken = from, first, len(f.members), err != nil
+	return n, err
+}
+
+// find returns the value that steps lead to from document n on.
+func (f *finder) find(s *Scratch, n int, path string, steps []step) raw {
+	at := f.documents[n].from
+	for _, st := range steps {
+		if f.documents[n].text[at] == '"' {
+			n = f.inner(s, n, at, path)
+			if f.documents[n].broken {
+				return raw{kind: rawUnknown}
+			}
+			at = f.documents[n].from
+		}
+		if at = f.step(n, at, st); at < 0 {
+			return raw{}
+		}
+	}
+	w := walker{text: f.documents[n].text, members: f.members}
+	r := w.raw(at)
+	f.members = w.members[:len(f.members)] // the same ones, and what room they took
+	r.json = f.documents[n].parent >= 0
+	return r
+}
+
+func (f *finder) step(n, at int, st step) int {
+	d := &f.documents[n]
+	if at == d.from && d.text[at] == '{' && !st.isIndex {
+		return findMember(f.members[d.first:d.last], st.key)
+	}
+	w := walker{text: d.text, members: f.members}
+	found := w.step(at, st)
+	f.members = w.members[:len(f.members)]
+	return found
+}
+
+// inner returns the document that the JSON string at holds. What is no JSON is a
+// fault: to take it for a value that is not there would lose the event in
+// silence.
+func (f *finder) inner(s *Scratch, parent, at int, path string) int {
+	for n := range f.documents {
+		if f.documents[n].parent == parent && f.documents[n].at == at {
+			return n
+		}
+	}
+	d := &f.documents[parent]
+	w := walker{text: d.text}
+	text, sound := unquoteJSON(d.text[at:w.skipString(at)])
+	n, err := f.open([]byte(text), text)
+	f.documents[n].parent, f.documents[n].at = parent, at
+	if !sound {
+		err, f.documents[n].broken = errNotUTF8, true
+	}
+	if err != nil {
+		s.blame("path %q leads into a text that is no JSON: %s", path, err)
+	}
+	return n
+}
+
+// inCell returns the value that a path leads to inside of a CSV column.
+func (f *finder) inCell(s *Scratch, w *want, text string) raw {
+	n := slices.IndexFunc(f.documents, func(d document) bool { return d.parent == -1 && d.at == w.column })
+	if n < 0 {
+		var err error
+		if n, err = f.open([]byte(text), text); err != nil {
+			s.blame("path %q leads into a text that is no JSON: %s", w.path, err)
+		}
+		f.documents[n].at = w.column
+	}
+	if f.documents[n].broken {
+		return raw{kind: rawUnknown}
+	}
+	r := f.find(s, n, w.path, w.steps)
+	r.json = true
+	return r
+}
+
+// Own returns what reads the part of a JSON payload that the path leads to: the
+// text or value there, or all of a payload that has none. It is nil for no path.
+func Own(path string) (func(data []byte) []byte, error) {
+	if path == "" {
+		return nil, nil //nolint:nilnil // no path, nothing to read
+	}
+	d := &Decoder{wants: []want{{path: path}}}
+	if err := d.bindPaths(); err != nil {
+		return nil, err
+	}
+	return func(data []byte) []byte {
+		var s Scratch
+		f := s.finder()
+		top, err := f.open(data, string(data))
+		if err != nil {
+			return data
+		}
+		switch r := f.find(&s, top, path, d.wants[0].steps); r.kind {
+		case rawText, rawNumber, rawBool, rawNested:
+			return []byte(r.text)
+		case rawAbsent, rawUnknown, rawBadText:
+		}
+		return data
+	}, nil
+}
