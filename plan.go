@@ -128,6 +128,9 @@ type PlanBody struct {
 	Filled []Filled `json:"filled,omitempty"`
 	// Ignored names the table's columns that are neither compared nor filled.
 	Ignored []string `json:"ignored,omitempty"`
+	// References are the tables to which foreign keys lead, as a target names
+	// them, for whoever writes without asking the target.
+	References []string `json:"references,omitempty"`
 	// Entry names the columns of an adjustment, of RoleAdjust.
 	Entry *Entry `json:"entry,omitempty"`
 	// Unproved says that determinism was not proved, and why.
@@ -157,6 +160,8 @@ const (
 type Filled struct {
 	Column string `json:"column"`
 	Text   string `json:"text"`
+	// Type is the table's own; empty in plans that were made before it stood there.
+	Type string `json:"type,omitempty"`
 }
 
 // PlanColumn is a column of a plan: the table's name and the type under which
@@ -164,6 +169,9 @@ type Filled struct {
 type PlanColumn struct {
 	Name string `json:"name"`
 	Type string `json:"type"`
+	// Stored is the table's own type where that is another one: the texts of
+	// images are of that type.
+	Stored string `json:"stored,omitempty"`
 }
 
 // EventCounts adds up: Read = Used + Duplicates + Quarantined + Outside. Late and

@@ -66,6 +66,11 @@ func (f *fake) Show(_ context.Context, file string) (app.Shown, error) {
 	return app.Shown{Plan: f.planned().Plan, File: file}, f.err
 }
 
+func (f *fake) Script(_ context.Context, req app.ScriptRequest) (app.Scripted, error) {
+	f.remember(req)
+	return app.Scripted{Plan: f.planned().Plan, File: req.File}, f.err
+}
+
 func (f *fake) Explain(_ context.Context, file string, key []string) (app.Explanation, error) {
 	f.remember(file, key)
 	return app.Explanation{}, f.err

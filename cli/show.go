@@ -6,47 +6,91 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"recount/cli/script"
 	"recount/cli/views"
+	"recount/internal/app"
 )
 
+// showForms are the forms in which a plan is shown; none is asked for: a screen.
+type showForms struct {
+	all, csv, sql, dynamo bool
+	table                 string // of DynamoDB
+	overrides             app.Overrides
+}
+
 func (c *call) showCommand() *cobra.Command {
-	var all, csv, sql bool
+	var forms showForms
 	cmd := &cobra.Command{
 		Use: "show FILE", Short: "shows a plan again",
-		Example: examples("recount show fix.plan --all", "recount show fix.plan --csv > corrections_to_apply.csv"),
+		Long: "Shows a plan again.\n" +
+			"--sql and --dynamodb print scripts that carry the plan out without Recount.\n" +
+			"They are refused where apply would be. Their first lines say what they check,\n" +
+			"and which promises of apply they lose.",
+		Example: examples("recount show fix.plan --csv > corrections_to_apply.csv", "recount show fix.plan --sql > fix.sql"),
 		Args:    c.takes(1, 1, "one plan file"), ValidArgsFunction: completePlans,
 	}
-	cmd.Flags().BoolVar(&all, "all", false, "list every change")
-	cmd.Flags().BoolVar(&csv, "csv", false, "print every change as CSV")
-	cmd.Flags().BoolVar(&sql, "sql", false, "print the rows to be written as SQL")
+	flags := cmd.Flags()
+	flags.BoolVar(&forms.all, "all", false, "list every change")
+	flags.BoolVar(&forms.csv, "csv", false, "print every change as CSV")
+	flags.BoolVar(&forms.sql, "sql", false, "print the plan as one guarded transaction of its database")
+	flags.BoolVar(&forms.dynamo, "dynamodb", false, "print the plan as calls of aws dynamodb, for a table that lives there")
+	flags.StringVar(&forms.table, "dynamodb-table", "", "the `TABLE` in DynamoDB, where it has another name")
+	flags.BoolVar(&forms.overrides.NoControl, "no-control", false, "a script although the control window is red (recorded)")
+	flags.BoolVar(&forms.overrides.WorkerWillReload, "worker-will-reload", false, "a script although the worker keeps its own state (recorded)")
 	cmd.RunE = c.run(func(ctx context.Context, args []string) error {
-		var forms []string
-		for _, form := range []struct {
-			asked bool
-			flag  string
-		}{{csv, "--csv"}, {sql, "--sql"}, {c.flags.json, "--json"}} {
-			if form.asked {
-				forms = append(forms, form.flag)
-			}
-		}
-		if len(forms) > 1 {
-			return usage(strings.Join(forms, " and ")+" do not go together", "each is a form of its own", c.helpLine())
+		if err := c.oneForm(forms); err != nil {
+			return err
 		}
 		return c.open(ctx, func(project Recount) error {
+			if forms.sql || forms.dynamo {
+				return c.script(ctx, project, args[0], forms)
+			}
 			shown, err := project.Show(ctx, args[0])
 			if err != nil {
 				return err
 			}
-			if csv {
+			if forms.csv {
 				return views.WriteCSV(c.env.Stdout, shown.Plan)
 			}
-			if sql {
-				return views.WriteSQL(c.env.Stdout, shown.Plan, shown.File)
-			}
-			return views.NewShow(c.output()).Shown(shown, all)
+			return views.NewShow(c.output()).Shown(shown, forms.all)
 		})
 	})
 	return cmd
+}
+
+// oneForm refuses several forms at once, and flags that belong to another form.
+func (c *call) oneForm(f showForms) error {
+	var asked []string
+	for _, form := range []struct {
+		asked bool
+		flag  string
+	}{{f.csv, "--csv"}, {f.sql, "--sql"}, {f.dynamo, "--dynamodb"}, {c.flags.json, "--json"}} {
+		if form.asked {
+			asked = append(asked, form.flag)
+		}
+	}
+	switch {
+	case len(asked) > 1:
+		return usage(strings.Join(asked, " and ")+" do not go together", "each is a form of its own", c.helpLine())
+	case f.table != "" && !f.dynamo:
+		return usage("--dynamodb-table belongs to --dynamodb", "no other form names a table of DynamoDB", c.helpLine())
+	case (f.overrides.NoControl || f.overrides.WorkerWillReload) && !f.sql && !f.dynamo:
+		return usage("--no-control and --worker-will-reload belong to --sql and --dynamodb", "showing a plan is refused by no check", c.helpLine())
+	}
+	return nil
+}
+
+// script prints the plan as a script.
+func (c *call) script(ctx context.Context, project Recount, file string, f showForms) error {
+	scripted, err := project.Script(ctx, app.ScriptRequest{File: file, Overrides: f.overrides})
+	if err != nil {
+		return err
+	}
+	options := script.Options{File: scripted.File, Overrides: scripted.Overrides, Table: f.table}
+	if f.dynamo {
+		return script.DynamoDB(c.env.Stdout, scripted.Plan, options)
+	}
+	return script.SQL(c.env.Stdout, scripted.Plan, options)
 }
 
 func (c *call) explainCommand() *cobra.Command {

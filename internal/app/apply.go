@@ -50,11 +50,7 @@ func (a *App) Apply(ctx context.Context, req ApplyRequest) (receipt recount.Rece
 		return receipt, err
 	}
 	if expired(p, began) {
-		return receipt, &recount.Error{
-			Code: recount.CodePlanExpired, What: fmt.Sprintf("plan %.8s has expired", p.ID), Where: req.File,
-			Why:  "it was good until " + recount.FormatTimestamp(p.Header.Expires) + "; what was reviewed may no longer be what is live",
-			Next: againCommand(p),
-		}
+		return receipt, hasExpired(p, req.File)
 	}
 	overrides, err := overridden(p, req)
 	if err != nil {
@@ -87,6 +83,14 @@ func stepTexts(p *recount.Plan) []string {
 		out = append(out, step.Text)
 	}
 	return out
+}
+
+func hasExpired(p *recount.Plan, file string) error {
+	return &recount.Error{
+		Code: recount.CodePlanExpired, What: fmt.Sprintf("plan %.8s has expired", p.ID), Where: file,
+		Why:  "it was good until " + recount.FormatTimestamp(p.Header.Expires) + "; what was reviewed may no longer be what is live",
+		Next: againCommand(p),
+	}
 }
 
 // explainedParts gives apply, for each table that is written by delta, the

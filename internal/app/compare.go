@@ -451,11 +451,14 @@ func (r *replaying) fit(table, result []recount.Column, values []recount.Value, 
 }
 
 // planColumns names the table's columns with the types under which they are
-// compared.
+// compared, and those as which they are stored.
 func planColumns(table, result []recount.Column) []recount.PlanColumn {
 	out := make([]recount.PlanColumn, len(table))
 	for i := range table {
 		out[i] = recount.PlanColumn{Name: table[i].Name, Type: result[i].Type.String()}
+		if stored := table[i].Type.String(); stored != out[i].Type {
+			out[i].Stored = stored
+		}
 	}
 	return out
 }

@@ -33,7 +33,7 @@ func besideBody(main recount.PlanBody, role recount.PartRole, info recount.Table
 	return recount.PlanBody{
 		Kind: main.Kind, Calculation: main.Calculation, Window: main.Window, Asked: main.Asked, Bucket: main.Bucket, Zone: main.Zone,
 		Stream: main.Stream, Snapshot: main.Snapshot, Watermark: main.Watermark, Logic: main.Logic, Unexplained: main.Unexplained, Extra: main.Extra,
-		Target: info.Identity, Fingerprint: info.Fingerprint, Hazards: append([]string{}, info.Hazards...), LastRun: info.LastRun,
+		Target: info.Identity, Fingerprint: info.Fingerprint, Hazards: append([]string{}, info.Hazards...), LastRun: info.LastRun, References: info.References,
 		Role: role, Write: recount.WriteSet, Touched: -1, Memory: main.Memory, MaxChanges: main.MaxChanges, Given: main.Given,
 		Tried: main.Tried, Rules: []string{}, Notes: []string{}, Overrides: []string{}, Minutes: []recount.MinuteCount{}, Causes: []recount.CauseCount{}, Sums: []recount.ColumnSum{},
 		NoControl: "its rows are written beside the results of " + main.Target.Table,

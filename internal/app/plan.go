@@ -195,13 +195,17 @@ func (r *replaying) bodyOfHits(b *recount.PlanBody, found comparison) {
 
 // bodyOfWrite fills in how the plan writes.
 func (r *replaying) bodyOfWrite(b *recount.PlanBody, l *live) {
-	b.Write, b.WorkerState = r.calc.Write.Mode, r.calc.WorkerState
+	b.Write, b.WorkerState, b.References = r.calc.Write.Mode, r.calc.WorkerState, l.info.References
 	if bump := r.calc.Write.Bump; bump != "" {
 		b.Bump = bump
 		b.Columns = append(b.Columns, recount.PlanColumn{Name: bump, Type: string(recount.KindInt64)})
 	}
 	for _, column := range slices.Sorted(maps.Keys(r.calc.Write.OnInsert)) {
-		b.Filled = append(b.Filled, recount.Filled{Column: column, Text: r.calc.Write.OnInsert[column]})
+		filled := recount.Filled{Column: column, Text: r.calc.Write.OnInsert[column]}
+		if c, ok := l.info.Column(column); ok {
+			filled.Type = c.Type.String()
+		}
+		b.Filled = append(b.Filled, filled)
 	}
 	named := slices.Concat(names(l.key), names(l.columns), names(l.carried), slices.Collect(maps.Keys(r.calc.Write.OnInsert)))
 	for _, c := range l.info.Columns {
