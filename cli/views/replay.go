@@ -37,7 +37,7 @@ func (v replayHuman) Replayed(r app.Replayed) error {
 		p.labelled("", 1, "widened to whole buckets from "+r.Asked.String())
 	}
 	p.labelled("Events", 2, append(p.eventItems(r.Events), "snapshot "+short(r.Snapshot))...)
-	p.labelled("Replay", 1, r.Calculation, p.proved(2, r.Unproved), took(r.TookMS))
+	p.replayed(2, r.Unproved, r.Calculation, took(r.TookMS))
 	rows := []string{counted(r.Rows, "row"), "digest " + short(r.Digest)}
 	if r.Excluded > 0 {
 		rows = append(rows, count(r.Excluded)+" left out, touched by a quarantined event")

@@ -15,7 +15,7 @@ func (p *page) planScreen(plan *recount.Plan, end func()) {
 	b := &plan.Body
 	p.windowLines(b)
 	p.eventLines(b)
-	p.labelled("Replay", 1, b.Calculation+" over "+b.Stream+" at snapshot "+short(b.Snapshot), p.proved(2, b.Unproved))
+	p.replayed(2, b.Unproved, b.Calculation+" over "+b.Stream+" at snapshot "+short(b.Snapshot))
 	p.labelled("Compared", 2, append([]string{targetText(b.Target)}, b.Rules...)...)
 	p.cutLine(b)
 	p.blank()

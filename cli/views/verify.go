@@ -25,7 +25,7 @@ type verifyHuman struct{ o *Output }
 func (v verifyHuman) Verified(r app.Verified) error {
 	p := newPage(v.o.Style)
 	p.labelled("Window", 1, windowText(r.Window))
-	p.labelled("Replay", 1, r.Calculation, p.proved(r.Runs, r.Unproved), "digest "+short(r.Digest), took(r.TookMS))
+	p.replayed(r.Runs, r.Unproved, r.Calculation, "digest "+short(r.Digest), took(r.TookMS))
 	rows := r.Rows
 	if rows.Wrong() == 0 {
 		p.line(span{"  " + counted(rows.Checked, "row") + " checked, all right " + p.g.yes, blue})
@@ -41,12 +41,15 @@ func (v verifyHuman) Verified(r app.Verified) error {
 	return p.flush(v.o.Out)
 }
 
-// proved says whether a calculation is known to be deterministic.
-func (p *page) proved(runs int, unproved string) string {
+// replayed names what was replayed and says whether it is known to be
+// deterministic; where it is not, in a line of its own, which no width cuts off.
+func (p *page) replayed(runs int, unproved, what string, more ...string) {
 	if unproved != "" {
-		return "determinism not proved: " + p.text(unproved)
+		p.labelled("Replay", 1, append([]string{what}, more...)...)
+		p.labelled("", 1, "determinism not proved: "+p.text(unproved))
+		return
 	}
-	return "ran " + times(runs) + ", same answer " + p.g.yes
+	p.labelled("Replay", 1, append([]string{what, "ran " + times(runs) + ", same answer " + p.g.yes}, more...)...)
 }
 
 func times(n int) string {

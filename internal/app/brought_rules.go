@@ -172,6 +172,9 @@ func (r *replaying) unheld(held map[time.Time]bool) (none, all int) {
 // broughtNotes says what a reader of the plan must know of such rows. held has
 // the buckets of the window that they hold.
 func (r *replaying) broughtNotes(held map[time.Time]bool) (notes []string) {
+	if p := r.calc.Previous; p != nil && p.Brought() {
+		notes = append(notes, "the previous rows come from "+shown(*p)+": nothing proves how they were made")
+	}
 	if r.calc.Logic.Brought() {
 		what := "every row of " + shown(r.calc.Logic)
 		if r.bucketed() {
@@ -181,12 +184,12 @@ func (r *replaying) broughtNotes(held map[time.Time]bool) (notes []string) {
 			what += ", whether or not a hit event touches it, since these rows do not say"
 		}
 		notes = append(notes, "compared: "+what)
-		if none, all := r.unheld(held); r.bucketed() && none > 0 {
+		if !r.bucketed() {
+			return notes
+		}
+		if none, all := r.unheld(held); none > 0 {
 			notes = append(notes, fmt.Sprintf("%d of the window's %d buckets have no row in %s: live rows there look as if they should not be there", none, all, shown(r.calc.Logic)))
 		}
-	}
-	if p := r.calc.Previous; p != nil && p.Brought() {
-		notes = append(notes, "the previous rows come from "+shown(*p)+": nothing proves how they were made")
 	}
 	return notes
 }

@@ -136,7 +136,7 @@ func (a *accounting) single() []attempt {
 	given, _ := replay.Hypotheses(a.calc.Calculation, a.right, false, a.processed)
 	for _, h := range given {
 		switch part := h.Cause.Parts()[0]; {
-		case len(h.Cause.Parts()) > 1, part == "late", part == "order":
+		case len(h.Cause.Parts()) > 1, part == "late", part == "order", h.Variant.Logic.Brought():
 		default:
 			list = append(list, attempt{reason: recount.ReasonWindow, cause: h.Cause, apply: func(v *engine.Variant) {
 				if part == "previous" {

@@ -230,3 +230,28 @@ func TestExcludedKnowsARowOnlyIfNoProbeMovesIt(t *testing.T) {
 		})
 	}
 }
+
+func TestRowsThatSomethingElseMadeAreTriedAlone(t *testing.T) {
+	sql, rows := recount.Logic{Kind: recount.LogicSQL}, recount.Logic{Kind: recount.LogicRows}
+	missed := []recount.EventList{{Where: "true"}}
+	for _, c := range []struct {
+		right, previous recount.Logic
+		missed          []recount.EventList
+		want            string
+	}{
+		{sql, sql, missed, "missed twice previous missed+twice previous+missed previous+twice previous+missed+twice"},
+		{sql, rows, missed, "missed twice previous missed+twice"},
+		{rows, rows, nil, "previous"},
+		{rows, sql, nil, "previous previous+twice"},
+	} {
+		calc := recount.Calculation{Logic: c.right, Previous: &c.previous, Missed: c.missed, Dedupe: true}
+		list, cut := replay.Hypotheses(calc, engine.Variant{Logic: c.right, Dedupe: true}, true, nil)
+		var got []string
+		for _, h := range list {
+			got = append(got, string(h.Cause))
+		}
+		if strings.Join(got, " ") != c.want || cut != 0 {
+			t.Errorf("%s after %s: %v, %d left out; want %s", c.right.Kind, c.previous.Kind, got, cut, c.want)
+		}
+	}
+}
