@@ -2,12 +2,17 @@ package views
 
 import (
 	"fmt"
+	"strings"
 
 	"recount"
 )
 
-// mostReasons bounds the reasons on a screen; JSON has all.
-const mostReasons = 4
+// mostReasons bounds the reasons on a screen, mostReasonLines the text of one;
+// JSON has all.
+const (
+	mostReasons     = 4
+	mostReasonLines = 2
+)
 
 // knownItems says how many rows of the control are as a given hypothesis has
 // them.
@@ -42,16 +47,13 @@ func triedItem(c *recount.Control) string {
 	return "why, tried by replay:"
 }
 
-// endItem says what is left when all lines are added.
+// endItem says what to do with the lines.
 func endItem(c *recount.Control) string {
 	const refuses = "apply refuses without --no-control"
-	switch {
-	case c.Left > 0:
+	if c.Left > 0 {
 		return refuses
-	case len(c.Reasons) == 1:
-		return "With that line the control is green; until then " + refuses
 	}
-	return "With these lines the control is green; until then " + refuses
+	return "Add what is so and plan again; until then " + refuses
 }
 
 // reasons writes a line for each reason: its rows, the line to add, what it
@@ -67,14 +69,17 @@ func (p *page) reasons(c *recount.Control) {
 	}
 	for _, r := range shown {
 		indent := labelIndent + rows + 2
-		p.line(say(pad("", labelIndent, false)), span{pad(count(r.Rows), rows, true), bold},
-			say("  "+clip(p.text(r.Text), p.st.width()-indent, p.g.more)))
-		if r.Line != "" {
+		rowsText := count(r.Rows)
+		for _, text := range p.limit(wrap(p.text(r.Text), p.st.width()-indent), mostReasonLines) {
+			p.line(say(pad("", labelIndent, false)), span{pad(rowsText, rows, true), bold}, say("  "+text))
+			rowsText = ""
+		}
+		if single := !strings.Contains(r.Name, "+"); single && r.Line != "" { // the lines of several stand above
 			p.line(say(pad("", indent, false)), span{p.text(r.Where) + "  ", dim}, span{p.text(r.Line), blue})
 		}
 	}
 	if n := len(c.Reasons) - len(shown); n > 0 {
-		p.labelled("", 1, fmt.Sprintf("%d more reasons, in --json", n))
+		p.labelled("", 1, fmt.Sprintf("%d more, in --json", n))
 	}
 }
 

@@ -73,6 +73,14 @@ type accounting struct {
 	attempts []attempt
 	tries    []diff.Try  // one for each attempt
 	pairs    []diff.Pair // of all spans
+	once     int64       // right rows that hold repeats once
+	made     []ownValue  // of keys that no event makes, those that events make rows of too
+}
+
+// ownValue is a value of a key column.
+type ownValue struct {
+	column int
+	text   string
 }
 
 // account says why rows of the control are wrong: rows that a given hypothesis
@@ -175,7 +183,42 @@ func (a *accounting) span(ctx context.Context, session engine.Session, span *red
 		return nil
 	}
 	a.pairs = append(a.pairs, span.pairs...)
+	if err := a.ownValues(ctx, session, *span); err != nil {
+		return err
+	}
 	return a.replays(ctx, session, *span, 0)
+}
+
+// ownValues finds which values of the keys of rows that no event makes are also
+// those of rows that events make: by them nobody's rows can be told apart.
+func (a *accounting) ownValues(ctx context.Context, session engine.Session, span redSpan) error {
+	looked := map[ownValue]bool{}
+	for _, p := range span.pairs {
+		for c, v := range p.Key {
+			if p.Right == nil && p.Live != nil {
+				looked[ownValue{c, v.Text}] = true
+			}
+		}
+	}
+	if len(looked) == 0 {
+		return nil
+	}
+	rows, err := session.Run(ctx, a.right)
+	if err != nil {
+		return err
+	}
+	for {
+		row, ok := rows.Next()
+		if !ok {
+			return errors.Join(rows.Err(), rows.Close())
+		}
+		for c, v := range row.Key {
+			if one := (ownValue{c, v.Text}); looked[one] {
+				delete(looked, one)
+				a.made = append(a.made, one)
+			}
+		}
+	}
 }
 
 // standing takes out of a span's wrong rows those that a given hypothesis gives
@@ -248,8 +291,44 @@ func (a *accounting) replays(ctx context.Context, session engine.Session, span r
 			copy(near, tried)
 		}
 		a.tries[i].Near = append(a.tries[i].Near, near...)
+		if all := len(a.pairs) < mostAccounted; all && t.reason == recount.ReasonRepeats && slices.ContainsFunc(near, diff.Nearness.Exact) {
+			if err := a.heldOnce(ctx, session, span); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
+}
+
+// heldOnce counts the right rows that hold repeats once: they speak against a
+// worker that counts repeats.
+func (a *accounting) heldOnce(ctx context.Context, session engine.Session, span redSpan) (err error) {
+	wrong := map[string]bool{}
+	for _, p := range span.pairs {
+		wrong[p.Text] = true
+	}
+	right, err := session.Run(ctx, a.right)
+	if err != nil {
+		return err
+	}
+	defer joined(&err, right.Close)
+	twice := a.right
+	twice.Twice = true
+	counted, err := session.Run(ctx, twice)
+	if err != nil {
+		return err
+	}
+	defer joined(&err, counted.Close)
+	for {
+		row, have := right.Next()
+		other, both := counted.Next()
+		if !have || !both || recount.KeyText(row.Key) != recount.KeyText(other.Key) { // repeats add no key
+			return errors.Join(right.Err(), counted.Err())
+		}
+		if !slices.Equal(row.Values, other.Values) && !wrong[recount.KeyText(row.Key)] {
+			a.once++
+		}
+	}
 }
 
 // noLate says that leaving out late events changes nothing: then no lateness has

@@ -22,26 +22,32 @@ func (a *accounting) say(l *live, c *recount.Control, reasons []diff.Reason, lef
 		if found.Within != nil && found.Try > 0 {
 			parts = append(slices.Clone(parts), attempt{reason: recount.ReasonRounding})
 		}
-		whole := recount.ControlReason{Rows: found.Rows}
-		for i, part := range parts {
-			one := a.reason(part, found)
-			if i == 0 {
-				whole.Name, whole.Text, whole.Line, whole.Where = one.Name, one.Text, one.Line, one.Where
-				continue
-			}
-			whole.Name, whole.Text = whole.Name+"+"+one.Name, whole.Text+"; "+one.Text
-			if whole.Line != "" && one.Line != "" {
-				whole.Line += "; " + one.Line
-			}
-			if whole.Where != one.Where {
-				whole.Where += "; " + one.Where
-			}
-		}
-		c.Reasons = append(c.Reasons, whole)
+		c.Reasons = append(c.Reasons, a.joinedReason(parts, found))
 	}
 	if len(left) > 0 {
 		c.Reasons = append(c.Reasons, a.foreign(l, left))
 	}
+}
+
+// joinedReason is what accounts say that hold at once.
+func (a *accounting) joinedReason(parts []attempt, found diff.Reason) recount.ControlReason {
+	var names, lines, places []string
+	var whole recount.ControlReason
+	for _, part := range parts {
+		whole = a.reason(part, found)
+		names = append(names, whole.Name)
+		if whole.Line != "" {
+			lines = append(lines, whole.Line)
+		}
+		if !slices.Contains(places, whole.Where) {
+			places = append(places, whole.Where)
+		}
+	}
+	if whole.Rows = found.Rows; len(parts) > 1 {
+		whole.Name, whole.Text = strings.Join(names, "+"), strings.Join(names, " and ")+" at once"
+		whole.Line, whole.Where = strings.Join(lines, "; "), strings.Join(places, "; ")
+	}
+	return whole
 }
 
 // calculationPlace and sourcePlace name the blocks of recount.yaml.
@@ -68,6 +74,12 @@ func (a *accounting) reason(t attempt, found diff.Reason) recount.ControlReason 
 		out.Line = a.compareLine(found.Within)
 	case recount.ReasonRepeats:
 		out.Text, out.Line = "repeats, counted each time that they came", "dedupe: false"
+		switch {
+		case a.once == 1:
+			out.Text, out.Line, out.Where = out.Text+"; but 1 right row beside the window holds them once", "", ""
+		case a.once > 1:
+			out.Text, out.Line, out.Where = fmt.Sprintf("%s; but %d right rows beside the window hold them once", out.Text, a.once), "", ""
+		}
 	case recount.ReasonOrder:
 		out.Text = "events applied in the order of arrival, not of " + a.source.Mapping.Order
 		out.Line = "order: arrival"
@@ -196,12 +208,16 @@ func (a *accounting) foreign(l *live, left []int) recount.ControlReason {
 			p := a.pairs[i]
 			one = one && p.Right == nil && p.Key[c] == value
 		}
-		if !one {
+		if !one || slices.Contains(a.made, ownValue{c, value.Text}) {
 			continue
 		}
 		condition := fmt.Sprintf("%s <> '%s'", l.key[c].Name, strings.ReplaceAll(value.Text, "'", "''"))
-		if a.calc.Where != "" {
+		switch {
+		case a.calc.Where != "":
 			condition = "(" + a.calc.Where + ") AND " + condition
+		case a.bucketed(): // with where: it alone says which rows are the window's
+			at := l.key[a.timeKey].Name
+			condition = fmt.Sprintf("%s >= $from AND %s < $to AND %s", at, at, condition)
 		}
 		out.Line, out.Where = "where: "+condition, a.calculationPlace()+": target"
 		break
