@@ -154,13 +154,13 @@ func (a *accounting) single() []attempt {
 			}})
 		}
 	}
-	return append(list, a.partitions()...)
+	return list
 }
 
 // partitions leave out one partition each.
 func (a *accounting) partitions() (list []attempt) {
 	names := sortedNames(archive.Reach(a.snapshot))
-	if len(names) < 2 || len(names) > mostPartitions {
+	if len(names) < 2 || len(names) > mostPartitions || a.calc.Logic.Kind != recount.LogicSQL {
 		return nil
 	}
 	for _, name := range names {
@@ -361,25 +361,20 @@ func cannotReplay(ctx context.Context, err error) bool {
 func (a *accounting) furtherSpans(ctx context.Context, spans []redSpan, reasons []diff.Reason) error {
 	first := len(a.attempts)
 	a.join(reasons)
-	cut := len(a.attempts)
-	for _, reason := range []string{recount.ReasonCut, recount.ReasonEarlier} {
-		a.attempts = append(a.attempts, attempt{reason: reason})
-		a.tries = append(a.tries, diff.Try{Kind: reason, Joined: true})
+	more := append([]attempt{{reason: recount.ReasonCut}}, a.partitions()...)
+	for _, t := range append(more, attempt{reason: recount.ReasonEarlier}) {
+		a.attempts = append(a.attempts, t)
+		a.tries = append(a.tries, diff.Try{Kind: t.kind(), Joined: true})
 	}
 	for _, span := range spans {
 		if len(span.pairs) == 0 {
 			continue
 		}
-		if cut > first {
-			if err := a.inSession(ctx, span.input, func(s engine.Session) error { return a.replays(ctx, s, span, first) }); err != nil {
-				return err
-			}
-		} else {
-			for i := range a.attempts[cut:] {
-				a.tries[cut+i].Near = append(a.tries[cut+i].Near, make([]diff.Nearness, len(span.pairs))...)
-			}
+		err := a.inSession(ctx, span.input, func(s engine.Session) error { return a.replays(ctx, s, span, first) })
+		if err != nil {
+			return err
 		}
-		if err := a.followed(ctx, span, cut); err != nil {
+		if err := a.followed(ctx, span); err != nil {
 			return err
 		}
 	}
@@ -398,8 +393,8 @@ func (a *accounting) inSession(ctx context.Context, input engine.Input, do func(
 
 // followed looks for wrong rows that stand at an earlier event: in the newest
 // buckets, or in rows that go on, the worker had not finished them. It fills in
-// what replays has left empty for the two attempts from cut on.
-func (a *accounting) followed(ctx context.Context, span redSpan, cut int) error {
+// what replays has left empty for these two accounts.
+func (a *accounting) followed(ctx context.Context, span redSpan) error {
 	var behind map[string]bool
 	input := span.input
 	input.Hits = recount.Hits{Window: recount.Window{By: recount.ByPosition}} // none: states from the first event on
@@ -411,14 +406,15 @@ func (a *accounting) followed(ctx context.Context, span redSpan, cut int) error 
 		return fmt.Errorf("follow rows beside the window: %w", err)
 	}
 	exact := make(diff.Nearness, len(a.shape.Values))
-	from := len(a.tries[cut].Near) - len(span.pairs)
-	for i, p := range span.pairs {
-		newest := a.newest(p)
-		switch {
-		case newest && (behind[p.Text] || p.Live == nil && a.bucketed()):
-			a.tries[cut].Near[from+i] = exact
-		case behind[p.Text]:
-			a.tries[cut+1].Near[from+i] = exact
+	for i, t := range a.attempts {
+		near := a.tries[i].Near[len(a.tries[i].Near)-len(span.pairs):]
+		for j, p := range span.pairs {
+			newest := a.newest(p)
+			switch {
+			case t.reason == recount.ReasonCut && newest && (behind[p.Text] || p.Live == nil && a.bucketed()),
+				t.reason == recount.ReasonEarlier && !newest && behind[p.Text]:
+				near[j] = exact
+			}
 		}
 	}
 	return nil
