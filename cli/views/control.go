@@ -7,10 +7,10 @@ import (
 	"recount"
 )
 
-// mostReasons bounds the reasons on a screen, mostReasonLines the text of one;
+// mostReasons bounds the reasons on a screen, mostReasonLines the lines of one;
 // JSON has all.
 const (
-	mostReasons     = 4
+	mostReasons     = 3
 	mostReasonLines = 2
 )
 
@@ -25,9 +25,11 @@ func knownItems(c *recount.Control) []string {
 
 // redControl says how many rows of the control are wrong, what would make it
 // green, and what to add for it.
-func (p *page) redControl(c *recount.Control) {
+func (p *page) redControl(c *recount.Control, room int) {
 	text := p.g.no + " " + count(c.Wrong) + " of " + counted(c.Rows, "row") + " beside the window are wrong"
-	if len(c.Reasons) == 0 {
+	const others = 4 // the head, what is left out, what to do
+	shown := min(mostReasons, len(c.Reasons), (room-others)/mostReasonLines)
+	if shown <= 0 {
 		if c.First != "" {
 			text += ", such as " + c.First
 		}
@@ -35,7 +37,10 @@ func (p *page) redControl(c *recount.Control) {
 		return
 	}
 	p.labelled("Control", 2, append([]string{text}, append(knownItems(c), triedItem(c))...)...)
-	p.reasons(c)
+	p.reasons(c.Reasons[:shown])
+	if n := len(c.Reasons) - shown; n > 0 {
+		p.labelled("", 1, fmt.Sprintf("%d more, in --json", n))
+	}
 	p.labelled("", 1, endItem(c))
 }
 
@@ -58,28 +63,26 @@ func endItem(c *recount.Control) string {
 
 // reasons writes a line for each reason: its rows, the line to add, what it
 // means. The block of recount.yaml stands before the line.
-func (p *page) reasons(c *recount.Control) {
-	shown := c.Reasons
-	if len(shown) > mostReasons {
-		shown = shown[:mostReasons]
-	}
+func (p *page) reasons(shown []recount.ControlReason) {
 	rows := 0
 	for _, r := range shown {
 		rows = max(rows, len(count(r.Rows)))
 	}
 	for _, r := range shown {
 		indent := labelIndent + rows + 2
+		most := mostReasonLines
+		line := r.Line != "" && !strings.Contains(r.Name, "+") // the lines of several stand above
+		if line {
+			most--
+		}
 		rowsText := count(r.Rows)
-		for _, text := range p.limit(wrap(p.text(r.Text), p.st.width()-indent), mostReasonLines) {
+		for _, text := range p.limit(wrap(p.text(r.Text), p.st.width()-indent), most) {
 			p.line(say(pad("", labelIndent, false)), span{pad(rowsText, rows, true), bold}, say("  "+text))
 			rowsText = ""
 		}
-		if single := !strings.Contains(r.Name, "+"); single && r.Line != "" { // the lines of several stand above
+		if line {
 			p.line(say(pad("", indent, false)), span{p.text(r.Where) + "  ", dim}, span{p.text(r.Line), blue})
 		}
-	}
-	if n := len(c.Reasons) - len(shown); n > 0 {
-		p.labelled("", 1, fmt.Sprintf("%d more, in --json", n))
 	}
 }
 

@@ -78,7 +78,7 @@ func (d *Demo) Compared(c app.Planned) {
 	p.windowLines(&c.Plan.Body)
 	p.totals(&c.Plan.Body)
 	p.actions(c.Plan)
-	p.controlLine(&c.Plan.Body)
+	p.controlLine(&c.Plan.Body, MaxLines)
 	d.keep(p.flush(d.o.Out))
 }
 

@@ -102,6 +102,11 @@ func drawPlan(t *rapid.T) *recount.Plan {
 	b.Given, b.Cut = rapid.Bool().Draw(t, "given"), rapid.IntRange(0, 3).Draw(t, "cut")
 	if rapid.Bool().Draw(t, "control") {
 		b.Control = &recount.Control{Rows: drawCount(t, "control rows"), Wrong: drawCount(t, "control wrong"), First: hostile().Draw(t, "first")}
+		for range rapid.IntRange(0, 6).Draw(t, "reasons") {
+			b.Control.Reasons = append(b.Control.Reasons, recount.ControlReason{
+				Name: hostile().Draw(t, "reason"), Rows: drawCount(t, "explained"), Text: hostile().Draw(t, "text"), Line: hostile().Draw(t, "line"), Where: hostile().Draw(t, "where"),
+			})
+		}
 	}
 	for _, c := range b.Columns {
 		b.Sums = append(b.Sums, recount.ColumnSum{Column: c.Name, Net: drawValue(t, "net").Text})

@@ -25,23 +25,29 @@ func (p *page) planScreen(plan *recount.Plan, end func()) {
 	top := p.lines
 	p.lines = nil
 
-	if b.Rows.Wrong() > 0 {
-		p.causeLines(b)
+	part := func(write func()) [][]span {
+		p.lines = nil
+		write()
+		return p.lines
 	}
-	p.controlLine(b)
-	p.safetyLines(plan)
-	bottom := p.lines
-	p.lines = nil
-	p.plot(b)
-	plot := p.lines
-	p.lines = nil
-	p.blank()
-	end()
+	causes := part(func() {
+		if b.Rows.Wrong() > 0 {
+			p.causeLines(b)
+		}
+	})
+	safety, plot := part(func() { p.safetyLines(plan) }), part(func() { p.plot(b) })
+	last := part(func() {
+		p.blank()
+		end()
+	})
+	const between = 1
+	control := part(func() { p.controlLine(b, MaxLines-len(top)-len(causes)-len(safety)-len(last)-between) })
+	bottom := slices.Concat(causes, control, safety)
 	// A screen that says much has no room for the plot.
-	if len(top)+len(bottom)+len(plot)+len(p.lines)+1 <= MaxLines {
+	if len(top)+len(bottom)+len(plot)+len(last)+between <= MaxLines {
 		bottom = append(bottom, plot...)
 	}
-	bottom = append(bottom, p.lines...)
+	bottom = append(bottom, last...)
 
 	p.lines = top
 	p.largest(plan, MaxLines-len(top)-len(bottom))
@@ -333,7 +339,8 @@ func (p *page) causeLines(b *recount.PlanBody) {
 	p.labelled("Causes", 3, items...)
 }
 
-func (p *page) controlLine(b *recount.PlanBody) {
+// controlLine says what the control found, in at most room lines or about two.
+func (p *page) controlLine(b *recount.PlanBody, room int) {
 	c := b.Control
 	switch {
 	case c == nil && b.NoControl == "":
@@ -343,7 +350,7 @@ func (p *page) controlLine(b *recount.PlanBody) {
 	case c.Wrong == 0:
 		p.labelled("Control", 2, append([]string{counted(c.Rows, "row") + " beside the window, none wrong " + p.g.yes}, knownItems(c)...)...)
 	default:
-		p.redControl(c)
+		p.redControl(c, room)
 	}
 }
 
