@@ -230,8 +230,8 @@ func redReason(c *recount.Control, where string) error {
 	best := c.Reasons[0]
 	why := fmt.Sprintf("beside the window, where nothing is known to be wrong, %d of %d rows differ; %d of them are explained: %s",
 		c.Wrong, c.Rows, best.Rows, best.Text)
-	if n := len(c.Reasons); n > 1 {
-		why += fmt.Sprintf("; %d more reasons are in the plan", n-1)
+	if len(c.Reasons) > 1 {
+		why += "; the plan has more reasons"
 	}
 	return &recount.Error{
 		Code: recount.CodeControl, What: "the control window is red", Where: where, Why: why,
