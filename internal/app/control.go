@@ -88,6 +88,23 @@ func (r *replaying) besides(p *recount.Plan, beside diff.Beside) bool {
 	return true
 }
 
+// redSpan is a span of the control with its wrong rows, in key order.
+type redSpan struct {
+	window recount.Window // the buckets of its rows
+	input  engine.Input
+	pairs  []diff.Pair
+}
+
+// redBeside are the wrong rows beside the touched ones of a table whose rows go
+// on. All events count as hit.
+func (r *replaying) redBeside(beside diff.Beside) []redSpan {
+	if len(beside.Pairs) == 0 {
+		return nil
+	}
+	input := engine.Input{Window: r.window, Read: r.read, Hits: recount.Hits{Window: recount.Window{By: recount.ByEvent}}, Until: r.until}
+	return []redSpan{{window: r.compared, input: input, pairs: beside.Pairs}}
+}
+
 // controlInput is what a span of the control is replayed over. All that is read
 // counts as hit, so that any hypothesis can be tried on it.
 func (r *replaying) controlInput(span recount.Window) engine.Input {

@@ -30,23 +30,6 @@ var latenesses = []time.Duration{
 	24 * time.Hour, 6 * time.Hour, time.Hour, 30 * time.Minute, 15 * time.Minute, 10 * time.Minute, 5 * time.Minute, time.Minute, 0,
 }
 
-// redSpan is a span of the control with its wrong rows, in key order.
-type redSpan struct {
-	window recount.Window // the buckets of its rows
-	input  engine.Input
-	pairs  []diff.Pair
-}
-
-// redBeside are the wrong rows beside the touched ones of a table whose rows go
-// on. All events count as hit.
-func (r *replaying) redBeside(beside diff.Beside) []redSpan {
-	if len(beside.Pairs) == 0 {
-		return nil
-	}
-	input := engine.Input{Window: r.window, Read: r.read, Hits: recount.Hits{Window: recount.Window{By: recount.ByEvent}}, Until: r.until}
-	return []redSpan{{window: r.compared, input: input, pairs: beside.Pairs}}
-}
-
 // attempt is one account of what the control's rows may hold.
 type attempt struct {
 	reason string // one of recount.Reason…
