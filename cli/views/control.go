@@ -101,13 +101,18 @@ func jsonControl(c *recount.Control) *controlJSON {
 	}
 	o := &controlJSON{
 		Rows: decimalCount(c.Rows), Wrong: decimalCount(c.Wrong), Known: decimalCount(c.Known), Tried: decimalCount(c.Tried), Left: decimalCount(c.Left),
-		First: orNull(c.First), Spans: []windowJSON{}, Reasons: []reasonJSON{},
+		First: orNull(c.First), Spans: []windowJSON{}, Reasons: jsonReasons(c.Reasons),
 	}
 	for _, s := range c.Spans {
 		o.Spans = append(o.Spans, jsonWindow(s))
 	}
-	for _, r := range c.Reasons {
-		o.Reasons = append(o.Reasons, reasonJSON{Name: r.Name, Rows: decimalCount(r.Rows), Text: r.Text, Line: orNull(r.Line), Where: orNull(r.Where)})
-	}
 	return o
+}
+
+func jsonReasons(reasons []recount.ControlReason) []reasonJSON {
+	out := []reasonJSON{}
+	for _, r := range reasons {
+		out = append(out, reasonJSON{Name: r.Name, Rows: decimalCount(r.Rows), Text: r.Text, Line: orNull(r.Line), Where: orNull(r.Where)})
+	}
+	return out
 }

@@ -38,6 +38,10 @@ func (v verifyHuman) Verified(r app.Verified) error {
 		t.rows = [][]cell{p.changeRow(r.Key, r.Columns, *r.First)}
 		t.write(p)
 	}
+	if red := r.Red; len(red.Reasons) > 0 {
+		p.labelled("Reasons", 1, triedItem(&red))
+		p.reasons(red.Reasons[:min(len(red.Reasons), mostReasons)])
+	}
 	return p.flush(v.o.Out)
 }
 
@@ -66,6 +70,7 @@ func (v verifyJSON) Verified(r app.Verified) error {
 		head: typed("verify"), Calculation: r.Calculation, Window: jsonWindow(r.Window), Runs: decimalCount(int64(r.Runs)),
 		Deterministic: r.Unproved == "", Digest: r.Digest, Rows: r.Rows, TookMS: r.TookMS,
 	}
+	o.Reasons = jsonReasons(r.Red.Reasons)
 	if r.First != nil {
 		c := jsonChange(*r.First, r.Key, r.Columns)
 		o.First = &c
@@ -82,5 +87,6 @@ type verifyObject struct {
 	Digest        string            `json:"digest"`
 	Rows          recount.RowCounts `json:"rows"`
 	First         *changeObject     `json:"first"`
+	Reasons       []reasonJSON      `json:"reasons"`
 	TookMS        int64             `json:"took_ms"`
 }

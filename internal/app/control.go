@@ -93,6 +93,24 @@ type redSpan struct {
 	window recount.Window // the buckets of its rows
 	input  engine.Input
 	pairs  []diff.Pair
+	inside bool // they are the window's own rows
+}
+
+// verified says why rows of a window are wrong that is known to be good: it is a
+// control itself.
+func (r *replaying) verified(ctx context.Context, l *live) (recount.Control, error) {
+	span := redSpan{inside: true, window: r.compared, input: engine.Input{Window: r.window, Read: r.read, Hits: recount.Hits{Window: r.read}, Until: r.until}}
+	span.input.Hits.Window.By = recount.ByEvent
+	for _, p := range r.wrong {
+		if !p.Excluded {
+			span.pairs = append(span.pairs, p)
+		}
+	}
+	red := recount.Control{Wrong: int64(len(span.pairs)), Spans: []recount.Window{}}
+	if len(span.pairs) == 0 {
+		return red, nil
+	}
+	return red, r.account(ctx, l, &red, []redSpan{span})
 }
 
 // redBeside are the wrong rows beside the touched ones of a table whose rows go

@@ -149,6 +149,7 @@ func (r *replaying) found(ctx context.Context, l *live, counts recount.EventCoun
 		return found, err
 	}
 	found.touched = touched
+	r.wrong = found.Pairs
 	found.tried, found.cut, err = r.explain(ctx, l, found.Pairs, counts.Duplicates > 0)
 	return found, err
 }

@@ -56,6 +56,7 @@ type accounting struct {
 	attempts []attempt
 	tries    []diff.Try  // one for each attempt
 	pairs    []diff.Pair // of all spans
+	inside   bool        // the rows are the window's own
 	once     int64       // right rows that hold repeats once
 	made     []ownValue  // of keys that no event makes, those that events make rows of too
 }
@@ -73,7 +74,7 @@ func (r *replaying) account(ctx context.Context, l *live, c *recount.Control, sp
 	if len(spans) == 0 {
 		return nil
 	}
-	a := &accounting{replaying: r, shape: r.comparedAs(l), rules: r.rules()}
+	a := &accounting{replaying: r, shape: r.comparedAs(l), rules: r.rules(), inside: spans[0].inside}
 	a.attempts = a.single()
 	a.tries = make([]diff.Try, len(a.attempts))
 	for i, t := range a.attempts {
@@ -412,7 +413,7 @@ func (a *accounting) newest(p diff.Pair) bool {
 	}
 	at, err := a.bucketTime(p.Key)
 	_, last, ok := reach(a.snapshot)
-	if err != nil || !ok || at.Before(a.window.To) {
+	if err != nil || !ok || !a.inside && at.Before(a.window.To) {
 		return false
 	}
 	start := a.calc.Bucket.Floor(last)

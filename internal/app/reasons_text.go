@@ -88,6 +88,14 @@ func (a *accounting) reason(t attempt, found diff.Reason) recount.ControlReason 
 		if t.partition != "" {
 			out.Text = fmt.Sprintf("events of partition %s were missing here too", t.partition)
 		}
+		if a.inside {
+			out.Where = ""
+			out.Text = fmt.Sprintf("%s gives them: the window is not a good one", t.cause)
+			if t.partition != "" {
+				out.Text = fmt.Sprintf("events of partition %s were missing", t.partition)
+			}
+			break
+		}
 		out.Line, out.Where = a.widerWindow(found.At)
 	case recount.ReasonCut:
 		a.cut(&out, found.At)
@@ -163,7 +171,11 @@ func (a *accounting) cut(out *recount.ControlReason, at []int) {
 		out.Line, out.Where = "--paused FILE", "recount plan "+a.calc.Name
 		return
 	}
-	out.Text, out.Where = "the newest rows: the worker had not finished them", a.sourcePlace()
+	if out.Text = "the newest rows: the worker had not finished them"; a.inside {
+		out.Text, out.Where = out.Text+"; verify an earlier window", ""
+		return
+	}
+	out.Where = a.sourcePlace()
 	var first time.Time
 	for _, i := range at {
 		if start, err := a.bucketTime(a.pairs[i].Key); err == nil && (first.IsZero() || start.Before(first)) {

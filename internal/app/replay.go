@@ -229,5 +229,6 @@ func (a *App) Verify(ctx context.Context, req PlanRequest) (out Verified, err er
 			break
 		}
 	}
-	return out, nil
+	out.Red, err = r.verified(ctx, l)
+	return out, err
 }

@@ -95,6 +95,7 @@ type Verified struct {
 	Digest      string
 	Rows        recount.RowCounts
 	First       *recount.Change // a wrong row, if there is one
+	Red         recount.Control // why rows are wrong, where some are
 	Key         []recount.PlanColumn
 	Columns     []recount.PlanColumn
 	TookMS      int64

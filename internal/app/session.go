@@ -12,6 +12,7 @@ import (
 	"recount/engine"
 	"recount/internal/archive"
 	"recount/internal/config"
+	"recount/internal/diff"
 	"recount/source"
 )
 
@@ -30,6 +31,7 @@ type replaying struct {
 	right     engine.Variant
 	shape     recount.Shape       // the result's columns
 	timeKey   int                 // the key column that is a time or date; -1: none
+	wrong     []diff.Pair         // the rows of the window that are not right, once they were compared
 	elsewhere map[string]*brought // rows that something else made, by their name
 }
 
