@@ -312,3 +312,9 @@ func SQL(w io.Writer, p *recount.Plan, o Options) error {
 		return s.unsupported("there is no script for the target "+adapter, "recount apply "+shellWord(o.File))
 	}
 }
+
+// Ledger returns the statements that make the ledger's tables in a database of
+// that adapter; empty where there is none.
+func Ledger(adapter string) string {
+	return map[string]string{"postgres": postgresLedger, "sqlite": sqliteLedger}[adapter]
+}
