@@ -165,11 +165,12 @@ func TestLedgersAreThoseOfTheTargets(t *testing.T) {
 func TestWhatNoScriptCanDoIsRefused(t *testing.T) {
 	at := places(t, "sqlite", 1, totals...)[0]
 	for name, spoil := range map[string]func(*recount.Plan){
-		"a delta":         func(p *recount.Plan) { p.Body.Write = recount.WriteDelta },
-		"a rollback":      func(p *recount.Plan) { p.Body.Kind, p.Body.Run = recount.PlanRollback, "r" },
-		"a file":          func(p *recount.Plan) { p.Body.Target.Adapter = "files" },
-		"another adapter": func(p *recount.Plan) { p.Body.Target.Adapter = "mysql" },
-		"a NUL":           func(p *recount.Plan) { p.Changes[0].Key = values("a\x00b") },
+		"a delta":              func(p *recount.Plan) { p.Body.Write = recount.WriteDelta },
+		"a rollback":           func(p *recount.Plan) { p.Body.Kind, p.Body.Run = recount.PlanRollback, "r" },
+		"a file":               func(p *recount.Plan) { p.Body.Target.Adapter = "files" },
+		"another adapter":      func(p *recount.Plan) { p.Body.Target.Adapter = "mysql" },
+		"a NUL":                func(p *recount.Plan) { p.Changes[0].Key = values("a\x00b") },
+		"an update of nothing": func(p *recount.Plan) { p.Changes[0].After = p.Changes[0].Before },
 		"nothing": func(p *recount.Plan) {
 			p.Changes = slices.DeleteFunc(p.Changes, func(recount.Change) bool { return true })
 		},

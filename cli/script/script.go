@@ -218,6 +218,9 @@ func (s *script) refuse() error {
 		if p.body.Kind == recount.PlanRollback {
 			return s.unsupported("it takes back a run, and which rows moved since is found while it is applied", "recount rollback "+p.body.Run)
 		}
+		if slices.ContainsFunc(p.sets, func(set []int) bool { return len(set) == 0 }) {
+			return s.unsupported("an update of table "+p.table()+" changes no column", "plan again")
+		}
 		for _, c := range p.writes {
 			for _, v := range slices.Concat(c.Key, c.Before, c.After) {
 				if strings.ContainsRune(v.Text, 0) {
