@@ -243,7 +243,7 @@ func everyView() map[string]func(*Output) error {
 		"verify_red": func(o *Output) error {
 			return NewVerify(o).Verified(app.Verified{
 				Calculation: "user_totals", Window: fixtureWindow(), Runs: 2, Digest: "0f5c1d2b9a", Rows: recount.RowCounts{Checked: 400, Right: 399, Update: 1},
-				First: &plan.Plan.Changes[0], Key: plan.Plan.Body.Key, Columns: plan.Plan.Body.Columns, TookMS: 80,
+				First: &plan.Plan.Changes[0], Key: plan.Plan.Body.Key, Columns: plan.Plan.Body.Columns, TookMS: 80, Red: redWindow(),
 			})
 		},
 		"detect": func(o *Output) error {
