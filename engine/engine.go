@@ -213,13 +213,14 @@ type State struct {
 	Partition string
 	Position  string
 	ID        string
-	// Last are position and id of the last event that the variant processed,
-	// empty where it processed none, and Count is how many it processed, each
+	// Last are partition, position and id of the last event that the variant
+	// processed, empty where it processed none, and Count is how many it processed, each
 	// repetition counted. It processed an event that it sees and that makes a row
 	// of the key under its own logic alone.
-	LastPosition string
-	LastID       string
-	Count        int64
+	LastPartition string
+	LastPosition  string
+	LastID        string
+	Count         int64
 	// Newest says that it is the key's newest state.
 	Newest bool
 	// Values is the row under the variant; nil: it makes none.

@@ -160,10 +160,10 @@ func (in *input) steps(ctx context.Context, q engine.StatesQuery) error {
  SELECT *, count(*) OVER tail > ` + limit + ` AS cut, min(partition) OVER tail <> max(partition) OVER tail AS mixed
  FROM marked WHERE seq >= start OR start IS NULL AND back <= ` + strconv.Itoa(max(q.Unhit, 1)) + ` WINDOW tail AS (PARTITION BY key)
 )
-SELECT t.key, t.seq, t.history, t.partition, t.position, t.id, coalesce(l.position, '') AS last_position, coalesce(l.id, '') AS last_id,
+SELECT t.key, t.seq, t.history, t.partition, t.position, t.id, coalesce(l.partition, '') AS last_partition, coalesce(l.position, '') AS last_position, coalesce(l.id, '') AS last_id,
  t.processed, t.back = 1 AS newest, t.mixed, t.cut
 FROM tails AS t LEFT JOIN recount_keyed AS l ON l.key = t.key AND l.seq = t.last WHERE t.back <= ` + limit + `
-UNION ALL SELECT k.i, -1, 0, '', '', '', '', '', 0, false, false, false FROM recount_keys AS k ANTI JOIN recount_keyed AS e ON e.key = k.i`
+UNION ALL SELECT k.i, -1, 0, '', '', '', '', '', '', 0, false, false, false FROM recount_keys AS k ANTI JOIN recount_keyed AS e ON e.key = k.i`
 	return in.db.exec(ctx, query)
 }
 
@@ -297,7 +297,7 @@ func notKeyed(v variant, why string) error {
 
 func (in *input) copyStates(ctx context.Context, v variant, out string) error {
 	columns := []string{
-		"s.key", "s.seq", "s.partition", "s.position", "s.id", "s.last_position", "s.last_id", "s.processed", "s.newest", "s.mixed", "s.cut",
+		"s.key", "s.seq", "s.partition", "s.position", "s.id", "s.last_partition", "s.last_position", "s.last_id", "s.processed", "s.newest", "s.mixed", "s.cut",
 		"r." + caseColumn + " IS NOT NULL AS made",
 	}
 	for i := range v.shape.Values {

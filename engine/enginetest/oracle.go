@@ -174,8 +174,8 @@ func (w *world) statesOf(v engine.Variant, most int, key []recount.Value, mine [
 			continue
 		}
 		partitions[e.Partition] = true
-		list = append(list, fmt.Sprintf("%s@%d %s:%s/%s last %s/%s n=%d: %s", key[0], e.Seq, e.Partition, recount.ShortPosition(e.Position), e.ID,
-			recount.ShortPosition(last.Position), last.ID, len(seen), w.values(v, seen)))
+		list = append(list, fmt.Sprintf("%s@%d %s:%s/%s last %s:%s/%s n=%d: %s", key[0], e.Seq, e.Partition, recount.ShortPosition(e.Position), e.ID,
+			last.Partition, recount.ShortPosition(last.Position), last.ID, len(seen), w.values(v, seen)))
 		if i == len(mine)-1 {
 			list[len(list)-1] += " newest"
 		}

@@ -190,7 +190,7 @@ func (r *replaying) bodyOfHits(b *recount.PlanBody, found comparison) {
 		b.Order = "arrival"
 	}
 	for _, why := range slices.Sorted(maps.Keys(found.holds)) {
-		b.Notes = append(b.Notes, fmt.Sprintf("%d held: %s", found.holds[why], why))
+		b.Notes = append(b.Notes, fmt.Sprintf("%d held: %s%s", found.holds[why].rows, why, found.holds[why].first))
 	}
 }
 
