@@ -153,7 +153,7 @@ func (a *App) changesNow(ctx context.Context, run recount.Run) (map[string]recou
 	if err := r.readCut(""); err != nil {
 		return nil, err
 	}
-	p, err := r.planned(ctx, Overrides{AllowEmpty: true, AcceptTwoWay: true, WithoutQuarantined: true}, nil)
+	p, err := planned(ctx, []*replaying{r}, Overrides{AllowEmpty: true, AcceptTwoWay: true, WithoutQuarantined: true})
 	if err != nil {
 		return nil, err
 	}

@@ -20,31 +20,59 @@ func (r *replaying) settles() bool { return r.taken != nil && r.taken.Kind != re
 
 // readEarly reads the rows of a state that goes on before it looks at the
 // archive: a row that has absorbed an event which is not archived yet cannot be
-// told from one that somebody changed. Where an archiver is at work, its next
-// commit is waited for.
-func (r *replaying) readEarly(ctx context.Context, l *live) (err error) {
-	if !r.settles() {
-		return nil
-	}
-	if l.frozen, err = r.readFrozen(ctx, l); err != nil {
-		return err
-	}
-	if l.early, err = r.scan(ctx, l, r.compared, nil); err != nil {
-		return err
-	}
-	read := r.app.now()
-	for try := 0; ; try++ {
-		if r.snapshot, err = r.archive.Snapshot(ctx, r.source.Name); err != nil {
-			return closing(l.early, err)
+// told from one that somebody changed.
+func (r *replaying) readEarly(ctx context.Context, l *live) error {
+	return early(ctx, []planning{{r, l}})
+}
+
+// early is readEarly for all calculations of a plan. Those of one stream get the
+// same snapshot of it.
+func early(ctx context.Context, list []planning) (err error) {
+	read := map[string]bool{} // the streams of rows that were read early
+	for _, one := range list {
+		if !one.r.settles() {
+			continue
 		}
-		r.snapshot.Lateness = r.source.Lateness
-		behind := read.Sub(r.snapshot.Watermark)
+		if one.l.frozen, err = one.r.readFrozen(ctx, one.l); err != nil {
+			return err
+		}
+		if one.l.early, err = one.r.scan(ctx, one.l, one.r.compared, nil); err != nil {
+			return err
+		}
+		read[one.r.source.Name] = true
+	}
+	moment := map[string]recount.Snapshot{}
+	for _, one := range list {
+		stream := one.r.source.Name
+		if _, known := moment[stream]; !known {
+			moment[stream] = one.r.snapshot
+			if read[stream] {
+				if moment[stream], err = one.r.caughtUp(ctx, one.r.app.now()); err != nil {
+					return err
+				}
+			}
+		}
+		one.r.snapshot = moment[stream]
+	}
+	return nil
+}
+
+// caughtUp is the archive of a moment after the time. Where an archiver is at
+// work, its next commit is waited for.
+func (r *replaying) caughtUp(ctx context.Context, read time.Time) (recount.Snapshot, error) {
+	for try := 0; ; try++ {
+		snapshot, err := r.archive.Snapshot(ctx, r.source.Name)
+		if err != nil {
+			return snapshot, err
+		}
+		snapshot.Lateness = r.source.Lateness
+		behind := read.Sub(snapshot.Watermark)
 		if behind <= 0 || behind > archiverAlive || try >= earlyTries {
-			return nil
+			return snapshot, nil
 		}
 		select {
 		case <-ctx.Done():
-			return closing(l.early, ctx.Err())
+			return snapshot, ctx.Err()
 		case <-time.After(earlyPause):
 		}
 	}

@@ -12,47 +12,83 @@ import (
 // closing closes c after err.
 func closing(c interface{ Close() error }, err error) error { return errors.Join(err, c.Close()) }
 
-// planOne makes the plan of one calculation, with the tables beside its results.
-func (a *App) planOne(ctx context.Context, name string, req PlanRequest, before *recount.Plan) (p *recount.Plan, err error) {
-	r, err := a.prepare(ctx, name, req.Window)
-	if err != nil {
-		return nil, err
-	}
-	return r.planned(ctx, req.Overrides, before)
+// planning is one calculation of a plan, with its live table.
+type planning struct {
+	r *replaying
+	l *live
 }
 
-// planned replays, compares and puts the plan of one calculation together.
-func (r *replaying) planned(ctx context.Context, overrides Overrides, before *recount.Plan) (p *recount.Plan, err error) {
-	l, err := r.openLive(ctx)
-	if err != nil {
-		return nil, err
+// planAll makes one plan of all the calculations that are asked for.
+func (a *App) planAll(ctx context.Context, req PlanRequest) (*recount.Plan, error) {
+	var calculations []*replaying
+	for _, name := range append([]string{req.Calculation}, req.With...) {
+		r, err := a.prepare(ctx, name, req.Window)
+		if err != nil {
+			return nil, err
+		}
+		calculations = append(calculations, r)
 	}
-	defer joined(&err, l.target.Close)
-	if before != nil {
-		if err := together(before, r, l); err != nil {
+	return planned(ctx, calculations, req.Overrides)
+}
+
+// planned makes one plan of calculations, each with the tables beside its
+// results, from one moment of the archive.
+func planned(ctx context.Context, calculations []*replaying, overrides Overrides) (p *recount.Plan, err error) {
+	var list []planning
+	defer func() {
+		for _, one := range list {
+			if one.l.early != nil {
+				err = closing(one.l.early, err)
+			}
+			err = closing(one.l.target, err)
+		}
+	}()
+	for _, r := range calculations {
+		l, err := r.openLive(ctx)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, planning{r, l})
+		if err := together(list[:len(list)-1], r, l); err != nil {
 			return nil, err
 		}
 	}
-	if err := r.readEarly(ctx, l); err != nil {
+	if err := early(ctx, list); err != nil {
 		return nil, err
 	}
-	if l.early != nil {
-		defer joined(&err, l.early.Close)
+	for _, one := range list {
+		next, err := one.plan(ctx, overrides)
+		if err != nil {
+			return nil, err
+		}
+		if p == nil {
+			p = next
+			continue
+		}
+		p.With = append(p.With, next.Parts()...)
 	}
-	if err := r.start(ctx); err != nil {
+	return p, nil
+}
+
+// plan replays, compares and puts the plan of one calculation together.
+func (one planning) plan(ctx context.Context, overrides Overrides) (p *recount.Plan, err error) {
+	if err := one.r.start(ctx); err != nil {
 		return nil, err
 	}
-	defer joined(&err, r.close)
-	return r.makePlan(ctx, l, overrides)
+	defer joined(&err, one.r.close)
+	return one.r.makePlan(ctx, one.l, overrides)
 }
 
 // together refuses a calculation that does not fit the plan of others: all must
-// be written in one transaction, from one moment of the archive.
-func together(before *recount.Plan, r *replaying, l *live) error {
-	first, now := before.Body.Target, l.info.Identity
+// be written in one transaction.
+func together(before []planning, r *replaying, l *live) error {
+	if len(before) == 0 {
+		return nil
+	}
+	first, now := before[0].l.info.Identity, l.info.Identity
 	refuse := func(why, next string) error {
 		return &recount.Error{
-			Code: recount.CodeSeveral, What: fmt.Sprintf("calculations %s and %s do not fit one plan", before.Body.Calculation, r.calc.Name),
+			Code: recount.CodeSeveral, What: fmt.Sprintf("calculations %s and %s do not fit one plan", before[0].r.calc.Name, r.calc.Name),
 			Where: "recount.yaml, calculations", Why: why, Next: next,
 		}
 	}
@@ -61,31 +97,13 @@ func together(before *recount.Plan, r *replaying, l *live) error {
 		return refuse(fmt.Sprintf("their tables lie in %s and in %s, and one transaction cannot hold both", first.Place, now.Place), "plan them one by one")
 	case first.Adapter == "files":
 		return refuse("files are replaced one by one, never together", "plan them one by one")
-	case before.Body.Stream == r.source.Name && before.Body.Snapshot != r.snapshot.ID:
-		return refuse("the archive grew while the first was planned", "plan again")
 	}
-	for _, part := range before.Parts() {
-		if part.Body.Target.Table == now.Table {
+	for _, one := range before {
+		if one.l.info.Identity.Table == now.Table {
 			return refuse("both correct table "+now.Table, "plan them one by one")
 		}
 	}
 	return nil
-}
-
-// planAll makes one plan of all the calculations that are asked for.
-func (a *App) planAll(ctx context.Context, req PlanRequest) (*recount.Plan, error) {
-	p, err := a.planOne(ctx, req.Calculation, req, nil)
-	if err != nil {
-		return nil, err
-	}
-	for _, name := range req.With {
-		next, err := a.planOne(ctx, name, req, p)
-		if err != nil {
-			return nil, err
-		}
-		p.With = append(p.With, next.Parts()...)
-	}
-	return p, nil
 }
 
 // calculations names all calculations that are asked for.
