@@ -226,7 +226,10 @@ type State struct {
 	// Values is the row under the variant; nil: it makes none.
 	Values []recount.Value
 	// Mixed says that the key's events, from its last hit event on, came from
-	// more than one partition, so that the log gives them no order.
+	// more than one partition, so that the log gives them no order. Events of
+	// other partitions count from that event's time on too (the later of event
+	// time and ingest time), wherever the archive has them: partitions may have
+	// been archived one after the other.
 	Mixed bool
 	// Cut says that older states of the key were left out.
 	Cut bool

@@ -163,8 +163,23 @@ func (w *world) states(v engine.Variant, q engine.StatesQuery) (list []string) {
 func (w *world) statesOf(v engine.Variant, most int, key []recount.Value, mine []known, start int64) (list []string) {
 	var seen []known
 	var last known
+	var from *known // the last hit event
+	for i, e := range mine {
+		if e.Seq == start && w.hit(e) {
+			from = &mine[i]
+		}
+	}
+	came := func(e known) time.Time {
+		if e.IngestTime.After(e.Time) {
+			return e.IngestTime
+		}
+		return e.Time
+	}
 	partitions := map[string]bool{}
 	for i, e := range mine {
+		if from != nil && !came(e).Before(came(*from)) {
+			partitions[e.Partition] = true
+		}
 		n := w.times(v, e)
 		seen = append(seen, repeated(e, n)...)
 		if n > 0 {

@@ -177,8 +177,8 @@ func states(t *testing.T, h Harness) {
 	a.Most = 0
 	a.Touching = []engine.Variant{query("SELECT 'a' AS k, count(*) AS v FROM events WHERE user_id = 'b'", []string{"k"}, "v")}
 	v := query("SELECT user_id AS k, count(*) AS v FROM events GROUP BY 1", []string{"k"}, "v")
-	want(t, "what another logic touches", l.states(v, a), "a@4 0:4/4 last 0:4/4 n=4: 3 mixed", "a@6 0:6/5 last 0:6/5 n=5: 4 mixed", "a@7 1:7/6 last 1:7/6 n=6: 4 mixed",
-		"a@8 1:8/7 last 1:8/7 n=7: 5 newest mixed")
+	want(t, "what another logic touches", l.states(v, a), "a@4 0:4/4 last 0:4/4 n=3: 3 mixed", "a@6 0:6/5 last 0:6/5 n=4: 4 mixed", "a@7 1:7/6 last 0:6/5 n=4: 4 mixed",
+		"a@8 1:8/7 last 1:8/7 n=5: 5 newest mixed")
 	want(t, "no key", l.states(v, engine.StatesQuery{}))
 	// A part that looks at the row round it.
 	v = query("SELECT e.user_id AS k, (SELECT sum(b.value) FROM events b WHERE b.user_id = e.user_id) AS v FROM events e GROUP BY ALL", []string{"k"}, "v")
