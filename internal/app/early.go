@@ -2,6 +2,8 @@ package app
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
 	"recount"
@@ -36,6 +38,7 @@ func early(ctx context.Context, list []planning) (err error) {
 		if one.l.frozen, err = one.r.readFrozen(ctx, one.l); err != nil {
 			return err
 		}
+		one.r.readAt = one.r.app.now()
 		if one.l.early, err = one.r.scan(ctx, one.l, one.r.compared, nil); err != nil {
 			return err
 		}
@@ -75,5 +78,42 @@ func (r *replaying) caughtUp(ctx context.Context, read time.Time) (recount.Snaps
 			return snapshot, ctx.Err()
 		case <-time.After(earlyPause):
 		}
+	}
+}
+
+// mayBeAhead refuses rows of which nothing says how far they are, where they may
+// have absorbed events that are not archived yet: one of those could give such a
+// row the very value that it had at an earlier position, with another right value
+// there. Results that add up are safe: what the hit events lack is the same at
+// every position.
+func (r *replaying) mayBeAhead(ctx context.Context) error {
+	if r.taken.Kind != recount.CutFound || !r.snapshot.Watermark.Before(r.readAt) {
+		return nil
+	}
+	why := ""
+	for _, c := range r.shape.Values {
+		if c.Type.Kind != recount.KindInt64 && c.Type.Kind != recount.KindDecimal {
+			why = "column " + c.Name + " does not add up"
+		}
+	}
+	for _, v := range r.logics() {
+		if why != "" {
+			break
+		}
+		_, err := r.additive(ctx, v)
+		if e, ok := errors.AsType[*recount.Error](err); ok && e.Code == recount.CodeNotAdditive {
+			why = e.Why
+		} else if err != nil {
+			return err
+		}
+	}
+	if why == "" {
+		return nil
+	}
+	return &recount.Error{
+		Code: recount.CodeIncomplete, What: "the live rows may be ahead of the archive", Where: fmt.Sprintf("calculation %s, stream %s", r.calc.Name, r.source.Name),
+		Why: fmt.Sprintf("they were read at %s, the archive is complete up to %s, and nothing says how far they are; the result is no plain sum, so where a row stands decides what is right (%s)",
+			recount.FormatTimestamp(r.readAt.Truncate(time.Microsecond)), recount.FormatTimestamp(r.snapshot.Watermark), why),
+		Next: "plan while an archiver runs beside, or stop the worker and give its positions with --paused FILE, or name the column that says how far a row is (position:)",
 	}
 }

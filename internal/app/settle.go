@@ -37,6 +37,9 @@ type running struct {
 // row must be what some account gives at one position (diff.Settle).
 func (r *replaying) settle(ctx context.Context, l *live, touched map[string]bool, repeats bool) (out comparison, err error) {
 	out.touched = touched
+	if err := r.mayBeAhead(ctx); err != nil {
+		return out, err
+	}
 	var excluded map[string][]recount.Value
 	if excluded, out.unknown, err = replay.Excluded(ctx, r.session, r.logics()); err != nil {
 		return out, err
