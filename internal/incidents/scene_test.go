@@ -380,9 +380,9 @@ func (st *stage) Now() time.Time {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	if st.started.IsZero() {
-		st.started = time.Now()
+		st.started = clock.System{}.Now()
 	}
-	return st.at(st.scene.played).Add(time.Since(st.started))
+	return st.at(st.scene.played).Add(clock.System{}.Now().Sub(st.started))
 }
 
 // recount opens the project.
