@@ -63,6 +63,9 @@ type Change struct {
 	// Delta, of WriteDelta, is what is added to each column, NULL where nothing
 	// is; Before and After show it on the row as it was planned.
 	Delta []Value
+	// Adjusted, of a held row, says that it is frozen and that an entry of the
+	// same plan, beside it, makes it right.
+	Adjusted bool
 	// At is the position up to which the row had absorbed events, for a person;
 	// empty where the plan has one cut for all.
 	At string

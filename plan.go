@@ -196,7 +196,12 @@ type RowCounts struct {
 	Extra    int64 `json:"extra,string"`
 	Held     int64 `json:"held,string"`
 	Excluded int64 `json:"excluded,string"`
+	// Adjusted is a part of Held: frozen rows that entries beside them make right.
+	Adjusted int64 `json:"adjusted,omitempty,string"`
 }
+
+// Stay counts the held rows that stay wrong.
+func (r RowCounts) Stay() int64 { return r.Held - r.Adjusted }
 
 // Writes counts the rows that an apply changes.
 func (r RowCounts) Writes() int64 { return r.Update + r.Insert + r.Delete }

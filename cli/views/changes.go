@@ -54,9 +54,9 @@ func at(values []recount.Value, i int) *recount.Value {
 }
 
 // afterOf is the row after an apply: what is not written stays as it is, and
-// is shown with no after-image.
+// is shown with no after-image, but for what an entry beside it makes of it.
 func afterOf(c recount.Change) []recount.Value {
-	if c.Action == recount.ActionUpdate || c.Action == recount.ActionInsert {
+	if c.Action == recount.ActionUpdate || c.Action == recount.ActionInsert || c.Adjusted {
 		return c.After
 	}
 	return nil
@@ -83,7 +83,7 @@ func column(cols []recount.PlanColumn, c recount.Change) (index int, diff decima
 		}
 		// Deletes and rows that are not written have no after-image: only a
 		// delete takes its value away.
-		if c.Action.Writes() {
+		if c.Action.Writes() || c.Adjusted {
 			if d, ok := difference(b, a); ok && (!known || d.absCompare(diff) > 0) {
 				index, diff, known = i, d, true
 			}
@@ -224,7 +224,7 @@ func (p *page) changeTable(key, cols []recount.PlanColumn) *table {
 func (p *page) changeRow(key, cols []recount.PlanColumn, c recount.Change) []cell {
 	i, diff, known, more := column(cols, c)
 	look := actionInk(c.Action)
-	row := []cell{{c.Action.Sign(), look}}
+	row := []cell{{signOf(c), look}}
 	for k := range key {
 		row = append(row, cell{text: p.value(at(c.Key, k))})
 	}
@@ -255,6 +255,9 @@ func (p *page) causeText(c recount.Change) string {
 		return p.text(string(c.Cause))
 	}
 	text := string(c.Action)
+	if c.Adjusted {
+		text = "entry"
+	}
 	if c.Cause != "" && c.Cause != recount.CauseUnknown {
 		text += ", " + string(c.Cause)
 	}

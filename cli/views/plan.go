@@ -217,10 +217,12 @@ type changeObject struct {
 	Delta  any            `json:"delta,omitempty"`
 	At     string         `json:"at,omitempty"`
 	Table  string         `json:"table,omitempty"`
+	// Adjusted rows are held: an entry beside them makes them right.
+	Adjusted bool `json:"adjusted,omitempty"`
 }
 
 func jsonChange(c recount.Change, key, cols []recount.PlanColumn) changeObject {
-	o := changeObject{head: typed("change"), Action: c.Action, Key: named(key, list(c.Key)), Cause: c.Cause}
+	o := changeObject{head: typed("change"), Action: c.Action, Key: named(key, list(c.Key)), Cause: c.Cause, Adjusted: c.Adjusted}
 	if o.Cause == "" {
 		o.Cause = recount.CauseUnknown
 	}

@@ -59,7 +59,7 @@ func (v receiptHuman) About(s app.Shown) error {
 func leftRows(plan *recount.Plan) (rows recount.RowCounts) {
 	for _, part := range plan.Parts() {
 		r := part.Body.Rows
-		rows.Held, rows.Extra, rows.Excluded = rows.Held+r.Held, rows.Extra+r.Extra, rows.Excluded+r.Excluded
+		rows.Held, rows.Extra, rows.Excluded = rows.Held+r.Stay(), rows.Extra+r.Extra, rows.Excluded+r.Excluded
 	}
 	return rows
 }

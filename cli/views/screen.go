@@ -119,7 +119,7 @@ func (p *page) rowsText(rows recount.RowCounts) string {
 	for _, part := range []struct {
 		n    int64
 		word string
-	}{{rows.Update, "change"}, {rows.Insert, "insert"}, {rows.Delete, "delete"}, {rows.Extra, "extra"}, {rows.Held, "held"}, {rows.Excluded, "excluded"}} {
+	}{{rows.Update, "change"}, {rows.Insert, "insert"}, {rows.Delete, "delete"}, {rows.Extra, "extra"}, {rows.Adjusted, "frozen, with an entry beside"}, {rows.Stay(), "held"}, {rows.Excluded, "excluded"}} {
 		if part.n > 0 {
 			items = append(items, count(part.n)+" "+part.word)
 		}
@@ -245,16 +245,18 @@ func actionInk(a recount.Action) ink {
 func (p *page) actions(plan *recount.Plan) {
 	rows := plan.Body.Rows
 	lines := []struct {
-		action recount.Action
-		n      int64
-		text   string
+		action   recount.Action
+		adjusted bool
+		n        int64
+		text     string
 	}{
-		{recount.ActionUpdate, rows.Update, "change"},
-		{recount.ActionInsert, rows.Insert, "missing: written anew"},
-		{recount.ActionDelete, rows.Delete, "should not be there: deleted"},
-		{recount.ActionExtra, rows.Extra, "extra: live only, not written"},
-		{recount.ActionHeld, rows.Held, "held: no given hypothesis explains them, not written"},
-		{recount.ActionExcluded, rows.Excluded, "excluded: touched by a quarantined event, not written"},
+		{recount.ActionUpdate, false, rows.Update, "change"},
+		{recount.ActionInsert, false, rows.Insert, "missing: written anew"},
+		{recount.ActionDelete, false, rows.Delete, "should not be there: deleted"},
+		{recount.ActionHeld, true, rows.Adjusted, "frozen: left as they are, an entry beside each makes it right"},
+		{recount.ActionExtra, false, rows.Extra, "extra: live only, not written"},
+		{recount.ActionHeld, false, rows.Stay(), "held: no given hypothesis explains them, not written"},
+		{recount.ActionExcluded, false, rows.Excluded, "excluded: touched by a quarantined event, not written"},
 	}
 	if rows.Wrong() > 0 {
 		p.blank()
@@ -269,18 +271,28 @@ func (p *page) actions(plan *recount.Plan) {
 		}
 		text := "  " + l.text
 		if !l.action.Writes() {
-			text += p.firstKeys(plan, l.action, l.n, p.st.width()-6-width-columns(text))
+			text += p.firstKeys(plan, l.action, l.adjusted, l.n, p.st.width()-6-width-columns(text))
 		}
-		p.line(span{"    " + l.action.Sign() + " ", actionInk(l.action)}, span{pad(count(l.n), width, true), bold}, say(text))
+		sign := signOf(recount.Change{Action: l.action, Adjusted: l.adjusted})
+		p.line(span{"    " + sign + " ", actionInk(l.action)}, span{pad(count(l.n), width, true), bold}, say(text))
 	}
 }
 
+// signOf is the mark of a change in lists: that of its action, or = for a frozen
+// row beside which an entry is made.
+func signOf(c recount.Change) string {
+	if c.Adjusted {
+		return "="
+	}
+	return c.Action.Sign()
+}
+
 // firstKeys names the first rows of an action, as many as room holds.
-func (p *page) firstKeys(plan *recount.Plan, a recount.Action, n int64, room int) string {
+func (p *page) firstKeys(plan *recount.Plan, a recount.Action, adjusted bool, n int64, room int) string {
 	const most = 3
 	text, named := "", int64(0)
 	for _, c := range plan.Changes {
-		if c.Action != a {
+		if c.Action != a || c.Adjusted != adjusted {
 			continue
 		}
 		key := p.plainKey(c.Key)

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/big"
 	"slices"
@@ -17,6 +18,7 @@ type frozen struct {
 	info    recount.TableInfo
 	rows    map[string]bool           // by the key's text
 	entries map[string][]*big.Rat     // their amounts, by the key's text and value column
+	own     map[string][]*big.Rat     // those of them that runs of the ledger made
 	amounts []string                  // the entry's column of each value column, empty where it has none
 	columns map[string]recount.Column // of the entries, by name
 }
@@ -28,7 +30,7 @@ func (r *replaying) readFrozen(ctx context.Context, l *live) (_ *frozen, err err
 	if w.Mode != recount.WriteAdjust {
 		return nil, nil
 	}
-	f := &frozen{rows: map[string]bool{}, entries: map[string][]*big.Rat{}, columns: map[string]recount.Column{}}
+	f := &frozen{rows: map[string]bool{}, entries: map[string][]*big.Rat{}, own: map[string][]*big.Rat{}, columns: map[string]recount.Column{}}
 	where := w.Frozen
 	if r.calc.Where != "" {
 		where = "(" + r.calc.Where + "\n) AND (" + w.Frozen + "\n)"
@@ -84,8 +86,17 @@ func (r *replaying) noEntryColumn(what, why string) error {
 	}
 }
 
-// readEntries adds up the entries that are there already.
+// readEntries adds up the entries that are there already, and apart from them
+// those that runs made.
 func (r *replaying) readEntries(ctx context.Context, t target.Target, f *frozen) error {
+	runs, err := t.Runs(ctx)
+	if err != nil && !errors.Is(err, recount.ErrPermission) { // whose entries they are is not known then
+		return err
+	}
+	known := map[string]bool{}
+	for _, run := range runs {
+		known[recount.WholeID(run.ID)] = true
+	}
 	var key, amounts []string
 	var places []int
 	for _, c := range r.shape.Key {
@@ -96,12 +107,13 @@ func (r *replaying) readEntries(ctx context.Context, t target.Target, f *frozen)
 			amounts, places = append(amounts, name), append(places, i)
 		}
 	}
-	return t.Scan(ctx, target.Scan{Key: key, Columns: amounts, Window: r.compared}, func(row recount.Row) error {
+	scan := target.Scan{Key: key, Columns: append(amounts, r.calc.Write.Adjust.Columns["run"]), Window: r.compared}
+	return t.Scan(ctx, scan, func(row recount.Row) error {
 		values := make([]*big.Rat, len(f.amounts))
 		for i := range values {
 			values[i] = new(big.Rat)
 		}
-		for i, v := range row.Values {
+		for i, v := range row.Values[:len(places)] {
 			if v.Null {
 				continue
 			}
@@ -109,21 +121,43 @@ func (r *replaying) readEntries(ctx context.Context, t target.Target, f *frozen)
 				return fmt.Errorf("read entries of %s: %q is no amount", f.info.Identity.Table, v.Text)
 			}
 		}
-		addTo(f.entries, recount.KeyText(r.resultKey(row.Key)), values)
+		text := recount.KeyText(r.resultKey(row.Key))
+		addTo(f.entries, text, values)
+		if known[row.Values[len(places)].Text] {
+			addTo(f.own, text, values)
+		}
 		return nil
 	})
 }
 
 // adjusted returns the compared values of a live row with the entries beside it.
 func (r *replaying) adjusted(f *frozen, l *live, text string, seen []recount.Value) []recount.Value {
-	entries, ok := f.entries[text]
-	if !ok {
+	return r.plus(l, seen, f.entries[text], 1)
+}
+
+// unadjusted sets what hypotheses are held against besides: they may know of no
+// entry that a run made, but what somebody else booked is a change by hand.
+func (r *replaying) unadjusted(f *frozen, l *live, pairs []diff.Pair) {
+	if f == nil {
+		return
+	}
+	for i := range pairs {
+		if p := &pairs[i]; p.Live != nil && f.rows[p.Text] && f.own[p.Text] != nil {
+			p.Was = r.plus(l, p.Seen, f.own[p.Text], -1)
+		}
+	}
+}
+
+// plus adds amounts, or takes them away, to compared values; those that are no
+// numbers stay.
+func (r *replaying) plus(l *live, seen []recount.Value, amounts []*big.Rat, sign int64) []recount.Value {
+	if amounts == nil {
 		return seen
 	}
 	out := slices.Clone(seen)
 	for i := range out {
 		n := new(big.Rat)
-		if entries[i].Sign() == 0 {
+		if amounts[i].Sign() == 0 {
 			continue
 		}
 		if !out[i].Null {
@@ -132,7 +166,7 @@ func (r *replaying) adjusted(f *frozen, l *live, text string, seen []recount.Val
 			}
 		}
 		t := r.comparedAs(l).Values[i].Type
-		out[i] = diff.Under(t, recount.Text(n.Add(n, entries[i]).FloatString(t.Scale)))
+		out[i] = diff.Under(t, recount.Text(n.Add(n, new(big.Rat).Mul(big.NewRat(sign, 1), amounts[i])).FloatString(t.Scale)))
 	}
 	return out
 }
@@ -176,7 +210,7 @@ func (r *replaying) adjustments(f *frozen, main recount.PlanBody, l *live, pairs
 		if err != nil {
 			return nil, err
 		}
-		c.Action = recount.ActionHeld
+		c.Action, c.Adjusted = recount.ActionHeld, true
 		inserts = append(inserts, entry)
 	}
 	if len(inserts) == 0 {

@@ -236,7 +236,7 @@ func (r *replaying) rightRows(ctx context.Context, session engine.Session, prove
 // within leaves out rows of other buckets than the span's: what is read may
 // reach further than what is compared.
 func (r *replaying) within(rows diff.Rows, span recount.Window) diff.Rows {
-	if !r.bucketed() || r.calc.Memory.Kind == recount.MemoryWindow {
+	if !r.bucketed() || r.calc.Memory.Kind == recount.MemoryWindow && !r.unfinished {
 		return rows
 	}
 	return spanRows{rows, r, span}

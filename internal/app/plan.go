@@ -150,6 +150,7 @@ func (r *replaying) found(ctx context.Context, l *live, counts recount.EventCoun
 	}
 	found.touched = touched
 	r.wrong = found.Pairs
+	r.unadjusted(l.frozen, l, found.Pairs)
 	found.tried, found.cut, err = r.explain(ctx, l, found.Pairs, counts.Duplicates > 0)
 	return found, err
 }
@@ -239,7 +240,7 @@ func (r *replaying) explainedCounts(p *recount.Plan) {
 	for _, c := range p.Changes {
 		unknown := c.Cause == recount.CauseUnknown
 		switch {
-		case c.Action.Writes() && !unknown:
+		case (c.Action.Writes() || c.Adjusted) && !unknown:
 			p.Body.Explained++
 		case unknown:
 			p.Body.Unexplain++
@@ -320,6 +321,9 @@ func (r *replaying) notes(p *recount.Plan, found comparison, overrides Overrides
 		add("widened from %s to whole buckets of %s in %s", r.asked, b.Bucket, b.Zone)
 	}
 	b.Notes = append(b.Notes, r.broughtNotes(found.held)...)
+	if r.unfinished {
+		add("rows of buckets that were not over at the watermark are left out: from %s on", recount.FormatTimestamp(r.compared.To))
+	}
 	if r.calc.Bucket.None() && r.calc.Memory.Kind == recount.MemoryWindow && !r.calc.Logic.Brought() {
 		add("assumes that rows hold nothing outside %s", r.hits)
 	}

@@ -26,6 +26,8 @@ type spans struct {
 	read recount.Window
 	// compared holds the buckets of the rows that are compared.
 	compared recount.Window
+	// unfinished says that compared ends before window does: later buckets are not over.
+	unfinished bool
 	// until is the cut of a paused worker: by partition, the first position that
 	// it has not processed.
 	until map[string]string
@@ -61,8 +63,22 @@ func (r *replaying) locate(ctx context.Context) error {
 			r.read.To = r.compared.To
 		}
 	case recount.MemoryWindow:
+		r.closeBuckets()
 	}
 	return nil
+}
+
+// closeBuckets leaves rows out whose bucket is still open. Events that are in the
+// window by another clock than their own time can belong to one: its rows go on,
+// and what they hold and what is archived are of two moments.
+func (r *replaying) closeBuckets() {
+	if !r.bucketed() || r.hits.Window.By == recount.ByEvent {
+		return
+	}
+	closed := r.calc.Bucket.Floor(r.snapshot.Watermark.Add(-r.source.Lateness))
+	if closed.Before(r.compared.To) && r.compared.From.Before(closed) {
+		r.compared.To, r.unfinished = closed, true
+	}
 }
 
 // typed is the window as it was asked for: under ingest time its edges are no
@@ -169,8 +185,12 @@ func (r *replaying) complete() error {
 	if r.hits.Window.By == recount.ByEvent {
 		needed = r.window
 	}
-	if r.calc.Memory.Kind == recount.MemoryDuration && r.bucketed() {
+	switch {
+	case !r.bucketed():
+	case r.calc.Memory.Kind == recount.MemoryDuration:
 		needed.To = r.compared.To
+	case r.calc.Memory.Kind == recount.MemoryWindow:
+		needed = r.compared
 	}
 	if r.hits.Window.By == recount.ByPosition && r.calc.Bucket.None() {
 		return archive.CompleteCut(r.snapshot, r.until)

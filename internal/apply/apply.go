@@ -114,7 +114,7 @@ func Run(ctx context.Context, t target.Target, p *recount.Plan, opts Options) (r
 	r.receipt = recount.Receipt{Plan: p.ID, Kind: p.Body.Kind, Table: p.Body.Target.Table, Run: RunID(p.ID, opts.Now)}
 	for _, of := range r.parts {
 		rows := of.body.Rows
-		r.receipt.Held, r.receipt.Extra, r.receipt.Excluded = r.receipt.Held+rows.Held, r.receipt.Extra+rows.Extra, r.receipt.Excluded+rows.Excluded
+		r.receipt.Held, r.receipt.Extra, r.receipt.Excluded = r.receipt.Held+rows.Stay(), r.receipt.Extra+rows.Extra, r.receipt.Excluded+rows.Excluded
 	}
 	defer func() {
 		if tx := r.parts[0].tx; tx != nil { // after a commit this does nothing

@@ -111,7 +111,7 @@ func (r *runner) record(ctx context.Context) error {
 		b := p.body
 		run := recount.Run{
 			ID: recount.PartID(r.receipt.Run, p.n), Plan: recount.PartID(r.plan.ID, p.n), Kind: b.Kind, Table: b.Target.Table, At: r.opts.Now, By: r.opts.By,
-			Applied: int64(len(p.writes)), Held: b.Rows.Held, Extra: b.Rows.Extra, Excluded: b.Rows.Excluded, Window: b.Window,
+			Applied: int64(len(p.writes)), Held: b.Rows.Stay(), Extra: b.Rows.Extra, Excluded: b.Rows.Excluded, Window: b.Window,
 			Overrides: append([]string{}, r.opts.Overrides...), Of: b.Run, Calculation: b.Calculation, Key: b.Key, Columns: b.Columns,
 			Write: b.Write, Bump: b.Bump, Role: b.Role, Filled: b.Filled, Entry: b.Entry,
 			Asked: b.Asked, Positions: b.Positions, IDs: b.IDs,
@@ -201,7 +201,7 @@ func (r *runner) tables() {
 		}
 		rows := p.body.Rows
 		t := recount.TableReceipt{
-			Table: p.table(), Role: p.body.Role, Held: rows.Held, Extra: rows.Extra, Excluded: rows.Excluded, Moved: p.after, RolledOut: p.left,
+			Table: p.table(), Role: p.body.Role, Held: rows.Stay(), Extra: rows.Extra, Excluded: rows.Excluded, Moved: p.after, RolledOut: p.left,
 		}
 		if committed {
 			t.Applied = int64(len(p.writes))

@@ -54,8 +54,11 @@ type Pair struct {
 	Right []recount.Value
 	// Live is the live row as stored, and Seen its values under the result's
 	// types; nil where there is none.
-	Live     *recount.Row
-	Seen     []recount.Value
+	Live *recount.Row
+	Seen []recount.Value
+	// Was, where not nil, is what hypotheses are held against besides Seen: the
+	// row without what earlier runs put beside it.
+	Was      []recount.Value
 	Excluded bool
 	// Cause is the hypothesis that explains the pair; empty until one does.
 	Cause recount.Cause

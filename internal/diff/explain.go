@@ -30,7 +30,7 @@ func Explain(shape recount.Shape, rules []recount.Rule, pairs []Pair, cause reco
 		made := have && text == p.Text
 		switch {
 		case p.Live == nil && !made,
-			p.Live != nil && made && EqualRows(shape, rules, row.Values, p.Seen):
+			p.Live != nil && made && p.reads(shape, rules, row.Values):
 			p.Cause = cause
 		default:
 			left++
@@ -40,6 +40,13 @@ func Explain(shape recount.Shape, rules []recount.Rule, pairs []Pair, cause reco
 		_, have = rows.Next()
 	}
 	return left, rows.Err()
+}
+
+// reads says whether the live row holds the values, with or without what earlier
+// runs put beside it: a hypothesis over all that happened knows of no entry, one
+// over what happened since knows of all.
+func (p *Pair) reads(shape recount.Shape, rules []recount.Rule, values []recount.Value) bool {
+	return EqualRows(shape, rules, values, p.Seen) || p.Was != nil && EqualRows(shape, rules, values, p.Was)
 }
 
 // Unexplained counts the pairs that a hypothesis could still explain.

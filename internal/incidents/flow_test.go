@@ -75,7 +75,7 @@ func left(planned app.Planned, spell func(table string, key []string) string) []
 	out := []string{}
 	for _, part := range planned.Plan.Parts() {
 		for _, c := range part.Changes {
-			if c.Action.Writes() {
+			if c.Action.Writes() || c.Adjusted {
 				continue
 			}
 			var key []string

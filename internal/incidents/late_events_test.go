@@ -11,6 +11,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"recount"
 	"recount/internal/app"
 )
 
@@ -21,7 +22,7 @@ func lateDays() scene {
 	s := scene{
 		name:  "6-late-events",
 		began: time.Date(2026, 10, 1, 0, 0, 0, 0, time.UTC),
-		step:  45 * time.Second,
+		step:  45 * time.Second, played: 6000,
 		ddl: `CREATE TABLE daily_revenue (country text, day date, orders bigint NOT NULL, revenue numeric(18,2) NOT NULL, reported boolean NOT NULL DEFAULT false,
 				PRIMARY KEY (country, day));
 			CREATE TABLE revenue_adjustments (country text, day date, orders bigint NOT NULL, revenue numeric(18,2) NOT NULL, reason text NOT NULL, run_id text,
@@ -50,14 +51,14 @@ func lateDays() scene {
 	return s
 }
 
-// latecomers makes events of which some come up to a day late, while late is set:
+// latecomers makes events of which one in late comes late, where late is not 0:
 // those of the second and of the third day.
-func latecomers(s *scene, late *bool) func(*rand.Rand, int) event {
+func latecomers(s *scene, late *int) func(*rand.Rand, int) event {
 	countries := []string{"DE", "DE", "FR", "IT", "AT"}
 	return func(rng *rand.Rand, n int) event {
 		e := event{Key: fmt.Sprintf("c%03d", rng.IntN(200)), Country: countries[rng.IntN(len(countries))], Cents: int64(rng.IntN(20000) + 100), At: s.at(n)}
-		held := time.Duration(rng.IntN(24*60)) * time.Minute
-		if at := e.At.Add(-held); *late && rng.IntN(25) == 0 && at.After(s.began.Add(24*time.Hour)) {
+		held := time.Duration(rng.IntN(56*60)) * time.Minute
+		if at := e.At.Add(-held); *late > 0 && rng.IntN(*late) == 0 && at.After(s.began.Add(24*time.Hour)) {
 			e.At = at
 		}
 		return e
@@ -65,12 +66,12 @@ func latecomers(s *scene, late *bool) func(*rand.Rand, int) event {
 }
 
 func TestLateEventsAfterTheFiguresWereReported(t *testing.T) {
-	s, late := lateDays(), true
+	s, late := lateDays(), 25
 	s.make = latecomers(&s, &late)
 	st := play(t, s)
 	st.produce(6000)
 	st.drain()
-	late = false
+	late = 0
 	st.exec("UPDATE daily_revenue SET reported = true WHERE day <= '2026-10-02'")
 	// Somebody edited a row by hand, and booked an entry beside another.
 	edited := []string{"IT 10-03", "FR 10-02"}
@@ -111,32 +112,53 @@ func TestLateEventsAfterTheFiguresWereReported(t *testing.T) {
 	st.apply(a, planned)
 	stop()
 	only(t, st.differences(), edited...)
+	same(t, "rows that the plan says remain wrong", heldWrong(planned), edited)
 
-	// More events come late: they are adjusted too, and nothing else.
-	st.mu.Lock()
-	late = true
-	st.mu.Unlock()
-	st.produce(300)
-	st.mu.Lock()
-	late = false
-	st.mu.Unlock()
+	// More events come late: those since then are adjusted too, and nothing else.
+	since := st.comeLate(&late, 300)
 	st.quiet()
-	more := st.differences()
-	if len(more) <= len(edited) {
+	if more := st.differences(); len(more) <= len(edited) {
 		t.Fatal("no event came late")
 	}
 	if err := st.archive(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	request.Out = "more.plan"
+	whole, err := a.Diff(t.Context(), request)
+	if err != nil || whole.Plan.Body.Rows.Adjusted == 0 {
+		t.Errorf("the whole window again: %+v, %v; want entries for what came late since", whole.Plan.Body.Rows, err)
+	}
+	request = app.PlanRequest{Calculation: "daily", Out: "more.plan", Window: app.WindowRequest{
+		By: recount.ByIngest, From: since.Format(time.RFC3339), To: since.Add(300 * s.step).Format(time.RFC3339),
+	}}
 	planned = st.plan(a, request)
 	receipt = st.apply(a, planned)
 	st.stands(a, receipt)
 	only(t, st.differences(), edited...)
-	same(t, "rows that the plan says remain wrong", heldWrong(planned), edited)
+	for _, c := range planned.Plan.Changes {
+		if day := c.Key[1].Text; day > "2026-10-03" {
+			t.Errorf("a row of a day that is not over is in the plan: %v", c.Key)
+		}
+	}
 	if now := st.reported(); !slices.Equal(now, reported) {
 		t.Errorf("reported rows were changed:\n got %v\nwant %v", now, reported)
 	}
+}
+
+// comeLate produces events of which some come late, and returns when the first
+// came.
+func (st *stage) comeLate(late *int, n int) time.Time {
+	st.t.Helper()
+	set := func(to int) time.Time {
+		st.mu.Lock()
+		defer st.mu.Unlock()
+		*late = to
+		st.scene.played = st.made // the clock goes with the events
+		return st.at(st.made)
+	}
+	since := set(8)
+	st.produce(n)
+	set(0)
+	return since
 }
 
 // reported lists the reported rows as they are, without entries.

@@ -150,17 +150,23 @@ func (st *stage) archived() {
 // moves waits until the worker has changed a row of the plan.
 func (st *stage) moves(planned app.Planned) {
 	st.t.Helper()
-	const patience = 10 * time.Second
+	const patience = 30 * time.Second
 	before := st.rows()
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for late := time.After(patience); ; {
 		now := st.rows()
 		for _, c := range planned.Plan.Changes {
 			if key := c.Key[0].Text; c.Action.Writes() && now[key] != before[key] {
 				return
 			}
 		}
+		select {
+		case <-late:
+			st.t.Fatal("no row of the plan moved")
+		case <-tick.C:
+		}
 	}
-	st.t.Fatal("no row of the plan moved")
 }
 
 // stillWrong are those of the rows that the worker has not put right itself

@@ -49,10 +49,12 @@ type scene struct {
 	// screen, and the name of the page in docs/incidents.
 	name string
 	ddl  string
-	// began is the event time of the first event, the package's where it is zero; step that
-	// from one event to the next.
-	began time.Time
-	step  time.Duration
+	// step is the event time from one event to the next. began, where it is not
+	// zero, is that of the first; the clock of such a scene then stands at event
+	// number played when the archive is first looked at, and goes on from there.
+	step   time.Duration
+	began  time.Time
+	played int
 	// make makes the nth event, without partition and offset.
 	make func(rng *rand.Rand, n int) event
 	// work writes one event to the live tables, as the worker does.
@@ -95,6 +97,8 @@ type stage struct {
 	made  int
 	file  *os.File
 	pause bool // the worker stands still
+
+	started time.Time // when the scene's own clock was first looked at
 
 	background sync.WaitGroup
 	stop       context.CancelFunc
@@ -367,10 +371,24 @@ func (st *stage) end() {
 	}
 }
 
+// Now is the time of the archive, the plans and the ledger: the machine's, or, once
+// the scene has a clock of its own, that of the events.
+func (st *stage) Now() time.Time {
+	if st.scene.began.IsZero() {
+		return clock.System{}.Now()
+	}
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if st.started.IsZero() {
+		st.started = clock.System{}.Now()
+	}
+	return st.at(st.scene.played).Add(clock.System{}.Now().Sub(st.started))
+}
+
 // recount opens the project.
 func (st *stage) recount(ctx context.Context) (*app.App, error) {
 	return app.Open(ctx, app.Options{
-		Dir: st.dir, Registry: adapter.Default, Clock: clock.System{}, User: "oncall", Program: "recount test", Getenv: os.LookupEnv,
+		Dir: st.dir, Registry: adapter.Default, Clock: st, User: "oncall", Program: "recount test", Getenv: os.LookupEnv,
 	})
 }
 

@@ -29,6 +29,10 @@ func count(b *recount.PlanBody, changes []recount.Change) {
 	sums := newSums(b.Columns, b.Bump)
 	for _, c := range changes {
 		rows.Add(c.Action)
+		if c.Adjusted {
+			rows.Adjusted++
+			causes[c.Cause]++
+		}
 		if !c.Action.Writes() {
 			continue
 		}

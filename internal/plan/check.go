@@ -59,6 +59,9 @@ func checkPart(of recount.PlanPart) error {
 			return fmt.Errorf("change %d: %w", i+1, err)
 		}
 		rows.Add(c.Action)
+		if c.Adjusted {
+			rows.Adjusted++
+		}
 	}
 	rows.Checked += b.Rows.Right
 	rows.Right = b.Rows.Right
@@ -68,8 +71,8 @@ func checkPart(of recount.PlanPart) error {
 	for _, c := range b.Causes {
 		causes += c.Rows
 	}
-	if b.Kind == recount.PlanApply && causes != rows.Writes() {
-		return fmt.Errorf("its causes add up to %d, its written rows to %d", causes, rows.Writes())
+	if b.Kind == recount.PlanApply && causes != rows.Writes()+rows.Adjusted {
+		return fmt.Errorf("its causes add up to %d, its written and adjusted rows to %d", causes, rows.Writes()+rows.Adjusted)
 	}
 	e := b.Events
 	if e.Read != e.Used+e.Duplicates+e.Quarantined+e.Outside {

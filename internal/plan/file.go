@@ -41,6 +41,8 @@ type change struct {
 	Cause  recount.Cause   `json:"cause,omitempty"`
 	Delta  []recount.Value `json:"delta,omitempty"`
 	At     string          `json:"at,omitempty"`
+	// Adjusted is omitted where it is false.
+	Adjusted bool `json:"adjusted,omitempty"`
 }
 
 // Seal gives the plan its id: the digest of its bodies and changes.
@@ -103,6 +105,9 @@ func appendChange(b []byte, c recount.Change) []byte {
 	}
 	if len(c.Delta) > 0 {
 		b = appendValues(append(b, `,"delta":`...), c.Delta)
+	}
+	if c.Adjusted {
+		b = append(b, `,"adjusted":true`...)
 	}
 	if c.At != "" {
 		b = append(append(b, `,"at":`...), quote(c.At)...)
@@ -278,7 +283,7 @@ func parseChanges(lines [][]byte) ([]recount.Change, error) {
 		if err := strict(line, &c); err != nil {
 			return nil, fmt.Errorf("change %d cannot be read: %w", i+1, err)
 		}
-		out[i] = recount.Change{Action: c.Action, Key: c.Key, Before: c.Before, After: c.After, Cause: c.Cause, Delta: c.Delta, At: c.At}
+		out[i] = recount.Change{Action: c.Action, Key: c.Key, Before: c.Before, After: c.After, Cause: c.Cause, Delta: c.Delta, At: c.At, Adjusted: c.Adjusted}
 	}
 	return out, nil
 }
