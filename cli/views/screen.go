@@ -402,14 +402,19 @@ func (p *page) safetyLines(plan *recount.Plan) {
 	p.several("Notes", 4, b.Notes)
 }
 
-// several writes one item a line; of those that do not fit it says how many.
+// several writes items one below the other, in at most that many lines: an item
+// takes more than one where the others leave room. Of items that do not fit it
+// says how many.
 func (p *page) several(label string, most int, items []string) {
 	for i, item := range items {
-		if i == most-1 && len(items) > most {
-			p.labelled(label, 1, fmt.Sprintf("%d more, in recount show --json", len(items)-i))
+		rest := len(items) - i - 1
+		if most == 1 && rest > 0 {
+			p.labelled(label, 1, fmt.Sprintf("%d more, in recount show --json", rest+1))
 			return
 		}
-		p.labelled(label, 1, item)
+		before := len(p.lines)
+		p.labelled(label, max(most-rest, 1), item)
+		most -= len(p.lines) - before
 		label = ""
 	}
 }

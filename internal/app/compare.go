@@ -111,7 +111,7 @@ func (r *replaying) tableColumn(name string) string {
 func (r *replaying) noColumn(info recount.TableInfo, name string) error {
 	next := "name a column of the table under target: columns:"
 	if near := recount.Nearest(name, names(info.Columns)); near != "" {
-		next = fmt.Sprintf("did you mean %s? Then write columns: {…: %s}", near, near)
+		next = fmt.Sprintf("did you mean %s? For a column of the result write columns: {…: %s}", near, near)
 	}
 	return &recount.Error{
 		Code: recount.CodeNoTable, What: "the table has no column " + name, Where: info.Identity.Place + " " + info.Identity.Table,
@@ -160,6 +160,7 @@ type comparison struct {
 	held    map[time.Time]bool // buckets of rows that something else made; nil: not asked
 	tried   []recount.Cause
 	cut     int                // combinations that were not tried
+	idle    []string           // lists of hypotheses that hold no hit event
 	holds   map[string]holding // why rows are held whatever the policy
 }
 

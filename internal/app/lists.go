@@ -55,11 +55,11 @@ func (r *replaying) readProcessed(ctx context.Context) (err error) {
 }
 
 // checkLists refuses lists of events that say what cannot be: ids of no event,
-// events that were both missed and processed again, and the same event missed
-// by two lists.
-func (r *replaying) checkLists(ctx context.Context) error {
+// events that were both missed and processed, and the same event missed by two
+// lists. It returns the names of lists that hold no event of the window.
+func (r *replaying) checkLists(ctx context.Context) (idle []string, err error) {
 	taken := map[int64]string{}
-	check := func(name string, list recount.EventList) error {
+	check := func(name string, list recount.EventList, processed bool) error {
 		events, err := r.session.Events(ctx, engine.Query{Lists: []recount.EventList{list}, Limit: mostListed})
 		if err != nil {
 			return err
@@ -67,29 +67,46 @@ func (r *replaying) checkLists(ctx context.Context) error {
 		if err := r.knownIDs(name, list, events); err != nil {
 			return err
 		}
+		if len(events) == 0 {
+			idle = append(idle, name)
+		}
 		for _, e := range events {
 			if other, twice := taken[e.Seq]; twice {
-				return &recount.Error{
-					Code: recount.CodeLists, What: fmt.Sprintf("%s and %s name the same event", other, name), Where: "recount.yaml, calculations: " + r.calc.Name,
-					Why:  fmt.Sprintf("event %s (%s:%s) is on both, and what happened to it would be told twice", e.ID, e.Partition, recount.ShortPosition(e.Position)),
-					Next: "make the lists apart, by position, time or where",
-				}
+				return r.listed(e, other+" and "+name+" name the same event", "is on both, and what happened to it would be told twice")
 			}
 			taken[e.Seq] = name
+			if r.processed == nil {
+				continue
+			}
+			switch _, noted := slices.BinarySearch(r.processed.IDs, e.ID); {
+			case noted && !processed:
+				return r.listed(e, name+" and processed contradict each other", "is on the list of missed events, and "+r.processed.From+" says that it was processed")
+			case !noted && processed:
+				return r.listed(e, name+" and processed contradict each other", "is said to be processed several times, and "+r.processed.From+" does not have it")
+			}
 		}
 		return nil
 	}
 	for i, list := range r.calc.Missed {
-		if err := check(fmt.Sprintf("missed[%d]", i+1), list); err != nil {
-			return err
+		if err := check(fmt.Sprintf("missed[%d]", i+1), list, false); err != nil {
+			return nil, err
 		}
 	}
 	for i, again := range r.calc.Again {
-		if err := check(fmt.Sprintf("again[%d]", i+1), again.EventList); err != nil {
-			return err
+		if err := check(fmt.Sprintf("again[%d]", i+1), again.EventList, true); err != nil {
+			return nil, err
 		}
 	}
-	return nil
+	return idle, nil
+}
+
+// listed is the error about an event that two claims name.
+func (r *replaying) listed(e engine.ReplayEvent, what, why string) error {
+	return &recount.Error{
+		Code: recount.CodeLists, What: what, Where: "recount.yaml, calculations: " + r.calc.Name,
+		Why:  fmt.Sprintf("event %s (%s:%s) %s", e.ID, e.Partition, recount.ShortPosition(e.Position), why),
+		Next: "make the lists apart, by position, time or where",
+	}
 }
 
 // knownIDs refuses a list of ids of which some are no hit events.

@@ -63,7 +63,8 @@ func (r *replaying) makePlan(ctx context.Context, l *live, overrides Overrides) 
 	if err := r.readProcessed(ctx); err != nil {
 		return nil, err
 	}
-	if err := r.checkLists(ctx); err != nil {
+	idle, err := r.checkLists(ctx)
+	if err != nil {
 		return nil, err
 	}
 	if l.early == nil {
@@ -79,7 +80,7 @@ func (r *replaying) makePlan(ctx context.Context, l *live, overrides Overrides) 
 		return nil, r.refuseUnknown(found.unknown)
 	}
 	p := &recount.Plan{Body: r.body(l, counts, found)}
-	p.Body.Tried, p.Body.Cut = found.tried, found.cut
+	p.Body.Tried, p.Body.Cut, found.idle = found.tried, found.cut, idle
 	changes, err := r.changes(found.Pairs, l)
 	if err != nil {
 		return nil, err
@@ -326,6 +327,9 @@ func (r *replaying) notes(p *recount.Plan, found comparison, overrides Overrides
 	}
 	if r.calc.Bucket.None() && r.calc.Memory.Kind == recount.MemoryWindow && !r.calc.Logic.Brought() {
 		add("assumes that rows hold nothing outside %s", r.hits)
+	}
+	for _, list := range found.idle {
+		add("%s in recount.yaml holds no event of the window", list)
 	}
 	if r.source.Mapping.ID == "" {
 		add("events have no id, so repeats cannot be seen")

@@ -101,16 +101,28 @@ func (r *replaying) check(ctx context.Context) error {
 			return err
 		}
 	}
-	for _, list := range r.lists() {
+	for i, list := range r.lists() {
 		if list.Where == "" {
 			continue
 		}
 		if err := r.engine.CheckCondition(ctx, list.Where, fields); err != nil {
-			return err
+			return r.inList(i, err)
 		}
 	}
 	r.right = engine.Variant{Logic: r.calc.Logic, Key: r.calc.Key, Columns: names(r.shape.Values), Dedupe: r.calc.Dedupe}
 	return r.checkBucket()
+}
+
+// inList says in which list a condition stands.
+func (r *replaying) inList(i int, err error) error {
+	name := fmt.Sprintf("missed[%d]", i+1)
+	if n := i - len(r.calc.Missed); n >= 0 {
+		name = fmt.Sprintf("again[%d]", n+1)
+	}
+	if e, ok := errors.AsType[*recount.Error](err); ok {
+		e.Where = fmt.Sprintf("recount.yaml, calculations: %s: %s: where, %s", r.calc.Name, name, e.Where)
+	}
+	return err
 }
 
 // checkPrevious fits the previous logic to the right one.
