@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"fmt"
 	"net/url"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -176,6 +177,16 @@ func (p *place) open(t testing.TB, table string) target.Target {
 	return opened
 }
 
+// lacks skips a test whose program is not on this machine, or fails it where
+// RECOUNT_TEST_REQUIRE names what brings it.
+func lacks(t testing.TB, program, required string) {
+	t.Helper()
+	if slices.Contains(strings.Split(os.Getenv("RECOUNT_TEST_REQUIRE"), ","), required) {
+		t.Fatalf("%s is required, and is not on this machine", program)
+	}
+	t.Skipf("skipped: there is no %s on this machine", program)
+}
+
 // shell runs a script as a database administrator would.
 func (p *place) shell(t testing.TB, text string, bail bool) (string, error) {
 	t.Helper()
@@ -183,7 +194,7 @@ func (p *place) shell(t testing.TB, text string, bail bool) (string, error) {
 	if p.kind == "sqlite" {
 		name, err := exec.LookPath("sqlite3")
 		if err != nil {
-			t.Skip("there is no sqlite3 here")
+			lacks(t, "sqlite3", "sqlite3")
 		}
 		args := []string{p.file()}
 		if bail {
@@ -193,7 +204,7 @@ func (p *place) shell(t testing.TB, text string, bail bool) (string, error) {
 	} else {
 		name, err := exec.LookPath("psql")
 		if err != nil {
-			t.Skip("there is no psql here")
+			lacks(t, "psql", "postgres")
 		}
 		dsn, err := url.Parse(p.dsn)
 		if err != nil {
