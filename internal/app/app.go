@@ -14,6 +14,7 @@ import (
 	"recount"
 	"recount/adapter"
 	"recount/engine"
+	"recount/internal/app/incident"
 	"recount/internal/archive"
 	"recount/internal/clock"
 	"recount/internal/config"
@@ -93,23 +94,15 @@ func (a *App) folder(name string) (string, error) {
 	if a.scratch == "" {
 		dir, err := os.MkdirTemp("", "recount-")
 		if err != nil {
-			return "", storage("make a scratch folder", os.TempDir(), err)
+			return "", incident.StorageError("make a scratch folder", os.TempDir(), err)
 		}
 		a.scratch = dir
 	}
 	dir, err := os.MkdirTemp(a.scratch, name+"-")
 	if err != nil {
-		return "", storage("make a scratch folder", a.scratch, err)
+		return "", incident.StorageError("make a scratch folder", a.scratch, err)
 	}
 	return dir, nil
-}
-
-// storage is the error for a disk that refuses.
-func storage(act, where string, err error) error {
-	return &recount.Error{
-		Code: recount.CodeStorage, What: "could not " + act, Where: where, Why: err.Error(), Err: err,
-		Next: "make room or rights there, then run the command again",
-	}
 }
 
 // openArchive opens the project's archive once.

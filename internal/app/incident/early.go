@@ -1,4 +1,4 @@
-package app
+package incident
 
 import (
 	"context"
@@ -16,13 +16,13 @@ const (
 )
 
 // settles says that each row stands at a position of its own.
-func (r *replaying) settles() bool { return r.taken != nil && r.taken.Kind != recount.CutPaused }
+func (r *Incident) settles() bool { return r.taken != nil && r.taken.Kind != recount.CutPaused }
 
 // readEarly reads the rows of a state that goes on before it looks at the
 // archive: a row that has absorbed an event which is not archived yet cannot be
 // told from one that somebody changed. Where an archiver is at work, its next
 // commit is waited for.
-func (r *replaying) readEarly(ctx context.Context, l *live) (err error) {
+func (r *Incident) readEarly(ctx context.Context, l *live) (err error) {
 	if !r.settles() {
 		return nil
 	}
@@ -32,7 +32,7 @@ func (r *replaying) readEarly(ctx context.Context, l *live) (err error) {
 	if l.early, err = r.scan(ctx, l, r.compared, nil); err != nil {
 		return err
 	}
-	read := r.app.now()
+	read := r.host.Now()
 	for try := 0; ; try++ {
 		if r.snapshot, err = r.archive.Snapshot(ctx, r.source.Name); err != nil {
 			return closing(l.early, err)

@@ -1,4 +1,4 @@
-package app
+package incident
 
 import (
 	"context"
@@ -17,13 +17,13 @@ import (
 const mostListed = 1_000_000
 
 // readProcessed reads the ids of the events that the worker noted as processed.
-func (r *replaying) readProcessed(ctx context.Context) (err error) {
+func (r *Incident) readProcessed(ctx context.Context) (err error) {
 	p := r.calc.Processed
 	if p == nil {
 		return nil
 	}
 	if p.File != "" {
-		r.processed, err = config.ReadIDs(r.app.opts.Dir, p.File)
+		r.processed, err = config.ReadIDs(r.host.Dir(), p.File)
 		return err
 	}
 	t, info, err := r.beside(ctx, p.Table)
@@ -57,7 +57,7 @@ func (r *replaying) readProcessed(ctx context.Context) (err error) {
 // checkLists refuses lists of events that say what cannot be: ids of no event,
 // events that were both missed and processed again, and the same event missed
 // by two lists.
-func (r *replaying) checkLists(ctx context.Context) error {
+func (r *Incident) checkLists(ctx context.Context) error {
 	taken := map[int64]string{}
 	check := func(name string, list recount.EventList) error {
 		events, err := r.session.Events(ctx, engine.Query{Lists: []recount.EventList{list}, Limit: mostListed})
@@ -93,7 +93,7 @@ func (r *replaying) checkLists(ctx context.Context) error {
 }
 
 // knownIDs refuses a list of ids of which some are no hit events.
-func (r *replaying) knownIDs(name string, list recount.EventList, events []engine.ReplayEvent) error {
+func (r *Incident) knownIDs(name string, list recount.EventList, events []engine.ReplayEvent) error {
 	if list.IDs == nil {
 		return nil
 	}

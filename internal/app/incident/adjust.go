@@ -1,4 +1,4 @@
-package app
+package incident
 
 import (
 	"context"
@@ -23,7 +23,7 @@ type frozen struct {
 
 // readFrozen reads which live rows are frozen, and the entries beside them. Nil
 // where the calculation adjusts nothing.
-func (r *replaying) readFrozen(ctx context.Context, l *live) (_ *frozen, err error) {
+func (r *Incident) readFrozen(ctx context.Context, l *live) (_ *frozen, err error) {
 	w := r.calc.Write
 	if w.Mode != recount.WriteAdjust {
 		return nil, nil
@@ -54,7 +54,7 @@ func (r *replaying) readFrozen(ctx context.Context, l *live) (_ *frozen, err err
 }
 
 // entryColumns finds the columns of an entry.
-func (r *replaying) entryColumns(f *frozen) error {
+func (r *Incident) entryColumns(f *frozen) error {
 	columns := r.calc.Write.Adjust.Columns
 	for _, name := range columns {
 		c, ok := f.info.Column(name)
@@ -77,7 +77,7 @@ func (r *replaying) entryColumns(f *frozen) error {
 	return nil
 }
 
-func (r *replaying) noEntryColumn(what, why string) error {
+func (r *Incident) noEntryColumn(what, why string) error {
 	return &recount.Error{
 		Code: recount.CodeNoColumn, What: "the adjustment entry lacks " + what, Where: "recount.yaml, calculations: " + r.calc.Name + ": target: adjust: columns",
 		Why: why, Next: "name the entry's column for each key column of the result, for the amounts, for reason and for run",
@@ -85,7 +85,7 @@ func (r *replaying) noEntryColumn(what, why string) error {
 }
 
 // readEntries adds up the entries that are there already.
-func (r *replaying) readEntries(ctx context.Context, t target.Target, f *frozen) error {
+func (r *Incident) readEntries(ctx context.Context, t target.Target, f *frozen) error {
 	var key, amounts []string
 	var places []int
 	for _, c := range r.shape.Key {
@@ -115,7 +115,7 @@ func (r *replaying) readEntries(ctx context.Context, t target.Target, f *frozen)
 }
 
 // adjusted returns the compared values of a live row with the entries beside it.
-func (r *replaying) adjusted(f *frozen, l *live, text string, seen []recount.Value) []recount.Value {
+func (r *Incident) adjusted(f *frozen, l *live, text string, seen []recount.Value) []recount.Value {
 	entries, ok := f.entries[text]
 	if !ok {
 		return seen
@@ -140,7 +140,7 @@ func (r *replaying) adjusted(f *frozen, l *live, text string, seen []recount.Val
 // adjustments makes the part of the entries: for each frozen row that is wrong,
 // what is right less what the row and the entries beside it say. The changes of
 // those rows become held: they are not edited.
-func (r *replaying) adjustments(f *frozen, main recount.PlanBody, l *live, pairs []diff.Pair, changes []recount.Change) (*recount.PlanPart, error) {
+func (r *Incident) adjustments(f *frozen, main recount.PlanBody, l *live, pairs []diff.Pair, changes []recount.Change) (*recount.PlanPart, error) {
 	if f == nil {
 		return nil, nil
 	}
@@ -191,7 +191,7 @@ func planColumn(c recount.Column) recount.PlanColumn {
 }
 
 // entry is the adjustment of one frozen row.
-func (r *replaying) entry(f *frozen, l *live, p diff.Pair, c recount.Change) (recount.Change, error) {
+func (r *Incident) entry(f *frozen, l *live, p diff.Pair, c recount.Change) (recount.Change, error) {
 	refuse := func(why string) error {
 		return &recount.Error{
 			Code: recount.CodeDoesNotFit, What: "a frozen row cannot be adjusted", Where: fmt.Sprintf("%s %s, row %s", l.info.Identity.Place, l.info.Identity.Table, p.ShowKey(r.shape)),
@@ -238,7 +238,7 @@ func (r *replaying) entry(f *frozen, l *live, p diff.Pair, c recount.Change) (re
 }
 
 // entryRest fills in reason, period and time.
-func (r *replaying) entryRest(f *frozen, e recount.Change, p diff.Pair) (recount.Change, error) {
+func (r *Incident) entryRest(f *frozen, e recount.Change, p diff.Pair) (recount.Change, error) {
 	columns := r.calc.Write.Adjust.Columns
 	texts := map[string]string{
 		"reason": fmt.Sprintf("recount %s: %s", r.calc.Name, p.CauseOr()),
