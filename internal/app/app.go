@@ -1,6 +1,7 @@
-// Package app holds the use cases of Recount: each joins the steps for one
-// command. It is the only package that does; the command line and every other
-// surface call it. It prints nothing and asks nobody.
+// Package app holds the use cases of Recount, one for each command: it opens what
+// the project names, has package incident say what is wrong in a window, and
+// carries plans out. With incident it is the only one that joins the steps; the
+// command line and every other surface call it. It prints nothing and asks nobody.
 package app
 
 import (
