@@ -213,19 +213,23 @@ type State struct {
 	Partition string
 	Position  string
 	ID        string
-	// Last are position and id of the last event that the variant processed,
-	// empty where it processed none, and Count is how many it processed, each
+	// Last are partition, position and id of the last event that the variant
+	// processed, empty where it processed none, and Count is how many it processed, each
 	// repetition counted. It processed an event that it sees and that makes a row
 	// of the key under its own logic alone.
-	LastPosition string
-	LastID       string
-	Count        int64
+	LastPartition string
+	LastPosition  string
+	LastID        string
+	Count         int64
 	// Newest says that it is the key's newest state.
 	Newest bool
 	// Values is the row under the variant; nil: it makes none.
 	Values []recount.Value
 	// Mixed says that the key's events, from its last hit event on, came from
-	// more than one partition, so that the log gives them no order.
+	// more than one partition, so that the log gives them no order. Events of
+	// other partitions count from that event's time on too (the later of event
+	// time and ingest time), wherever the archive has them: partitions may have
+	// been archived one after the other.
 	Mixed bool
 	// Cut says that older states of the key were left out.
 	Cut bool

@@ -19,6 +19,7 @@ import (
 	"recount/adapter"
 	"recount/cli/script"
 	"recount/internal/apply"
+	"recount/internal/clock"
 	"recount/internal/pgtest"
 	"recount/internal/plan"
 	"recount/target"
@@ -288,7 +289,7 @@ func (p *place) planOf(t testing.TB, calculation string, wishes ...wished) *reco
 		}
 		plan.AddPart(out, b, changes)
 	}
-	out.Header = recount.PlanHeader{Made: made, Expires: time.Now().Add(time.Hour), By: "tester"}
+	out.Header = recount.PlanHeader{Made: made, Expires: clock.System{}.Now().Add(time.Hour), By: "tester"}
 	if err := plan.Seal(out); err != nil {
 		t.Fatal(err)
 	}
@@ -320,7 +321,7 @@ func scriptOf(t testing.TB, p *recount.Plan) string {
 
 func (p *place) apply(t testing.TB, of *recount.Plan) (recount.Receipt, error) {
 	t.Helper()
-	return apply.Run(t.Context(), p.open(t, of.Body.Target.Table), of, apply.Options{By: "tester", Now: time.Now(), Beside: func(_ context.Context, table string) (target.Target, error) {
+	return apply.Run(t.Context(), p.open(t, of.Body.Target.Table), of, apply.Options{By: "tester", Now: clock.System{}.Now(), Beside: func(_ context.Context, table string) (target.Target, error) {
 		return p.open(t, table), nil
 	}})
 }

@@ -88,7 +88,7 @@ func (s *script) postgresHead() {
 }
 
 func (s *script) postgresPath() {
-	s.line("SELECT set_config('search_path', concat_ws(', ', 'pg_catalog', (SELECT string_agg(quote_ident(s), ', ') FROM unnest(current_schemas(false)) s), 'pg_temp'), true);")
+	s.block("BEGIN\n  PERFORM set_config('search_path', concat_ws(', ', 'pg_catalog', (SELECT string_agg(quote_ident(s), ', ') FROM unnest(current_schemas(false)) s), 'pg_temp'), true);\nEND")
 	s.line("CREATE TEMP TABLE recount_run ON COMMIT DROP AS SELECT left(encode(sha256(convert_to(%s || clock_timestamp()::text, 'UTF8')), 'hex'), 12) AS run,", postgres.text(s.plan.ID))
 	s.line("  clock_timestamp() AS at, current_user::text AS by;")
 }

@@ -218,6 +218,9 @@ func (s *script) refuse() error {
 		if p.body.Kind == recount.PlanRollback {
 			return s.unsupported("it takes back a run, and which rows moved since is found while it is applied", "recount rollback "+p.body.Run)
 		}
+		if slices.ContainsFunc(p.sets, func(set []int) bool { return len(set) == 0 }) {
+			return s.unsupported("an update of table "+p.table()+" changes no column", "plan again")
+		}
 		for _, c := range p.writes {
 			for _, v := range slices.Concat(c.Key, c.Before, c.After) {
 				if strings.ContainsRune(v.Text, 0) {
@@ -311,4 +314,10 @@ func SQL(w io.Writer, p *recount.Plan, o Options) error {
 	default:
 		return s.unsupported("there is no script for the target "+adapter, "recount apply "+shellWord(o.File))
 	}
+}
+
+// Ledger returns the statements that make the ledger's tables in a database of
+// that adapter; empty where there is none.
+func Ledger(adapter string) string {
+	return map[string]string{"postgres": postgresLedger, "sqlite": sqliteLedger}[adapter]
 }

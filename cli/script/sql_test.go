@@ -20,12 +20,14 @@ func setup(kind string) []string {
 			`CREATE TABLE "odd ""t" (k TEXT PRIMARY KEY, n DECIMAL(18,2), i INTEGER, d REAL, ok BOOLEAN, at TIMESTAMP, day DATE, j JSON, b BLOB, note TEXT DEFAULT 'new', gen INTEGER GENERATED ALWAYS AS (i + 1) VIRTUAL)`,
 			`INSERT INTO "odd ""t" (k, n, i, d, ok, at, day, j, b) VALUES ('up', 1912.4, 7, 0.1, 1, '2024-06-10 12:00:00', '2024-06-10', '{"a": 1}', x'00ff'), ('null', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
 			 ('gone', 5.0, 9007199254740993, 1e21, 0, '2024-06-10T12:00:00.5Z', '2024-06-11', '[]', NULL), ('stay', 1, 1, 1, 1, '2024-06-10 11:00:00', NULL, NULL, NULL)`,
+			`UPDATE "odd ""t" SET note = 'beside'`,
 		}
 	}
 	return []string{
 		`CREATE TABLE "odd ""t" (k text PRIMARY KEY, n numeric(18,2), i int, d float8, ok boolean, at timestamptz, day date, j jsonb, b bytea, note text DEFAULT 'new', gen int GENERATED ALWAYS AS (i + 1) STORED)`,
 		`INSERT INTO "odd ""t" (k, n, i, d, ok, at, day, j, b) VALUES ('up', 1912.4, 7, 0.1, true, '2024-06-10 12:00:00Z', '2024-06-10', '{"a": 1}', '\x00ff'), ('null', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
 		 ('gone', 5.0, 5, 1e21, false, '2024-06-10T12:00:00.5Z', '2024-06-11', '[]', NULL), ('stay', 1, 1, 1, true, '2024-06-10 11:00:00Z', NULL, NULL, NULL)`,
+		`UPDATE "odd ""t" SET note = 'beside'`,
 	}
 }
 

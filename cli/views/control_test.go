@@ -36,3 +36,10 @@ func controlViews() map[string]func(*Output) error {
 		},
 	}
 }
+
+// redWindow says why a row of a good window is wrong.
+func redWindow() recount.Control {
+	return recount.Control{Wrong: 1, Tried: 1, Reasons: []recount.ControlReason{
+		{Name: recount.ReasonRepeats, Rows: 1, Text: "repeats, counted each time that they came", Line: "dedupe: false", Where: "recount.yaml, calculations: user_totals"},
+	}}
+}

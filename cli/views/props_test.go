@@ -289,6 +289,10 @@ func TestCSVReadsBackAsThePlanHasIt(t *testing.T) {
 		}
 		in := csv.NewReader(&out)
 		in.FieldsPerRecord = 1 + len(p.Body.Key) + 2*len(p.Body.Columns)
+		delta := p.Body.Write == recount.WriteDelta
+		if delta {
+			in.FieldsPerRecord += len(p.Body.Columns) + 1 // and the cause
+		}
 		// A CSV reader turns CR LF within a field into LF.
 		if strings.Contains(out.String(), "\r\n") {
 			return
@@ -300,6 +304,9 @@ func TestCSVReadsBackAsThePlanHasIt(t *testing.T) {
 		for i, c := range p.Changes {
 			if got := records[i+1][0]; got != string(c.Action) {
 				t.Errorf("action: got %s, want %s", got, c.Action)
+			}
+			if got := records[i+1][in.FieldsPerRecord-1]; delta && got != string(c.Cause) {
+				t.Errorf("cause: got %s, want %s", got, c.Cause)
 			}
 			for k, v := range c.Key {
 				if got := records[i+1][1+k]; !v.Null && got != v.Text {

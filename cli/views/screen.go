@@ -76,7 +76,7 @@ func (p *page) cutLine(b *recount.PlanBody) {
 		items = append(items, counted(b.Touched, "row")+" touched")
 	}
 	if len(items) > 0 {
-		p.labelled("Cut", 1, items...)
+		p.labelled("Cut", 2, items...)
 	}
 }
 

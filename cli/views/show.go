@@ -34,6 +34,7 @@ func (v showHuman) Shown(s app.Shown, all bool) error {
 		p.planState(s)
 		if !s.Expired {
 			p.nextSteps(s.Plan, s.File)
+			p.byHand(s)
 		}
 	})
 	return p.flush(v.o.Out)
@@ -53,6 +54,14 @@ func (p *page) planState(s app.Shown) {
 		return
 	}
 	p.line(say("  " + made + ", good until " + instant(h.Expires) + "."))
+}
+
+// byHand names the script of a plan whose database takes one.
+func (p *page) byHand(s app.Shown) {
+	adapter := s.Plan.Body.Target.Adapter
+	if planWrites(s.Plan) > 0 && (adapter == "sqlite" || adapter == "postgres") {
+		p.line(say("  By hand: recount show "), say(ShellWord(s.File)), say(" --sql prints it as one guarded transaction."))
+	}
 }
 
 // flushEvery bounds the lines held in memory while a long list is written.
@@ -188,9 +197,11 @@ type shownObject struct {
 // WriteCSV exports every change of a plan in key order: action, the key columns,
 // then before and after of each value column (named before and after alone where
 // there is only one). A plan of several tables gives one block a table, each with
-// its own heads, and the table's name in a first column. Lines end in LF. NULL and
-// the absent side of a change are empty; values are written as they are, since a
-// program reads them.
+// its own heads, and the table's name in a first column. Where differences are
+// added, delta of each value column follows; with them, and in a plan of several
+// tables, the cause is the last column. Lines end in LF. NULL and the absent side
+// of a change are empty; values are written as they are, since a program reads
+// them.
 func WriteCSV(w io.Writer, plan *recount.Plan) error {
 	out := csv.NewWriter(w)
 	for _, part := range plan.Parts() {
@@ -218,6 +229,15 @@ func writeCSV(out *csv.Writer, part recount.PlanPart, tables bool) error {
 			record = append(record, "before_"+c.Name, "after_"+c.Name)
 		}
 	}
+	delta := b.Write == recount.WriteDelta
+	if delta {
+		for _, c := range b.Columns {
+			record = append(record, "delta_"+c.Name)
+		}
+	}
+	if delta || tables {
+		record = append(record, "cause")
+	}
 	if err := out.Write(record); err != nil {
 		return err
 	}
@@ -229,6 +249,14 @@ func writeCSV(out *csv.Writer, part recount.PlanPart, tables bool) error {
 		after := afterOf(c)
 		for i := range b.Columns {
 			record = append(record, csvText(at(c.Before, i)), csvText(at(after, i)))
+		}
+		if delta {
+			for i := range b.Columns {
+				record = append(record, csvText(at(c.Delta, i)))
+			}
+		}
+		if delta || tables {
+			record = append(record, string(c.Cause))
 		}
 		if err := out.Write(record); err != nil {
 			return err

@@ -60,7 +60,7 @@ var (
 )
 
 // foreign are flags of other programs, and the slip that a page shows.
-var foreign = []string{"no-sync", "locale", "form", "describe", "group"}
+var foreign = []string{"no-sync", "locale", "form", "describe", "group", "select", "vars", "target"}
 
 // TestEveryFlagThatIsNamedExists reads pages, and the messages of the packages
 // below the command line: advice must not name a flag that there is not.
@@ -68,7 +68,7 @@ func TestEveryFlagThatIsNamedExists(t *testing.T) {
 	known := slices.Clone(foreign)
 	for _, command := range []string{
 		"", "init", "demo", "archive run", "archive ls", "archive verify", "archive cat", "replay", "diff", "plan", "show", "explain",
-		"verify", "apply", "rollback", "runs", "doctor",
+		"verify", "apply", "rollback", "runs", "runs check", "detect", "doctor",
 	} {
 		help, err := exec.CommandContext(t.Context(), "recount", append(strings.Fields(command), "--help")...).Output()
 		if err != nil {

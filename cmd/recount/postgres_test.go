@@ -32,7 +32,7 @@ func TestPostgresScripts(t *testing.T) {
 		databases[strings.TrimSuffix(filepath.Base(file), ".txtar")] = pgtest.Start(t)
 	}
 	all := commands()
-	all["pg"], all["meanwhile"], all["terminate"] = pg, meanwhile, terminate
+	all["pg"], all["pgfile"], all["meanwhile"], all["terminate"] = pg, pgFile, meanwhile, terminate
 	testscript.Run(t, testscript.Params{
 		Dir: filepath.Join("testdata", "postgres"), RequireExplicitExec: true, RequireUniqueNames: true, Cmds: all,
 		Setup: func(env *testscript.Env) error {
@@ -91,6 +91,27 @@ func pg(ts *testscript.TestScript, neg bool, args []string) {
 			_, err := fmt.Fprintln(out, strings.Join(texts, "|"))
 			ts.Check(err)
 		}
+	}
+}
+
+// pgFile sends a file in one piece, as the server's owner; the error, where one is
+// expected, goes to stderr.
+func pgFile(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 1 {
+		ts.Fatalf("usage: pgfile FILE")
+	}
+	errs := ts.Stderr()
+	conn := connect(ts)
+	defer func() { ts.Check(conn.Close(context.Background())) }()
+	_, err := conn.PgConn().Exec(context.Background(), ts.ReadFile(args[0])).ReadAll()
+	switch {
+	case neg && err == nil:
+		ts.Fatalf("%s ran, and should not", args[0])
+	case neg:
+		_, writeErr := fmt.Fprintln(errs, err)
+		ts.Check(writeErr)
+	default:
+		ts.Check(err)
 	}
 }
 

@@ -27,7 +27,7 @@ import (
 var tools = map[string]func(*testscript.TestScript, bool, []string){
 	"refuses": refuses, "sqlite": runSQLite, "expire": expire, "spoil": spoil, "flip": flip, "interrupt": interrupt,
 	"nowhere": nowhere, "empty": empty, "events": manyEvents, "orders": orders, "demo": demoFacts, "sameplan": samePlan, "lock": lock, "tmpfs": mountSmall, "remount": remount,
-	"makedb": makeDB, "obey": obey, "parquet": writeParquet,
+	"makedb": makeDB, "obey": obey, "parquet": writeParquet, "project": project, "age": age,
 }
 
 // orders makes the small project of testdata/orders here: seven events of half an

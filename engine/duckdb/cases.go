@@ -353,7 +353,7 @@ func (in *input) meta(ctx context.Context, v variant) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	query := "SELECT e.seq, e.partition, e.position, e.id, " + hit + " AS hit"
+	query := "SELECT e.seq, e.partition, e.position, e.id, greatest(e.time, coalesce(e.ingest_time, e.time)) AS came, " + hit + " AS hit"
 	if !twice {
 		return query + " FROM (" + source + ") AS e", nil
 	}

@@ -200,7 +200,7 @@ type states struct {
 	keys [][]recount.Value
 }
 
-const statesOwn = 12
+const statesOwn = 13
 
 func (s *states) Next() (engine.State, bool) {
 	s.own = statesOwn
@@ -215,10 +215,10 @@ func (s *states) Next() (engine.State, bool) {
 		return engine.State{}, false
 	}
 	st := engine.State{
-		Key: s.keys[key], Seq: s.number(1), Partition: s.text(2), Position: s.text(3), ID: s.text(4), LastPosition: s.text(5), LastID: s.text(6),
-		Count: s.number(7), Newest: s.flag(8), Mixed: s.flag(9), Cut: s.flag(10),
+		Key: s.keys[key], Seq: s.number(1), Partition: s.text(2), Position: s.text(3), ID: s.text(4), LastPartition: s.text(5), LastPosition: s.text(6), LastID: s.text(7),
+		Count: s.number(8), Newest: s.flag(9), Mixed: s.flag(10), Cut: s.flag(11),
 	}
-	if s.flag(11) {
+	if s.flag(12) {
 		st.Values = s.values(0, len(s.columns))
 	}
 	return st, s.err == nil

@@ -110,7 +110,7 @@ func (in *input) keyed(ctx context.Context, v variant, tables []string) error {
 	for _, query := range []string{
 		"CREATE OR REPLACE TEMP TABLE recount_mine AS SELECT key, seq, bool_or(own) AS own FROM (" + strings.Join(touches, " UNION ALL ") + ") GROUP BY key, seq",
 		"CREATE OR REPLACE TEMP TABLE recount_pairs AS SELECT m.key AS " + caseColumn + ", s." + seqColumn + ", " + in.used("s", v) + " FROM (" + seen + ") AS s JOIN recount_mine AS m ON m.seq = s." + seqColumn,
-		"CREATE OR REPLACE TEMP TABLE recount_keyed AS SELECT m.key, e.seq, e.partition, e.position, coalesce(e.id, '') AS id, e.hit, CASE WHEN m.own THEN coalesce(p.n, 0) ELSE 0 END AS n FROM (" + meta +
+		"CREATE OR REPLACE TEMP TABLE recount_keyed AS SELECT m.key, e.seq, e.partition, e.position, coalesce(e.id, '') AS id, e.hit, e.came, CASE WHEN m.own THEN coalesce(p.n, 0) ELSE 0 END AS n FROM (" + meta +
 			") AS e JOIN recount_mine AS m ON m.seq = e.seq LEFT JOIN (SELECT " + caseColumn + " AS key, " + seqColumn + " AS seq, count(*) AS n FROM recount_pairs GROUP BY ALL) AS p " +
 			"ON p.key = m.key AND p.seq = m.seq",
 		"DROP TABLE recount_mine",
@@ -156,14 +156,19 @@ func (in *input) steps(ctx context.Context, q engine.StatesQuery) error {
   CAST(sum(n) OVER upto AS BIGINT) AS processed, max(CASE WHEN n > 0 THEN seq END) OVER upto AS last,
   row_number() OVER (PARTITION BY key ORDER BY seq DESC) AS back
  FROM recount_keyed WINDOW whole AS (PARTITION BY key), upto AS (PARTITION BY key ORDER BY seq ROWS UNBOUNDED PRECEDING)
+), located AS (
+ SELECT *, max(CASE WHEN seq = start THEN partition END) OVER whole AS home, max(CASE WHEN seq = start THEN came END) OVER whole AS since
+ FROM marked WINDOW whole AS (PARTITION BY key)
+), apart AS (
+ SELECT *, coalesce(bool_or(partition <> home AND came >= since) OVER whole, false) AS elsewhere FROM located WINDOW whole AS (PARTITION BY key)
 ), tails AS (
- SELECT *, count(*) OVER tail > ` + limit + ` AS cut, min(partition) OVER tail <> max(partition) OVER tail AS mixed
- FROM marked WHERE seq >= start OR start IS NULL AND back <= ` + strconv.Itoa(max(q.Unhit, 1)) + ` WINDOW tail AS (PARTITION BY key)
+ SELECT *, count(*) OVER tail > ` + limit + ` AS cut, elsewhere OR min(partition) OVER tail <> max(partition) OVER tail AS mixed
+ FROM apart WHERE seq >= start OR start IS NULL AND back <= ` + strconv.Itoa(max(q.Unhit, 1)) + ` WINDOW tail AS (PARTITION BY key)
 )
-SELECT t.key, t.seq, t.history, t.partition, t.position, t.id, coalesce(l.position, '') AS last_position, coalesce(l.id, '') AS last_id,
+SELECT t.key, t.seq, t.history, t.partition, t.position, t.id, coalesce(l.partition, '') AS last_partition, coalesce(l.position, '') AS last_position, coalesce(l.id, '') AS last_id,
  t.processed, t.back = 1 AS newest, t.mixed, t.cut
 FROM tails AS t LEFT JOIN recount_keyed AS l ON l.key = t.key AND l.seq = t.last WHERE t.back <= ` + limit + `
-UNION ALL SELECT k.i, -1, 0, '', '', '', '', '', 0, false, false, false FROM recount_keys AS k ANTI JOIN recount_keyed AS e ON e.key = k.i`
+UNION ALL SELECT k.i, -1, 0, '', '', '', '', '', '', 0, false, false, false FROM recount_keys AS k ANTI JOIN recount_keyed AS e ON e.key = k.i`
 	return in.db.exec(ctx, query)
 }
 
@@ -297,7 +302,7 @@ func notKeyed(v variant, why string) error {
 
 func (in *input) copyStates(ctx context.Context, v variant, out string) error {
 	columns := []string{
-		"s.key", "s.seq", "s.partition", "s.position", "s.id", "s.last_position", "s.last_id", "s.processed", "s.newest", "s.mixed", "s.cut",
+		"s.key", "s.seq", "s.partition", "s.position", "s.id", "s.last_partition", "s.last_position", "s.last_id", "s.processed", "s.newest", "s.mixed", "s.cut",
 		"r." + caseColumn + " IS NOT NULL AS made",
 	}
 	for i := range v.shape.Values {

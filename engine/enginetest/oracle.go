@@ -163,8 +163,23 @@ func (w *world) states(v engine.Variant, q engine.StatesQuery) (list []string) {
 func (w *world) statesOf(v engine.Variant, most int, key []recount.Value, mine []known, start int64) (list []string) {
 	var seen []known
 	var last known
+	var from *known // the last hit event
+	for i, e := range mine {
+		if e.Seq == start && w.hit(e) {
+			from = &mine[i]
+		}
+	}
+	came := func(e known) time.Time {
+		if e.IngestTime.After(e.Time) {
+			return e.IngestTime
+		}
+		return e.Time
+	}
 	partitions := map[string]bool{}
 	for i, e := range mine {
+		if from != nil && !came(e).Before(came(*from)) {
+			partitions[e.Partition] = true
+		}
 		n := w.times(v, e)
 		seen = append(seen, repeated(e, n)...)
 		if n > 0 {
@@ -174,8 +189,8 @@ func (w *world) statesOf(v engine.Variant, most int, key []recount.Value, mine [
 			continue
 		}
 		partitions[e.Partition] = true
-		list = append(list, fmt.Sprintf("%s@%d %s:%s/%s last %s/%s n=%d: %s", key[0], e.Seq, e.Partition, recount.ShortPosition(e.Position), e.ID,
-			recount.ShortPosition(last.Position), last.ID, len(seen), w.values(v, seen)))
+		list = append(list, fmt.Sprintf("%s@%d %s:%s/%s last %s:%s/%s n=%d: %s", key[0], e.Seq, e.Partition, recount.ShortPosition(e.Position), e.ID,
+			last.Partition, recount.ShortPosition(last.Position), last.ID, len(seen), w.values(v, seen)))
 		if i == len(mine)-1 {
 			list[len(list)-1] += " newest"
 		}

@@ -19,8 +19,8 @@ func showState(s engine.State) string {
 		values = join(s.Values)
 	}
 	var text strings.Builder
-	fmt.Fprintf(&text, "%s@%d %s:%s/%s last %s/%s n=%d: %s", join(s.Key), s.Seq, s.Partition, recount.ShortPosition(s.Position), s.ID,
-		recount.ShortPosition(s.LastPosition), s.LastID, s.Count, values)
+	fmt.Fprintf(&text, "%s@%d %s:%s/%s last %s:%s/%s n=%d: %s", join(s.Key), s.Seq, s.Partition, recount.ShortPosition(s.Position), s.ID,
+		s.LastPartition, recount.ShortPosition(s.LastPosition), s.LastID, s.Count, values)
 	for _, f := range []struct {
 		name string
 		set  bool
@@ -154,49 +154,49 @@ func states(t *testing.T, h Harness) {
 	l := running(t, h).input(everything)
 	q := engine.StatesQuery{Keys: keysOf("nobody", "b", "a", "b")}
 	want(t, "the right logic", l.states(variant(), q),
-		"a@4 0:4/4 last 4/4 n=3: 13.00,3 mixed", "a@6 0:6/5 last 6/5 n=4: 29.00,4 mixed", "a@8 1:8/7 last 8/7 n=5: 93.00,5 newest mixed",
-		"b@7 1:7/6 last 7/6 n=2: 34.00,2 newest")
+		"a@4 0:4/4 last 0:4/4 n=3: 13.00,3 mixed", "a@6 0:6/5 last 0:6/5 n=4: 29.00,4 mixed", "a@8 1:8/7 last 1:8/7 n=5: 93.00,5 newest mixed",
+		"b@7 1:7/6 last 1:7/6 n=2: 34.00,2 newest")
 	a := engine.StatesQuery{Keys: keysOf("a")}
 	under := func(options ...func(*engine.Variant)) []string {
 		t.Helper()
 		return l.states(variant(options...), a)
 	}
 	missed := func(v *engine.Variant) { v.Missed = []recount.EventList{{Where: "id = '4'"}} }
-	want(t, "missed", under(missed), "a@4 0:4/4 last 3/3 n=2: 5.00,2 mixed", "a@6 0:6/5 last 6/5 n=3: 21.00,3 mixed", "a@8 1:8/7 last 8/7 n=4: 85.00,4 newest mixed")
+	want(t, "missed", under(missed), "a@4 0:4/4 last 0:3/3 n=2: 5.00,2 mixed", "a@6 0:6/5 last 0:6/5 n=3: 21.00,3 mixed", "a@8 1:8/7 last 1:8/7 n=4: 85.00,4 newest mixed")
 	want(t, "again", under(func(v *engine.Variant) {
 		v.Again = []recount.Again{{EventList: recount.EventList{IDs: idList("3")}, Times: 3}}
-	}), "a@4 0:4/4 last 4/4 n=5: 21.00,5 mixed", "a@6 0:6/5 last 6/5 n=6: 37.00,6 mixed", "a@8 1:8/7 last 8/7 n=7: 101.00,7 newest mixed")
+	}), "a@4 0:4/4 last 0:4/4 n=5: 21.00,5 mixed", "a@6 0:6/5 last 0:6/5 n=6: 37.00,6 mixed", "a@8 1:8/7 last 1:8/7 n=7: 101.00,7 newest mixed")
 	want(t, "twice", under(func(v *engine.Variant) { v.Twice = true }),
-		"a@5 0:5/3 last 5/3 n=4: 17.00,4 mixed", "a@6 0:6/5 last 6/5 n=5: 33.00,5 mixed", "a@8 1:8/7 last 8/7 n=6: 97.00,6 newest mixed")
+		"a@5 0:5/3 last 0:5/3 n=4: 17.00,4 mixed", "a@6 0:6/5 last 0:6/5 n=5: 33.00,5 mixed", "a@8 1:8/7 last 1:8/7 n=6: 97.00,6 newest mixed")
 	want(t, "what is hit alone", under(func(v *engine.Variant) { v.See = engine.SeeHit }),
-		"a@4 0:4/4 last 4/4 n=2: 12.00,2 mixed", "a@6 0:6/5 last 4/4 n=2: 12.00,2 mixed", "a@8 1:8/7 last 4/4 n=2: 12.00,2 newest mixed")
+		"a@4 0:4/4 last 0:4/4 n=2: 12.00,2 mixed", "a@6 0:6/5 last 0:4/4 n=2: 12.00,2 mixed", "a@8 1:8/7 last 0:4/4 n=2: 12.00,2 newest mixed")
 	want(t, "nothing processed", under(func(v *engine.Variant) { v.Only = []int64{} }),
-		"a@4 0:4/4 last / n=0: no row mixed", "a@6 0:6/5 last / n=0: no row mixed", "a@8 1:8/7 last / n=0: no row newest mixed")
+		"a@4 0:4/4 last :/ n=0: no row mixed", "a@6 0:6/5 last :/ n=0: no row mixed", "a@8 1:8/7 last :/ n=0: no row newest mixed")
 	a.Most = 2
-	want(t, "at most two", under(missed), "a@6 0:6/5 last 6/5 n=3: 21.00,3 mixed cut", "a@8 1:8/7 last 8/7 n=4: 85.00,4 newest mixed cut")
+	want(t, "at most two", under(missed), "a@6 0:6/5 last 0:6/5 n=3: 21.00,3 mixed cut", "a@8 1:8/7 last 1:8/7 n=4: 85.00,4 newest mixed cut")
 	a.Most = 0
 	a.Touching = []engine.Variant{query("SELECT 'a' AS k, count(*) AS v FROM events WHERE user_id = 'b'", []string{"k"}, "v")}
 	v := query("SELECT user_id AS k, count(*) AS v FROM events GROUP BY 1", []string{"k"}, "v")
-	want(t, "what another logic touches", l.states(v, a), "a@4 0:4/4 last 4/4 n=4: 3 mixed", "a@6 0:6/5 last 6/5 n=5: 4 mixed", "a@7 1:7/6 last 7/6 n=6: 4 mixed",
-		"a@8 1:8/7 last 8/7 n=7: 5 newest mixed")
+	want(t, "what another logic touches", l.states(v, a), "a@4 0:4/4 last 0:4/4 n=3: 3 mixed", "a@6 0:6/5 last 0:6/5 n=4: 4 mixed", "a@7 1:7/6 last 0:6/5 n=4: 4 mixed",
+		"a@8 1:8/7 last 1:8/7 n=5: 5 newest mixed")
 	want(t, "no key", l.states(v, engine.StatesQuery{}))
 	// A part that looks at the row round it.
 	v = query("SELECT e.user_id AS k, (SELECT sum(b.value) FROM events b WHERE b.user_id = e.user_id) AS v FROM events e GROUP BY ALL", []string{"k"}, "v")
-	want(t, "correlated logic", l.states(v, engine.StatesQuery{Keys: keysOf("a", "b")}), "a@4 0:4/4 last 4/4 n=3: 13.00 mixed", "a@6 0:6/5 last 6/5 n=4: 29.00 mixed",
-		"a@8 1:8/7 last 8/7 n=5: 93.00 newest mixed", "b@7 1:7/6 last 7/6 n=2: 34.00 newest")
+	want(t, "correlated logic", l.states(v, engine.StatesQuery{Keys: keysOf("a", "b")}), "a@4 0:4/4 last 0:4/4 n=3: 13.00 mixed", "a@6 0:6/5 last 0:6/5 n=4: 29.00 mixed",
+		"a@8 1:8/7 last 1:8/7 n=5: 93.00 newest mixed", "b@7 1:7/6 last 1:7/6 n=2: 34.00 newest")
 	got, err := l.tryEach(v)
 	if err != nil || len(got) != 7 || got[0] != "0:1@1/1 false a|1.00" {
 		t.Errorf("correlated logic over single events: got %q, %v", got, err)
 	}
 	l.input(everything, func(in *engine.Input) { in.Until = map[string]string{"1": pos(8), "0": pos(4)} })
-	want(t, "until", l.states(variant(), engine.StatesQuery{Keys: keysOf("a", "b")}), "a@3 0:3/3 last 3/3 n=2: 5.00,2 newest", "b@7 1:7/6 last 7/6 n=2: 34.00,2 newest")
+	want(t, "until", l.states(variant(), engine.StatesQuery{Keys: keysOf("a", "b")}), "a@3 0:3/3 last 0:3/3 n=2: 5.00,2 newest", "b@7 1:7/6 last 1:7/6 n=2: 34.00,2 newest")
 	t.Run("what cannot be followed", func(t *testing.T) { notKeyed(t, h) })
 	t.Run("with opening rows", func(t *testing.T) {
 		path := writeOpening(t, [3]string{"a", "1000", "100"}, [3]string{"z", "5", "1"})
 		l := running(t, h).input(everything, func(in *engine.Input) { in.Opening = path })
 		want(t, "states", l.states(variant(withOpening), engine.StatesQuery{Keys: keysOf("a", "b", "z")}),
-			"a@4 0:4/4 last 4/4 n=3: 1013.00,103 mixed", "a@6 0:6/5 last 6/5 n=4: 1029.00,104 mixed", "a@8 1:8/7 last 8/7 n=5: 1093.00,105 newest mixed",
-			"b@7 1:7/6 last 7/6 n=2: 34.00,2 newest")
+			"a@4 0:4/4 last 0:4/4 n=3: 1013.00,103 mixed", "a@6 0:6/5 last 0:6/5 n=4: 1029.00,104 mixed", "a@8 1:8/7 last 1:8/7 n=5: 1093.00,105 newest mixed",
+			"b@7 1:7/6 last 1:7/6 n=2: 34.00,2 newest")
 		got, err := l.tryEach(variant(withOpening))
 		if err != nil || len(got) != 7 || got[0] != "0:1@1/1 false a|1.00,1" {
 			t.Errorf("each without opening rows: got %q, %v", got, err)

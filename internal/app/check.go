@@ -154,7 +154,7 @@ func (a *App) changesNow(ctx context.Context, run recount.Run) (map[string]recou
 	if err := r.ReadCut(""); err != nil {
 		return nil, err
 	}
-	p, err := r.Plan(ctx, Overrides{AllowEmpty: true, AcceptTwoWay: true, WithoutQuarantined: true}, nil)
+	p, err := incident.Plan(ctx, []*incident.Incident{r}, Overrides{AllowEmpty: true, AcceptTwoWay: true, WithoutQuarantined: true})
 	if err != nil {
 		return nil, err
 	}

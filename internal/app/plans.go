@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"recount"
+	"recount/internal/app/incident"
 	"recount/internal/plan"
 )
 
@@ -47,27 +48,15 @@ func (a *App) plan(ctx context.Context, req PlanRequest) (planned Planned, err e
 
 // planAll makes one plan of all the calculations that are asked for.
 func (a *App) planAll(ctx context.Context, req PlanRequest) (*recount.Plan, error) {
-	p, err := a.planOne(ctx, req.Calculation, req, nil)
-	if err != nil {
-		return nil, err
-	}
-	for _, name := range req.With {
-		next, err := a.planOne(ctx, name, req, p)
+	var calculations []*incident.Incident
+	for _, name := range append([]string{req.Calculation}, req.With...) {
+		r, err := a.prepare(ctx, name, req.Window)
 		if err != nil {
 			return nil, err
 		}
-		p.With = append(p.With, next.Parts()...)
+		calculations = append(calculations, r)
 	}
-	return p, nil
-}
-
-// planOne makes the plan of one calculation, with the tables beside its results.
-func (a *App) planOne(ctx context.Context, name string, req PlanRequest, before *recount.Plan) (p *recount.Plan, err error) {
-	r, err := a.prepare(ctx, name, req.Window)
-	if err != nil {
-		return nil, err
-	}
-	return r.Plan(ctx, req.Overrides, before)
+	return incident.Plan(ctx, calculations, req.Overrides)
 }
 
 // calculations names all calculations that are asked for.

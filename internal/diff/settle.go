@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 
 	"recount"
 )
@@ -36,6 +37,8 @@ type Running struct {
 	// such a column; then only stands with that Last count.
 	Last  string
 	Known bool
+	// Says is Last as a person reads it in the row.
+	Says string
 	// Counts says that Last is how many events the row absorbed, not which.
 	Counts bool
 	// Right are the stands under the right logic, by Seq.
@@ -55,9 +58,11 @@ type Verdict struct {
 	// After is the row that is right where the live one stands; nil: none.
 	After []recount.Value
 	Cause recount.Cause // empty: no hypothesis explains the row
-	// Hold says why nothing is written; empty: nothing keeps it.
-	Hold string
-	At   string
+	// Hold says why nothing is written; empty: nothing keeps it. Detail says what
+	// that is in this row, empty where there is no more to say.
+	Hold   string
+	Detail string
+	At     string
 	// Seq is the last event that the row absorbed, where that is known.
 	Seq int64
 }
@@ -81,11 +86,11 @@ func Settle(r Running) Verdict {
 	found, several := r.explained()
 	switch {
 	case at >= 0 && several:
-		return Verdict{Hold: fmt.Sprintf("it is right if it stands at %s, and at other positions hypotheses explain it", r.Right[at].At)}
+		return Verdict{Hold: "it is right if it stands at one position, and hypotheses explain it at others", Detail: "right at " + r.Right[at].At}
 	case at >= 0 && (found == nil || r.equal(found.After, r.Right[at].Values)):
 		return Verdict{Correct: true, After: r.Right[at].Values, At: r.Right[at].At, Seq: r.Right[at].Seq}
 	case at >= 0:
-		return Verdict{Hold: fmt.Sprintf("it is right if it stands at %s, and %s if it stands at %s", r.Right[at].At, found.Cause, found.At)}
+		return Verdict{Hold: "it is right if it stands at one position, and explained if it stands at another", Detail: fmt.Sprintf("right at %s, %s at %s", r.Right[at].At, found.Cause, found.At)}
 	case several:
 		return Verdict{Hold: "several positions explain it, and they do not agree about the right value"}
 	case found != nil:
@@ -169,7 +174,10 @@ func (r Running) unexplainedAtColumn() Verdict {
 	case r.Seen == nil:
 		return Verdict{Hold: "there is no row, so nothing says how far it is, and no hypothesis leaves it out"}
 	case right >= 0:
-		return Verdict{Hold: fmt.Sprintf("it is right if it stands at %s, but its position column says %q: it was corrected before, or the column is wrong", r.Right[right].At, recount.ShortPosition(r.Last))}
+		return Verdict{
+			Hold:   "it is right if it stands elsewhere than its position column says: it was corrected before, or the column is wrong",
+			Detail: fmt.Sprintf("right at %s, the column says %s", r.Right[right].At, r.says()),
+		}
 	case r.Counts:
 		return Verdict{Hold: "no hypothesis gives it, and how many events it counts says how far it is only if it is known which of them it counted"}
 	case r.Mixed:
@@ -178,14 +186,29 @@ func (r Running) unexplainedAtColumn() Verdict {
 	var found *Stand
 	for _, s := range r.named() {
 		if found != nil && !r.equal(found.Values, s.Values) {
-			return Verdict{Hold: fmt.Sprintf("no hypothesis gives it, and its position column says %q, which stands for several positions", recount.ShortPosition(r.Last))}
+			return Verdict{Hold: "no hypothesis gives it, and what its position column says stands for several positions", Detail: "the column says " + r.says()}
 		}
 		found = &s
 	}
-	if found == nil {
-		return Verdict{Hold: fmt.Sprintf("its position column says %q, at which none of its events since the window stands", recount.ShortPosition(r.Last))}
+	switch {
+	case found != nil:
+		return Verdict{After: found.Values, At: found.At, Seq: found.Seq}
+	case r.Last == "":
+		return Verdict{Hold: "its position column holds nothing"}
 	}
-	return Verdict{After: found.Values, At: found.At, Seq: found.Seq}
+	v := Verdict{Hold: "its position column names none of its events since the window", Detail: "the column says " + r.says()}
+	if n := len(r.Right); n > 0 && r.Right[n-1].At != "" {
+		v.Detail += ", the newest of its archived events stands at " + r.Right[n-1].At
+	}
+	return v
+}
+
+// says is the position column's text for a person.
+func (r Running) says() string {
+	if r.Says != "" {
+		return strconv.Quote(r.Says)
+	}
+	return strconv.Quote(recount.ShortPosition(r.Last))
 }
 
 // named lists the right rows at the positions that the row's column may mean,

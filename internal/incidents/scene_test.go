@@ -49,8 +49,10 @@ type scene struct {
 	// screen, and the name of the page in docs/incidents.
 	name string
 	ddl  string
-	// step is the event time from one event to the next.
-	step time.Duration
+	// began is the event time of the first event, the package's where it is zero; step that
+	// from one event to the next.
+	began time.Time
+	step  time.Duration
 	// make makes the nth event, without partition and offset.
 	make func(rng *rand.Rand, n int) event
 	// work writes one event to the live tables, as the worker does.
@@ -178,7 +180,13 @@ func (st *stage) produce(n int) {
 func abs(n int64) int64 { return max(n, -n) }
 
 // at is the event time of the nth event, unless its maker gives it another.
-func (s scene) at(n int) time.Time { return began.Add(time.Duration(n) * s.step) }
+func (s scene) at(n int) time.Time {
+	from := s.began
+	if from.IsZero() {
+		from = began
+	}
+	return from.Add(time.Duration(n) * s.step)
+}
 
 func (st *stage) at(n int) time.Time { return st.scene.at(n) }
 

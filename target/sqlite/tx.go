@@ -356,7 +356,7 @@ func row(planned []column, values []recount.Value, before map[string]stored) (na
 	for i, c := range planned {
 		value := remembered(c, values[i], before)
 		old, ok := before[c.Name]
-		same = same && ok && old == keep(value)
+		same = same && ok && old.is(value)
 		delete(rest, c.Name)
 		names, args = append(names, sqltable.Quote(c.Name)), append(args, value)
 	}

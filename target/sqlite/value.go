@@ -247,6 +247,13 @@ func (s stored) value() (any, error) {
 	return nil, fmt.Errorf("read undo row: unknown storage class %q", s.Class)
 }
 
+// is says whether it keeps that very value. A script that was run by hand spells
+// reals otherwise.
+func (s stored) is(v any) bool {
+	own, err := s.value()
+	return err == nil && keep(own) == keep(v)
+}
+
 // spelled is a row's stored values by column name, as JSON.
 func spelled(columns []column, values []any) (string, error) {
 	kept := make(map[string]stored, len(columns))

@@ -159,8 +159,8 @@ type comparison struct {
 	touched map[string]bool    // nil: all rows are looked at
 	held    map[time.Time]bool // buckets of rows that something else made; nil: not asked
 	tried   []recount.Cause
-	cut     int              // combinations that were not tried
-	holds   map[string]int64 // why rows are held whatever the policy, and how many
+	cut     int                // combinations that were not tried
+	holds   map[string]holding // why rows are held whatever the policy
 }
 
 // digest is the digest of recalculated rows, as diff.Compare makes it.

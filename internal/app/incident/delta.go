@@ -211,7 +211,7 @@ func (r *Incident) setDeltas(l *live, d *deltas, changes []recount.Change) error
 		if !c.Action.Writes() {
 			continue
 		}
-		if c.Action == recount.ActionDelete || c.Cause != d.against.Cause {
+		if c.Action == recount.ActionDelete || !r.explains(d, *c) {
 			if c.Action == recount.ActionDelete {
 				c.After = nil
 			}
@@ -223,6 +223,37 @@ func (r *Incident) setDeltas(l *live, d *deltas, changes []recount.Change) error
 		}
 	}
 	return nil
+}
+
+// explains says whether the delta's hypothesis gives what the row holds. One of
+// several parts also explains the rows that only some of its parts reached: they
+// are known by the causes of those, and the whole delta makes them right.
+func (r *Incident) explains(d *deltas, c recount.Change) bool {
+	whole := d.against.Cause.Parts()
+	for _, part := range c.Cause.Parts() {
+		if !slices.Contains(whole, part) {
+			return false
+		}
+	}
+	if c.Cause == d.against.Cause {
+		return true
+	}
+	amounts := d.byKey[recount.KeyText(r.resultKey(c.Key))]
+	if amounts == nil {
+		return false
+	}
+	for i, amount := range amounts {
+		before, after := new(big.Rat), new(big.Rat)
+		if c.Before != nil && !c.Before[i].Null {
+			if _, ok := before.SetString(c.Before[i].Text); !ok {
+				return false
+			}
+		}
+		if _, ok := after.SetString(c.After[i].Text); !ok || before.Add(before, amount).Cmp(after) != 0 {
+			return false
+		}
+	}
+	return true
 }
 
 func (r *Incident) setDelta(l *live, d *deltas, c *recount.Change) error {
@@ -322,6 +353,9 @@ func unexplainedNow(ctx context.Context, host Host, p recount.PlanBody, rows []r
 		return "", nil, err
 	}
 	defer joined(&err, r.close)
+	if err := r.readProcessed(ctx); err != nil {
+		return "", nil, err
+	}
 	against, err := r.against(true)
 	if err != nil {
 		return "", nil, err

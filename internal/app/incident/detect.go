@@ -54,11 +54,13 @@ func (r *Incident) Detect(ctx context.Context) (out Detected, err error) {
 		return out, err
 	}
 	defer joined(&err, l.target.Close)
+	defer func() {
+		if l.early != nil {
+			err = closing(l.early, err)
+		}
+	}()
 	if err := r.readEarly(ctx, l); err != nil {
 		return out, err
-	}
-	if l.early != nil {
-		defer joined(&err, l.early.Close)
 	}
 	r.whole = true // the log of all suspects is searched
 	d := &detecting{Incident: r, out: &out}

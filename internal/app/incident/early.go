@@ -2,6 +2,8 @@ package incident
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
 	"recount"
@@ -20,32 +22,98 @@ func (r *Incident) settles() bool { return r.taken != nil && r.taken.Kind != rec
 
 // readEarly reads the rows of a state that goes on before it looks at the
 // archive: a row that has absorbed an event which is not archived yet cannot be
-// told from one that somebody changed. Where an archiver is at work, its next
-// commit is waited for.
-func (r *Incident) readEarly(ctx context.Context, l *live) (err error) {
-	if !r.settles() {
-		return nil
-	}
-	if l.frozen, err = r.readFrozen(ctx, l); err != nil {
-		return err
-	}
-	if l.early, err = r.scan(ctx, l, r.compared, nil); err != nil {
-		return err
-	}
-	read := r.host.Now()
-	for try := 0; ; try++ {
-		if r.snapshot, err = r.archive.Snapshot(ctx, r.source.Name); err != nil {
-			return closing(l.early, err)
+// told from one that somebody changed.
+func (r *Incident) readEarly(ctx context.Context, l *live) error {
+	return early(ctx, []planning{{r, l}})
+}
+
+// early is readEarly for all calculations of a plan. Those of one stream get the
+// same snapshot of it.
+func early(ctx context.Context, list []planning) (err error) {
+	read := map[string]bool{} // the streams of rows that were read early
+	for _, one := range list {
+		if !one.r.settles() {
+			continue
 		}
-		r.snapshot.Lateness = r.source.Lateness
-		behind := read.Sub(r.snapshot.Watermark)
+		if one.l.frozen, err = one.r.readFrozen(ctx, one.l); err != nil {
+			return err
+		}
+		one.r.readAt = one.r.host.Now()
+		if one.l.early, err = one.r.scan(ctx, one.l, one.r.compared, nil); err != nil {
+			return err
+		}
+		read[one.r.source.Name] = true
+	}
+	moment := map[string]recount.Snapshot{}
+	for _, one := range list {
+		stream := one.r.source.Name
+		if _, known := moment[stream]; !known {
+			moment[stream] = one.r.snapshot
+			if read[stream] {
+				if moment[stream], err = one.r.caughtUp(ctx, one.r.host.Now()); err != nil {
+					return err
+				}
+			}
+		}
+		one.r.snapshot = moment[stream]
+	}
+	return nil
+}
+
+// caughtUp is the archive of a moment after the time. Where an archiver is at
+// work, its next commit is waited for.
+func (r *Incident) caughtUp(ctx context.Context, read time.Time) (recount.Snapshot, error) {
+	for try := 0; ; try++ {
+		snapshot, err := r.archive.Snapshot(ctx, r.source.Name)
+		if err != nil {
+			return snapshot, err
+		}
+		snapshot.Lateness = r.source.Lateness
+		behind := read.Sub(snapshot.Watermark)
 		if behind <= 0 || behind > archiverAlive || try >= earlyTries {
-			return nil
+			return snapshot, nil
 		}
 		select {
 		case <-ctx.Done():
-			return closing(l.early, ctx.Err())
+			return snapshot, ctx.Err()
 		case <-time.After(earlyPause):
 		}
+	}
+}
+
+// mayBeAhead refuses rows of which nothing says how far they are, where they may
+// have absorbed events that are not archived yet: one of those could give such a
+// row the very value that it had at an earlier position, with another right value
+// there. Results that add up are safe: what the hit events lack is the same at
+// every position.
+func (r *Incident) mayBeAhead(ctx context.Context) error {
+	if r.taken.Kind != recount.CutFound || !r.snapshot.Watermark.Before(r.readAt) {
+		return nil
+	}
+	why := ""
+	for _, c := range r.shape.Values {
+		if c.Type.Kind != recount.KindInt64 && c.Type.Kind != recount.KindDecimal {
+			why = "column " + c.Name + " does not add up"
+		}
+	}
+	for _, v := range r.logics() {
+		if why != "" {
+			break
+		}
+		_, err := r.additive(ctx, v)
+		if e, ok := errors.AsType[*recount.Error](err); ok && e.Code == recount.CodeNotAdditive {
+			why = e.Why
+		} else if err != nil {
+			return err
+		}
+	}
+	if why == "" {
+		return nil
+	}
+	return &recount.Error{
+		Code: recount.CodeIncomplete, What: "the live rows may be ahead of the archive", Where: fmt.Sprintf("calculation %s, stream %s", r.calc.Name, r.source.Name),
+		Why: fmt.Sprintf("they were read at %s, the archive is complete up to %s, and nothing says how far they are; the result is no plain sum, so where a row stands decides what is right (%s)",
+			recount.FormatTimestamp(r.readAt.Truncate(time.Microsecond)), recount.FormatTimestamp(r.snapshot.Watermark), why),
+		Next: "plan while an archiver runs beside, or stop the worker and give its positions with --paused FILE, or name the column that says how far a row is (position:)",
 	}
 }

@@ -24,59 +24,6 @@ type Overrides struct {
 	WorkerWillReload   bool // the worker keeps its own state (at apply)
 }
 
-// Plan replays, compares and puts the plan of one calculation together, with the
-// tables beside its results. before, where not nil, is the plan of others that it
-// has to fit. The plan is not sealed and has no header.
-func (r *Incident) Plan(ctx context.Context, overrides Overrides, before *recount.Plan) (p *recount.Plan, err error) {
-	l, err := r.openLive(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer joined(&err, l.target.Close)
-	if before != nil {
-		if err := together(before, r, l); err != nil {
-			return nil, err
-		}
-	}
-	if err := r.readEarly(ctx, l); err != nil {
-		return nil, err
-	}
-	if l.early != nil {
-		defer joined(&err, l.early.Close)
-	}
-	if err := r.start(ctx); err != nil {
-		return nil, err
-	}
-	defer joined(&err, r.close)
-	return r.makePlan(ctx, l, overrides)
-}
-
-// together refuses a calculation that does not fit the plan of others: all must
-// be written in one transaction, from one moment of the archive.
-func together(before *recount.Plan, r *Incident, l *live) error {
-	first, now := before.Body.Target, l.info.Identity
-	refuse := func(why, next string) error {
-		return &recount.Error{
-			Code: recount.CodeSeveral, What: fmt.Sprintf("calculations %s and %s do not fit one plan", before.Body.Calculation, r.calc.Name),
-			Where: "recount.yaml, calculations", Why: why, Next: next,
-		}
-	}
-	switch {
-	case first.Adapter != now.Adapter || first.Place != now.Place || first.Server != now.Server:
-		return refuse(fmt.Sprintf("their tables lie in %s and in %s, and one transaction cannot hold both", first.Place, now.Place), "plan them one by one")
-	case first.Adapter == "files":
-		return refuse("files are replaced one by one, never together", "plan them one by one")
-	case before.Body.Stream == r.source.Name && before.Body.Snapshot != r.snapshot.ID:
-		return refuse("the archive grew while the first was planned", "plan again")
-	}
-	for _, part := range before.Parts() {
-		if part.Body.Target.Table == now.Table {
-			return refuse("both correct table "+now.Table, "plan them one by one")
-		}
-	}
-	return nil
-}
-
 // makePlan replays, compares, explains and puts the plan together.
 func (r *Incident) makePlan(ctx context.Context, l *live, overrides Overrides) (*recount.Plan, error) {
 	counts, err := r.usable(ctx, l, overrides)
@@ -239,7 +186,7 @@ func (r *Incident) bodyOfHits(b *recount.PlanBody, found comparison) {
 		b.Order = "arrival"
 	}
 	for _, why := range slices.Sorted(maps.Keys(found.holds)) {
-		b.Notes = append(b.Notes, fmt.Sprintf("%d held: %s", found.holds[why], why))
+		b.Notes = append(b.Notes, fmt.Sprintf("%d held: %s%s", found.holds[why].rows, why, found.holds[why].first))
 	}
 }
 

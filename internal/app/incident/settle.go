@@ -37,6 +37,9 @@ type running struct {
 // row must be what some account gives at one position (diff.Settle).
 func (r *Incident) settle(ctx context.Context, l *live, touched map[string]bool, repeats bool) (out comparison, err error) {
 	out.touched = touched
+	if err := r.mayBeAhead(ctx); err != nil {
+		return out, err
+	}
 	var excluded map[string][]recount.Value
 	if excluded, out.unknown, err = replay.Excluded(ctx, r.session, r.logics()); err != nil {
 		return out, err
@@ -153,7 +156,7 @@ func (r *Incident) stand(ctx context.Context, l *live, rows map[string]*running,
 		row.row.Counts = row.row.Known && r.calc.Cut.Is == recount.IsVersion
 		if row.live != nil {
 			row.row.Seen = row.live.Seen
-			row.row.Last = r.lastOf(l, row.live.Row)
+			row.row.Last, row.row.Says = r.lastOf(l, row.live.Row)
 		}
 	}
 	err := r.eachState(ctx, r.right, keys, func(text string, s engine.State) {
@@ -216,15 +219,18 @@ func (r *Incident) standOf(s engine.State) diff.Stand {
 	case recount.IsEventID:
 		stand.Last = s.LastID
 	case recount.IsOffset:
-		stand.Last = s.LastPosition
+		if stand.Last = s.LastPosition; r.calc.Cut.Partition != "" && s.LastPosition != "" {
+			stand.Last = s.LastPartition + ":" + s.LastPosition
+		}
 	}
 	return stand
 }
 
-// lastOf reads a live row's position column; empty for NULL.
-func (r *Incident) lastOf(l *live, row recount.Row) string {
+// lastOf reads a live row's position column, as standOf spells it and as a person
+// reads it; empty for NULL.
+func (r *Incident) lastOf(l *live, row recount.Row) (last, says string) {
 	if r.taken.Kind != recount.CutColumn {
-		return ""
+		return "", ""
 	}
 	at := len(l.columns)
 	if r.calc.Write.Bump != "" {
@@ -233,11 +239,16 @@ func (r *Incident) lastOf(l *live, row recount.Row) string {
 	v := row.Values[at]
 	switch {
 	case v.Null:
-		return ""
-	case r.calc.Cut.Is == recount.IsOffset:
-		return recount.PadPosition(v.Text)
+		return "", ""
+	case r.calc.Cut.Is != recount.IsOffset:
+		return v.Text, v.Text
+	case r.calc.Cut.Partition == "":
+		return recount.PadPosition(v.Text), v.Text
+	case row.Values[at+1].Null:
+		return "", ""
 	}
-	return v.Text
+	partition := row.Values[at+1].Text
+	return partition + ":" + recount.PadPosition(v.Text), partition + ":" + v.Text
 }
 
 // judge counts one row and keeps it where it is not right.
@@ -286,9 +297,24 @@ func (r *Incident) judge(out *comparison, text string, row *running) {
 	out.Checked++
 	out.Pairs = append(out.Pairs, pair)
 	if pair.Hold != "" {
-		if out.holds == nil {
-			out.holds = map[string]int64{}
-		}
-		out.holds[pair.Hold]++
+		out.hold(pair.Hold, verdict.Detail, pair.ShowKey(r.shape))
 	}
+}
+
+// holding says of how many rows something is so, and of one of them what.
+type holding struct {
+	rows  int64
+	first string
+}
+
+// hold notes why a row is held.
+func (c *comparison) hold(why, detail, key string) {
+	if c.holds == nil {
+		c.holds = map[string]holding{}
+	}
+	h := c.holds[why]
+	if h.rows++; h.first == "" && detail != "" {
+		h.first = " (" + key + ": " + detail + ")"
+	}
+	c.holds[why] = h
 }

@@ -30,6 +30,8 @@ type spans struct {
 	// it has not processed.
 	until map[string]string
 	taken *recount.CutTaken // nil: closed
+	// readAt is when rows that go on were read, before the archive was looked at.
+	readAt time.Time
 }
 
 // locate finds the hit events and, from them, what has to be read and compared.

@@ -145,6 +145,10 @@ func (o *oracle) stands(key string) (list []stand, mixed bool) {
 	for i := max(start, 0); i < len(mine); i++ {
 		mixed = mixed || mine[i].lane != mine[start].lane
 	}
+	for _, e := range mine { // another lane may be behind, however early its lines are archived
+		from := mine[max(start, 0)]
+		mixed = mixed || b.hit(from) && e.lane != from.lane && max(e.at, e.in) >= max(from.at, from.in)
+	}
 	for _, a := range append([]account{{}}, o.accounts...) {
 		for i := max(start, 0); i < len(mine); i++ {
 			rows := table{}

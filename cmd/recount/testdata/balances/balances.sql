@@ -1,0 +1,1 @@
+SELECT account, sum(amount) AS balance FROM events GROUP BY account
