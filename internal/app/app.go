@@ -1,6 +1,7 @@
-// Package app holds the use cases of Recount: each joins the steps for one
-// command. It is the only package that does; the command line and every other
-// surface call it. It prints nothing and asks nobody.
+// Package app holds the use cases of Recount, one for each command: it opens what
+// the project names, has package incident say what is wrong in a window, and
+// carries plans out. With incident it is the only one that joins the steps; the
+// command line and every other surface call it. It prints nothing and asks nobody.
 package app
 
 import (
@@ -14,6 +15,7 @@ import (
 	"recount"
 	"recount/adapter"
 	"recount/engine"
+	"recount/internal/app/incident"
 	"recount/internal/archive"
 	"recount/internal/clock"
 	"recount/internal/config"
@@ -93,23 +95,15 @@ func (a *App) folder(name string) (string, error) {
 	if a.scratch == "" {
 		dir, err := os.MkdirTemp("", "recount-")
 		if err != nil {
-			return "", storage("make a scratch folder", os.TempDir(), err)
+			return "", incident.StorageError("make a scratch folder", os.TempDir(), err)
 		}
 		a.scratch = dir
 	}
 	dir, err := os.MkdirTemp(a.scratch, name+"-")
 	if err != nil {
-		return "", storage("make a scratch folder", a.scratch, err)
+		return "", incident.StorageError("make a scratch folder", a.scratch, err)
 	}
 	return dir, nil
-}
-
-// storage is the error for a disk that refuses.
-func storage(act, where string, err error) error {
-	return &recount.Error{
-		Code: recount.CodeStorage, What: "could not " + act, Where: where, Why: err.Error(), Err: err,
-		Next: "make room or rights there, then run the command again",
-	}
 }
 
 // openArchive opens the project's archive once.

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"recount"
+	"recount/internal/app/incident"
 	"recount/internal/apply"
 	"recount/internal/config"
 	"recount/internal/plan"
@@ -104,7 +105,7 @@ func (a *App) explainedParts(p *recount.Plan) []apply.Explained {
 			out = append(out, nil)
 			continue
 		}
-		out = append(out, a.explained(b))
+		out = append(out, incident.Unexplained(host{a}, b))
 	}
 	return out
 }
@@ -187,7 +188,7 @@ func againCommand(p *recount.Plan) string {
 func redControl(b recount.PlanBody, file string) error {
 	c := b.Control
 	if len(c.Reasons) > 0 && c.Reasons[0].Line != "" {
-		return redReason(c, fmt.Sprintf("%s, calculation %s", file, b.Calculation))
+		return incident.RedReason(c, fmt.Sprintf("%s, calculation %s", file, b.Calculation))
 	}
 	return &recount.Error{
 		Code: recount.CodeControl, What: "the control window is red", Where: fmt.Sprintf("%s, calculation %s", file, b.Calculation),

@@ -2,14 +2,9 @@ package app
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
-	"fmt"
 	"runtime/debug"
 	"slices"
 
-	"recount"
 	"recount/adapter"
 	"recount/internal/archive"
 	"recount/internal/config"
@@ -80,7 +75,7 @@ func (a *App) archiveRun(ctx context.Context, src config.Source) (ran ArchiveRan
 		return ran, err
 	}
 	defer joined(&err, s.Close)
-	digest, err := mappingDigest(src)
+	digest, err := src.MappingDigest()
 	if err != nil {
 		return ran, err
 	}
@@ -92,29 +87,6 @@ func (a *App) archiveRun(ctx context.Context, src config.Source) (ran ArchiveRan
 		Source: src.Name, Events: res.Events, Repeats: res.Repeats, Conflicts: res.Conflicts, Quarantined: res.Faults, Files: res.Files,
 		Bytes: res.Bytes, Commits: res.Commits, Snapshot: res.Snapshot, Watermark: res.Watermark, TookMS: a.now().Sub(began).Milliseconds(),
 	}, err
-}
-
-// mappingDigest is the digest of what makes an event's envelope. Fields are not
-// part of it: columns can be declared later.
-func mappingDigest(src config.Source) (string, error) {
-	m := src.Mapping
-	zone := ""
-	if m.Zone != nil {
-		zone = m.Zone.String()
-	}
-	parts := []string{m.ID, m.Time, string(m.TimeUnit), m.Key, m.Type, m.IngestTime, m.Partition, m.Position, zone}
-	if m.IngestUnit != recount.UnitText { // older archives were made without it
-		parts = append(parts, "ingest unit", string(m.IngestUnit))
-	}
-	if m.Payload != "" {
-		parts = append(parts, "payload", m.Payload)
-	}
-	b, err := json.Marshal(parts)
-	if err != nil {
-		return "", fmt.Errorf("digest mapping of source %q: %w", src.Name, err)
-	}
-	sum := sha256.Sum256(b)
-	return hex.EncodeToString(sum[:]), nil
 }
 
 // streams returns the archive's streams of those names, or all that it holds.

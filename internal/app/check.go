@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"recount"
+	"recount/internal/app/incident"
 	"recount/internal/config"
 	"recount/internal/plan"
 	"recount/target"
@@ -142,18 +143,18 @@ func (a *App) changesNow(ctx context.Context, run recount.Run) (map[string]recou
 	if asked.From.IsZero() && asked.To.IsZero() { // a run of an older version
 		asked = run.Window
 	}
-	hits, err := a.plannedHits(recount.PlanBody{Asked: asked, Positions: run.Positions, IDs: run.IDs})
+	hits, err := incident.PlannedHits(host{a}, recount.PlanBody{Asked: asked, Positions: run.Positions, IDs: run.IDs})
 	if err != nil {
 		return nil, err
 	}
-	r, err := a.prepareHits(ctx, run.Calculation, hits)
+	r, err := incident.Prepare(ctx, host{a}, run.Calculation, hits)
 	if err != nil {
 		return nil, err
 	}
-	if err := r.readCut(""); err != nil {
+	if err := r.ReadCut(""); err != nil {
 		return nil, err
 	}
-	p, err := planned(ctx, []*replaying{r}, Overrides{AllowEmpty: true, AcceptTwoWay: true, WithoutQuarantined: true})
+	p, err := incident.Plan(ctx, []*incident.Incident{r}, Overrides{AllowEmpty: true, AcceptTwoWay: true, WithoutQuarantined: true})
 	if err != nil {
 		return nil, err
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"recount"
+	"recount/internal/app/incident"
 	"recount/internal/archive"
 	"recount/internal/config"
 )
@@ -103,7 +104,7 @@ func (d *doctor) archived(ctx context.Context, src config.Source) (string, error
 	if err != nil {
 		return "", err
 	}
-	digest, err := mappingDigest(src)
+	digest, err := src.MappingDigest()
 	if err != nil {
 		return "", err
 	}
@@ -118,17 +119,14 @@ func (d *doctor) archived(ctx context.Context, src config.Source) (string, error
 }
 
 func (d *doctor) calculation(ctx context.Context, calc config.Calculation) {
-	var r *replaying
+	var r *incident.Incident
 	d.check("logic of "+calc.Name, func() (string, error) {
 		src, err := d.app.Project.Source(calc.Source)
 		if err != nil {
 			return "", err
 		}
-		r = &replaying{app: d.app, calc: calc, source: src}
-		if r.engine, err = d.app.openEngine(ctx); err != nil {
-			return "", err
-		}
-		return calc.Logic.Path, r.check(ctx)
+		r, err = incident.Check(ctx, host{d.app}, calc, src)
+		return calc.Logic.Path, err
 	})
 	d.check("target of "+calc.Name, func() (string, error) { return d.target(ctx, r) })
 	there := d.checks[len(d.checks)-1].Status != CheckFail
@@ -141,19 +139,18 @@ func (d *doctor) calculation(ctx context.Context, calc config.Calculation) {
 }
 
 // target looks at the live table: columns, key, and what a write sets off.
-func (d *doctor) target(ctx context.Context, r *replaying) (detail string, err error) {
-	if len(r.shape.Key) == 0 {
+func (d *doctor) target(ctx context.Context, r *incident.Incident) (detail string, err error) {
+	if !r.Shaped() {
 		return "", warn{"not looked at, since the logic has a mistake", "mend the logic first"}
 	}
-	l, err := r.openLive(ctx)
+	info, err := r.LiveTable(ctx)
 	if err != nil {
 		return "", err
 	}
-	defer joined(&err, l.target.Close)
-	if len(l.info.Hazards) > 0 {
-		return "", warn{strings.Join(l.info.Hazards, "; "), "make sure that a correction may set this off; the plan names it too"}
+	if len(info.Hazards) > 0 {
+		return "", warn{strings.Join(info.Hazards, "; "), "make sure that a correction may set this off; the plan names it too"}
 	}
-	return l.info.Identity.Place + " " + l.info.Identity.Table, nil
+	return info.Identity.Place + " " + info.Identity.Table, nil
 }
 
 func (d *doctor) role(ctx context.Context, calc config.Calculation) (detail string, err error) {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"recount"
+	"recount/internal/app/incident"
 	"recount/internal/config"
 	"recount/internal/guess"
 )
@@ -97,11 +98,11 @@ func Init(ctx context.Context, req InitRequest) (out Initialized, err error) {
 func writeNew(name, text string) error {
 	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644) //nolint:gosec // meant to be read by the team
 	if err != nil {
-		return storage("write the file", name, err)
+		return incident.StorageError("write the file", name, err)
 	}
 	_, err = f.WriteString(text)
 	if err = errors.Join(err, f.Close()); err != nil {
-		return storage("write the file", name, err)
+		return incident.StorageError("write the file", name, err)
 	}
 	return nil
 }

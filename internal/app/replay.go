@@ -3,9 +3,7 @@ package app
 import (
 	"bufio"
 	"context"
-	"crypto/sha256"
 	"encoding/csv"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"io"
@@ -15,10 +13,13 @@ import (
 	"slices"
 
 	"recount"
-	"recount/internal/replay"
+	"recount/internal/app/incident"
 )
 
 func sortedNames[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+
+// joined closes c and adds its error to err's.
+func joined(err *error, c func() error) { *err = errors.Join(*err, c()) }
 
 // Replay recalculates a window and writes its rows with a checksum each: CSV, or
 // JSON lines where asJSON. Rows go to req.Out where that is set, else to w. It
@@ -29,35 +30,10 @@ func (a *App) Replay(ctx context.Context, req PlanRequest, w io.Writer, asJSON b
 	if err != nil {
 		return out, err
 	}
-	if err := r.start(ctx); err != nil {
-		return out, err
-	}
-	defer joined(&err, r.close)
-	out = Replayed{
-		Calculation: r.calc.Name, Window: r.window, Asked: r.typed(), Snapshot: r.snapshot.ID, Watermark: r.snapshot.Watermark, Out: req.Out,
-	}
-	if out.Events, err = r.session.Count(ctx, r.calc.Dedupe); err != nil {
-		return out, err
-	}
-	if err := r.refuseEmpty(out.Events, req.Overrides.AllowEmpty); err != nil {
-		return out, err
-	}
-	excluded, unknown, err := replay.Excluded(ctx, r.session, r.logics())
-	if err != nil {
-		return out, err
-	}
-	if len(unknown) > 0 && !req.Overrides.WithoutQuarantined {
-		return out, r.refuseUnknown(unknown)
-	}
-	out.Excluded, out.Unproved = int64(len(excluded)), r.unproved()
-	write := func(w io.Writer) error { return r.writeRows(ctx, w, asJSON, excluded, &out) }
-	err = a.deliver(w, req.Out, func(w io.Writer) error {
-		if err := write(w); err != nil {
-			return err
-		}
-		return r.refuseNoRows(out.Rows+out.Excluded, req.Overrides.AllowEmpty)
+	out, err = r.Replay(ctx, req.Overrides, func(rows *incident.Rows) error {
+		return a.deliver(w, req.Out, func(w io.Writer) error { return writeRows(ctx, w, asJSON, rows) })
 	})
-	out.TookMS = a.now().Sub(began).Milliseconds()
+	out.Out, out.TookMS = req.Out, a.now().Sub(began).Milliseconds()
 	return out, err
 }
 
@@ -77,45 +53,24 @@ func (a *App) deliver(w io.Writer, file string, write func(io.Writer) error) (er
 	}
 	f, err := os.Open(name) //nolint:gosec // our own scratch file
 	if err != nil {
-		return storage("read the rows", name, err)
+		return incident.StorageError("read the rows", name, err)
 	}
 	defer joined(&err, f.Close)
 	_, err = io.Copy(w, f)
 	return err
 }
 
-// writeRows proves the calculation and writes its rows, but for excluded ones.
-func (r *replaying) writeRows(ctx context.Context, w io.Writer, asJSON bool, excluded map[string][]recount.Value, out *Replayed) (err error) {
-	rows, err := replay.Prove(ctx, r.session, r.right)
-	if err != nil {
-		return err
-	}
-	defer joined(&err, rows.Close)
+// writeRows writes the rows of a replay.
+func writeRows(ctx context.Context, w io.Writer, asJSON bool, rows *incident.Rows) error {
 	b := bufio.NewWriterSize(w, 1<<16)
-	columns := append(names(r.shape.Key), names(r.shape.Values)...)
-	line := csvRows(b, columns)
+	line := csvRows(b, rows.Columns())
 	if asJSON {
-		line = jsonRows(b, columns)
+		line = jsonRows(b, rows.Columns())
 	}
-	hash := sha256.New()
-	for {
-		row, ok := rows.Next()
-		if !ok {
-			break
-		}
-		if _, touched := excluded[recount.KeyText(row.Key)]; touched {
-			continue
-		}
-		values := append(slices.Clone(row.Key), row.Values...)
-		sum := recount.Checksum(values)
-		_, _ = io.WriteString(hash, sum) // a hash never fails
-		if err := line(values, sum); err != nil {
-			return err
-		}
-		out.Rows++
+	if err := rows.Each(ctx, line); err != nil {
+		return errors.Join(err, b.Flush())
 	}
-	out.Digest = hex.EncodeToString(hash.Sum(nil))
-	return errors.Join(rows.Err(), b.Flush())
+	return b.Flush()
 }
 
 func csvRows(w io.Writer, columns []string) func([]recount.Value, string) error {
@@ -157,14 +112,14 @@ func jsonRows(w io.Writer, columns []string) func([]recount.Value, string) error
 func writeWhole(name string, write func(io.Writer) error) error {
 	f, err := os.CreateTemp(filepath.Dir(name), ".recount-out-*")
 	if err != nil {
-		return storage("write the file", name, err)
+		return incident.StorageError("write the file", name, err)
 	}
 	to := &minded{w: f}
 	if err = write(to); to.err != nil {
-		err = storage("write the file", name, to.err)
+		err = incident.StorageError("write the file", name, to.err)
 	}
 	if closeErr := errors.Join(f.Sync(), f.Close()); err == nil && closeErr != nil {
-		err = storage("write the file", name, closeErr)
+		err = incident.StorageError("write the file", name, closeErr)
 	}
 	const mode = 0o644 // CreateTemp's 0600 would hide a plan from its reviewers
 	if err == nil {
@@ -174,7 +129,7 @@ func writeWhole(name string, write func(io.Writer) error) error {
 		if err = os.Rename(f.Name(), name); err == nil {
 			return nil
 		}
-		err = storage("write the file", name, err)
+		err = incident.StorageError("write the file", name, err)
 	}
 	return errors.Join(err, os.Remove(f.Name()))
 }
@@ -192,43 +147,4 @@ func (m *minded) Write(p []byte) (int, error) {
 		m.err = err
 	}
 	return n, err
-}
-
-// Verify shows that a calculation is deterministic, and that a window known to
-// be good gives no difference.
-func (a *App) Verify(ctx context.Context, req PlanRequest) (out Verified, err error) {
-	began := a.now()
-	r, err := a.prepare(ctx, req.Calculation, req.Window)
-	if err != nil {
-		return out, err
-	}
-	l, err := r.openLive(ctx)
-	if err != nil {
-		return out, err
-	}
-	defer joined(&err, l.target.Close)
-	if err := r.start(ctx); err != nil {
-		return out, err
-	}
-	defer joined(&err, r.close)
-	req.Overrides.AcceptTwoWay = true // how much is wrong is what verify is to say
-	p, err := r.makePlan(ctx, l, req.Overrides)
-	if err != nil {
-		return out, err
-	}
-	out = Verified{
-		Calculation: r.calc.Name, Window: r.window, Runs: 2, Unproved: r.unproved(), Digest: p.Body.Digest, Rows: p.Body.Rows,
-		Key: p.Body.Key, Columns: p.Body.Columns, TookMS: a.now().Sub(began).Milliseconds(),
-	}
-	if out.Unproved != "" {
-		out.Runs = 0 // there was nothing to run
-	}
-	for i, c := range p.Changes {
-		if c.Action != recount.ActionExcluded {
-			out.First = &p.Changes[i]
-			break
-		}
-	}
-	out.Red, err = r.verified(ctx, l)
-	return out, err
 }

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"recount"
+	"recount/internal/app/incident"
 )
 
 // WindowRequest is a window as a person types it.
@@ -34,15 +35,6 @@ type PlanRequest struct {
 	Overrides Overrides
 }
 
-// Overrides are the checks that a flag switches off; each is recorded.
-type Overrides struct {
-	AllowEmpty         bool // a window without a used event
-	AcceptTwoWay       bool // most rows wrong and no hypothesis given
-	WithoutQuarantined bool // quarantined events whose row is unknown
-	NoControl          bool // a red control window (at apply)
-	WorkerWillReload   bool // the worker keeps its own state (at apply)
-}
-
 // Planned is the outcome of a diff or a plan.
 type Planned struct {
 	Plan   *recount.Plan
@@ -69,84 +61,17 @@ type Shown struct {
 	Steps []string
 }
 
-// Replayed is the outcome of a replay: its rows are written elsewhere.
-type Replayed struct {
-	Calculation string
-	Window      recount.Window
-	Asked       recount.Window
-	Snapshot    string
-	Watermark   time.Time
-	Events      recount.EventCounts
-	Rows        int64
-	Digest      string // over all rows in key order
-	Excluded    int64
-	Unproved    string // why determinism is not proved; empty where it is
-	Out         string // file; empty: standard output
-	TookMS      int64
-}
-
-// Verified is the outcome of verify: determinism, and no difference where none
-// is expected.
-type Verified struct {
-	Calculation string
-	Window      recount.Window
-	Runs        int
-	Unproved    string // why determinism is not proved; empty where it is
-	Digest      string
-	Rows        recount.RowCounts
-	First       *recount.Change // a wrong row, if there is one
-	Red         recount.Control // why rows are wrong, where some are
-	Key         []recount.PlanColumn
-	Columns     []recount.PlanColumn
-	TookMS      int64
-}
-
-// Explanation says why one row is as the plan has it.
-type Explanation struct {
-	Plan        string
-	Calculation string
-	Window      recount.Window
-	Change      recount.Change // Action is empty for a row that is right
-	Right       bool
-	Key         []recount.PlanColumn
-	Columns     []recount.PlanColumn
-	Steps       []ExplainStep // all of them, in order of time
-	// Result is the row that these events alone give under the right logic.
-	Result []recount.Value
-	// Under is the row under the cause; nil where there is none.
-	Under []recount.Value
-	// Alone says that the listed events alone were replayed and gave exactly the
-	// planned row: nothing else contributes.
-	Alone bool
-	// Elsewhere says that the logic is not here, so that Steps lists events
-	// without the row after each; empty where it is. Result then is the row that
-	// was made elsewhere.
-	Elsewhere string
-}
-
-// ExplainStep is one event of a row.
-type ExplainStep struct {
-	Seq       int64
-	ID        string
-	Time      time.Time
-	Partition string
-	Position  string
-	Fields    []NamedValue
-	// Counted says that the right logic uses the event; Note says why not, or
-	// what the cause did with it.
-	Counted bool
-	Note    string
-	// Values is the row after this event under the right logic, nil before there
-	// is one; Under is the same under the cause.
-	Values []recount.Value
-	Under  []recount.Value
-}
-
-// NamedValue is a value with its column's name.
-type NamedValue struct {
-	Name  string
-	Value recount.Value
-}
+// What an incident answers: see its package.
+type (
+	Overrides    = incident.Overrides
+	Replayed     = incident.Replayed
+	Verified     = incident.Verified
+	Detected     = incident.Detected
+	DetectedSpan = incident.DetectedSpan
+	Explanation  = incident.Explanation
+	ExplainStep  = incident.ExplainStep
+	NamedValue   = incident.NamedValue
+)
 
 // CheckStatus is the outcome of one check of doctor.
 type CheckStatus string

@@ -1,6 +1,9 @@
 package config
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"math"
 	"strings"
@@ -238,4 +241,27 @@ func typeHint(text string) string {
 		return "; did you mean decimal(18,2)?"
 	}
 	return ""
+}
+
+// MappingDigest is the digest of what makes an event's envelope. Fields are not
+// part of it: columns can be declared later.
+func (s Source) MappingDigest() (string, error) {
+	m := s.Mapping
+	zone := ""
+	if m.Zone != nil {
+		zone = m.Zone.String()
+	}
+	parts := []string{m.ID, m.Time, string(m.TimeUnit), m.Key, m.Type, m.IngestTime, m.Partition, m.Position, zone}
+	if m.IngestUnit != recount.UnitText { // older archives were made without it
+		parts = append(parts, "ingest unit", string(m.IngestUnit))
+	}
+	if m.Payload != "" {
+		parts = append(parts, "payload", m.Payload)
+	}
+	b, err := json.Marshal(parts)
+	if err != nil {
+		return "", fmt.Errorf("digest mapping of source %q: %w", s.Name, err)
+	}
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:]), nil
 }

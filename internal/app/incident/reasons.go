@@ -1,4 +1,4 @@
-package app
+package incident
 
 import (
 	"context"
@@ -50,7 +50,7 @@ func (a attempt) kind() string { return a.reason + " " + string(a.cause) + a.par
 
 // accounting looks for what would make a red control green.
 type accounting struct {
-	*replaying
+	*Incident
 	shape    recount.Shape
 	rules    []recount.Rule
 	attempts []attempt
@@ -70,17 +70,17 @@ type ownValue struct {
 // account says why rows of the control are wrong: rows that a given hypothesis
 // gives which holds at all times are no longer counted as wrong; for the others
 // accounts are tried by replay over the same spans.
-func (r *replaying) account(ctx context.Context, l *live, c *recount.Control, spans []redSpan) error {
+func (r *Incident) account(ctx context.Context, l *live, c *recount.Control, spans []redSpan) error {
 	if len(spans) == 0 {
 		return nil
 	}
-	a := &accounting{replaying: r, shape: r.comparedAs(l), rules: r.rules(), inside: spans[0].inside}
+	a := &accounting{Incident: r, shape: r.comparedAs(l), rules: r.rules(), inside: spans[0].inside}
 	a.attempts = a.single()
 	a.tries = make([]diff.Try, len(a.attempts))
 	for i, t := range a.attempts {
 		a.tries[i] = diff.Try{Kind: t.kind()}
 	}
-	act := r.app.opts.Progress.Begin("what would make the control green", int64(len(spans)))
+	act := r.host.Progress().Begin("what would make the control green", int64(len(spans)))
 	defer act.End()
 	for i := range spans {
 		if err := a.inSession(ctx, spans[i].input, func(s engine.Session) error { return a.span(ctx, s, &spans[i], c) }); err != nil {

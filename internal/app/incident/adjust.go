@@ -1,4 +1,4 @@
-package app
+package incident
 
 import (
 	"context"
@@ -25,7 +25,7 @@ type frozen struct {
 
 // readFrozen reads which live rows are frozen, and the entries beside them. Nil
 // where the calculation adjusts nothing.
-func (r *replaying) readFrozen(ctx context.Context, l *live) (_ *frozen, err error) {
+func (r *Incident) readFrozen(ctx context.Context, l *live) (_ *frozen, err error) {
 	w := r.calc.Write
 	if w.Mode != recount.WriteAdjust {
 		return nil, nil
@@ -56,7 +56,7 @@ func (r *replaying) readFrozen(ctx context.Context, l *live) (_ *frozen, err err
 }
 
 // entryColumns finds the columns of an entry.
-func (r *replaying) entryColumns(f *frozen) error {
+func (r *Incident) entryColumns(f *frozen) error {
 	columns := r.calc.Write.Adjust.Columns
 	for _, name := range columns {
 		c, ok := f.info.Column(name)
@@ -79,7 +79,7 @@ func (r *replaying) entryColumns(f *frozen) error {
 	return nil
 }
 
-func (r *replaying) noEntryColumn(what, why string) error {
+func (r *Incident) noEntryColumn(what, why string) error {
 	return &recount.Error{
 		Code: recount.CodeNoColumn, What: "the adjustment entry lacks " + what, Where: "recount.yaml, calculations: " + r.calc.Name + ": target: adjust: columns",
 		Why: why, Next: "name the entry's column for each key column of the result, for the amounts, for reason and for run",
@@ -88,7 +88,7 @@ func (r *replaying) noEntryColumn(what, why string) error {
 
 // readEntries adds up the entries that are there already, and apart from them
 // those that runs made.
-func (r *replaying) readEntries(ctx context.Context, t target.Target, f *frozen) error {
+func (r *Incident) readEntries(ctx context.Context, t target.Target, f *frozen) error {
 	runs, err := t.Runs(ctx)
 	if err != nil && !errors.Is(err, recount.ErrPermission) { // whose entries they are is not known then
 		return err
@@ -131,13 +131,13 @@ func (r *replaying) readEntries(ctx context.Context, t target.Target, f *frozen)
 }
 
 // adjusted returns the compared values of a live row with the entries beside it.
-func (r *replaying) adjusted(f *frozen, l *live, text string, seen []recount.Value) []recount.Value {
+func (r *Incident) adjusted(f *frozen, l *live, text string, seen []recount.Value) []recount.Value {
 	return r.plus(l, seen, f.entries[text], 1)
 }
 
 // unadjusted sets what hypotheses are held against besides: they may know of no
 // entry that a run made, but what somebody else booked is a change by hand.
-func (r *replaying) unadjusted(f *frozen, l *live, pairs []diff.Pair) {
+func (r *Incident) unadjusted(f *frozen, l *live, pairs []diff.Pair) {
 	if f == nil {
 		return
 	}
@@ -150,7 +150,7 @@ func (r *replaying) unadjusted(f *frozen, l *live, pairs []diff.Pair) {
 
 // plus adds amounts, or takes them away, to compared values; those that are no
 // numbers stay.
-func (r *replaying) plus(l *live, seen []recount.Value, amounts []*big.Rat, sign int64) []recount.Value {
+func (r *Incident) plus(l *live, seen []recount.Value, amounts []*big.Rat, sign int64) []recount.Value {
 	if amounts == nil {
 		return seen
 	}
@@ -174,7 +174,7 @@ func (r *replaying) plus(l *live, seen []recount.Value, amounts []*big.Rat, sign
 // adjustments makes the part of the entries: for each frozen row that is wrong,
 // what is right less what the row and the entries beside it say. The changes of
 // those rows become held: they are not edited.
-func (r *replaying) adjustments(f *frozen, main recount.PlanBody, l *live, pairs []diff.Pair, changes []recount.Change) (*recount.PlanPart, error) {
+func (r *Incident) adjustments(f *frozen, main recount.PlanBody, l *live, pairs []diff.Pair, changes []recount.Change) (*recount.PlanPart, error) {
 	if f == nil {
 		return nil, nil
 	}
@@ -225,7 +225,7 @@ func planColumn(c recount.Column) recount.PlanColumn {
 }
 
 // entry is the adjustment of one frozen row.
-func (r *replaying) entry(f *frozen, l *live, p diff.Pair, c recount.Change) (recount.Change, error) {
+func (r *Incident) entry(f *frozen, l *live, p diff.Pair, c recount.Change) (recount.Change, error) {
 	refuse := func(why string) error {
 		return &recount.Error{
 			Code: recount.CodeDoesNotFit, What: "a frozen row cannot be adjusted", Where: fmt.Sprintf("%s %s, row %s", l.info.Identity.Place, l.info.Identity.Table, p.ShowKey(r.shape)),
@@ -272,7 +272,7 @@ func (r *replaying) entry(f *frozen, l *live, p diff.Pair, c recount.Change) (re
 }
 
 // entryRest fills in reason, period and time.
-func (r *replaying) entryRest(f *frozen, e recount.Change, p diff.Pair) (recount.Change, error) {
+func (r *Incident) entryRest(f *frozen, e recount.Change, p diff.Pair) (recount.Change, error) {
 	columns := r.calc.Write.Adjust.Columns
 	texts := map[string]string{
 		"reason": fmt.Sprintf("recount %s: %s", r.calc.Name, p.CauseOr()),

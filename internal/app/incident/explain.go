@@ -1,4 +1,4 @@
-package app
+package incident
 
 import (
 	"context"
@@ -6,11 +6,59 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"recount"
 	"recount/engine"
 	"recount/internal/replay"
 )
+
+// Explanation says why one row is as the plan has it.
+type Explanation struct {
+	Plan        string
+	Calculation string
+	Window      recount.Window
+	Change      recount.Change // Action is empty for a row that is right
+	Right       bool
+	Key         []recount.PlanColumn
+	Columns     []recount.PlanColumn
+	Steps       []ExplainStep // all of them, in order of time
+	// Result is the row that these events alone give under the right logic.
+	Result []recount.Value
+	// Under is the row under the cause; nil where there is none.
+	Under []recount.Value
+	// Alone says that the listed events alone were replayed and gave exactly the
+	// planned row: nothing else contributes.
+	Alone bool
+	// Elsewhere says that the logic is not here, so that Steps lists events
+	// without the row after each; empty where it is. Result then is the row that
+	// was made elsewhere.
+	Elsewhere string
+}
+
+// ExplainStep is one event of a row.
+type ExplainStep struct {
+	Seq       int64
+	ID        string
+	Time      time.Time
+	Partition string
+	Position  string
+	Fields    []NamedValue
+	// Counted says that the right logic uses the event; Note says why not, or
+	// what the cause did with it.
+	Counted bool
+	Note    string
+	// Values is the row after this event under the right logic, nil before there
+	// is one; Under is the same under the cause.
+	Values []recount.Value
+	Under  []recount.Value
+}
+
+// NamedValue is a value with its column's name.
+type NamedValue struct {
+	Name  string
+	Value recount.Value
+}
 
 // Bounds of an explanation: how many events are looked at, and for how many the
 // row is replayed step by step.
@@ -19,18 +67,15 @@ const (
 	mostStepped   = 40
 )
 
-// Explain replays the events of one row alone, step by step, under the right
-// logic and under the row's cause.
-func (a *App) Explain(ctx context.Context, file string, args []string) (out Explanation, err error) {
-	p, err := a.loadPlan(file)
+// Explain replays the events of one row of the plan alone, step by step, under
+// the right logic and under the row's cause. args name the row's key as a person
+// types it, file is where the plan was read.
+func Explain(ctx context.Context, host Host, p *recount.Plan, file string, args []string) (out Explanation, err error) {
+	hits, err := PlannedHits(host, p.Body)
 	if err != nil {
 		return out, err
 	}
-	hits, err := a.plannedHits(p.Body)
-	if err != nil {
-		return out, err
-	}
-	r, err := a.prepareHits(ctx, p.Body.Calculation, hits)
+	r, err := Prepare(ctx, host, p.Body.Calculation, hits)
 	if err != nil {
 		return out, err
 	}
@@ -52,7 +97,7 @@ func (a *App) Explain(ctx context.Context, file string, args []string) (out Expl
 		return out, err
 	}
 	defer joined(&err, r.close)
-	e := &explaining{replaying: r, out: &out}
+	e := &explaining{Incident: r, out: &out}
 	if r.calc.Logic.Brought() {
 		return out, e.elsewhere(ctx, p)
 	}
@@ -123,7 +168,7 @@ func canonicalKey(columns []recount.PlanColumn, values []string) []recount.Value
 
 // explaining gathers the events of one row.
 type explaining struct {
-	*replaying
+	*Incident
 	out    *Explanation
 	key    string // the row's key under the result's types
 	events []engine.ReplayEvent

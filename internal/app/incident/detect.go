@@ -1,4 +1,4 @@
-package app
+package incident
 
 import (
 	"context"
@@ -13,13 +13,6 @@ import (
 	"recount/internal/replay"
 	"recount/internal/solve"
 )
-
-// DetectRequest asks which events were lost or processed again.
-type DetectRequest struct {
-	Calculation string
-	// Window names the suspects; without edges all archived events are.
-	Window WindowRequest
-}
 
 // Detected is what the live differences say of the log.
 type Detected struct {
@@ -54,13 +47,8 @@ type DetectedSpan struct {
 const mostSuspects = 50_000_000
 
 // Detect solves for the positions whose loss or repetition gives the differences
-// between live and right rows, and replays its answer.
-func (a *App) Detect(ctx context.Context, req DetectRequest) (out Detected, err error) {
-	began := a.now()
-	r, err := a.prepareDetect(ctx, req)
-	if err != nil {
-		return out, err
-	}
+// between live and right rows, and replays its answer. TookMS is left open.
+func (r *Incident) Detect(ctx context.Context) (out Detected, err error) {
 	l, err := r.openLive(ctx)
 	if err != nil {
 		return out, err
@@ -75,7 +63,7 @@ func (a *App) Detect(ctx context.Context, req DetectRequest) (out Detected, err 
 		return out, err
 	}
 	r.whole = true // the log of all suspects is searched
-	d := &detecting{replaying: r, out: &out}
+	d := &detecting{Incident: r, out: &out}
 	if err := d.start(ctx); err != nil {
 		return out, err
 	}
@@ -87,35 +75,12 @@ func (a *App) Detect(ctx context.Context, req DetectRequest) (out Detected, err 
 	if out.Wrong > 0 {
 		err = d.solve(ctx, l)
 	}
-	out.TookMS = a.now().Sub(began).Milliseconds()
 	return out, err
-}
-
-// prepareDetect is prepare, with all archived events as the window where none is
-// named.
-func (a *App) prepareDetect(ctx context.Context, req DetectRequest) (*replaying, error) {
-	if req.Window.From == "" && req.Window.To == "" && len(req.Window.FromPositions) == 0 && req.Window.IDs == "" {
-		r, err := a.prepareHits(ctx, req.Calculation, recount.Hits{Window: recount.Window{By: recount.ByEvent}})
-		if err != nil {
-			return nil, err
-		}
-		first, last, ok := reach(r.snapshot)
-		if !ok {
-			return nil, r.emptyWindow()
-		}
-		to := last.Add(1000)
-		if r.bucketed() { // newer buckets may not be closed
-			to = r.calc.Bucket.Floor(r.snapshot.Watermark.Add(-r.source.Lateness))
-		}
-		r.hits.Window = recount.Window{From: first, To: to, By: recount.ByEvent}
-		return r, r.readCut(req.Window.Paused)
-	}
-	return a.prepare(ctx, req.Calculation, req.Window)
 }
 
 // detecting is one search.
 type detecting struct {
-	*replaying
+	*Incident
 	out   *Detected
 	pairs []diff.Pair // the rows that are not right
 }
@@ -131,7 +96,7 @@ func (d *detecting) start(ctx context.Context) error {
 		}
 	}
 	if !d.settles() {
-		return d.replaying.start(ctx)
+		return d.Incident.start(ctx)
 	}
 	if d.taken.Kind == recount.CutFound {
 		return noCut(d.calc.Name, "nothing says how far its rows are, and a search needs to know it")
@@ -152,7 +117,7 @@ func (d *detecting) compare(ctx context.Context, l *live) error {
 	if d.settles() {
 		found, err = d.settleAll(ctx, l)
 	} else {
-		found, err = d.replaying.compare(ctx, l, comparing{session: d.session, window: d.compared, prove: true})
+		found, err = d.Incident.compare(ctx, l, comparing{session: d.session, window: d.compared, prove: true})
 	}
 	if err != nil {
 		return err
@@ -214,7 +179,7 @@ func (d *detecting) solve(ctx context.Context, l *live) error {
 	if err != nil {
 		return err
 	}
-	act := d.app.opts.Progress.Begin("solving", 0)
+	act := d.host.Progress().Begin("solving", 0)
 	answer, err := solve.Solve(ctx, solve.Input{Partitions: g.parts, Keys: len(g.names), Differences: differences})
 	act.End()
 	if err != nil {

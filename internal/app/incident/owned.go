@@ -1,4 +1,4 @@
-package app
+package incident
 
 import (
 	"context"
@@ -11,12 +11,12 @@ import (
 
 // findLedger asks through the connection of apply: for the runs of a ledger that
 // the reading role may not see. Without an answer the plan says so.
-func (r *replaying) findLedger(ctx context.Context, l *live) (err error) {
+func (r *Incident) findLedger(ctx context.Context, l *live) (err error) {
 	l.note = "the reading role may not read the ledger, so this plan does not know of earlier runs"
 	if r.calc.Target.Apply == nil {
 		return nil
 	}
-	t, err := r.app.openTarget(ctx, r.calc, true)
+	t, err := r.host.OpenTarget(ctx, r.calc, true)
 	if err != nil {
 		return ctx.Err() // who plans need not have what apply needs
 	}
@@ -31,7 +31,7 @@ func (r *replaying) findLedger(ctx context.Context, l *live) (err error) {
 // checkOwned refuses changes whose key names rows that where: leaves out: one
 // that is written would be another's, or would be there already. Without where:
 // the comparison has seen every row.
-func (r *replaying) checkOwned(ctx context.Context, l *live, changes []recount.Change) error {
+func (r *Incident) checkOwned(ctx context.Context, l *live, changes []recount.Change) error {
 	if r.calc.Where == "" {
 		return nil
 	}

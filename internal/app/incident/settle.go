@@ -1,4 +1,4 @@
-package app
+package incident
 
 import (
 	"context"
@@ -35,7 +35,7 @@ type running struct {
 
 // settle compares rows each of which stands at a position of its own: the live
 // row must be what some account gives at one position (diff.Settle).
-func (r *replaying) settle(ctx context.Context, l *live, touched map[string]bool, repeats bool) (out comparison, err error) {
+func (r *Incident) settle(ctx context.Context, l *live, touched map[string]bool, repeats bool) (out comparison, err error) {
 	out.touched = touched
 	if err := r.mayBeAhead(ctx); err != nil {
 		return out, err
@@ -67,7 +67,7 @@ func (r *replaying) settle(ctx context.Context, l *live, touched map[string]bool
 
 // proved runs the right logic twice over all that is read, so that what follows
 // is known to be deterministic.
-func (r *replaying) proved(ctx context.Context) (digest string, n int64, err error) {
+func (r *Incident) proved(ctx context.Context) (digest string, n int64, err error) {
 	rows, err := replay.Prove(ctx, r.session, r.right)
 	if err != nil {
 		return "", 0, err
@@ -86,7 +86,7 @@ func (r *replaying) proved(ctx context.Context) (digest string, n int64, err err
 
 // runningRows reads the live rows of the touched keys, of a sample of the others,
 // and of those that no event makes.
-func (r *replaying) runningRows(ctx context.Context, l *live, touched map[string]bool, excluded map[string][]recount.Value, out *comparison) (rows map[string]*running, err error) {
+func (r *Incident) runningRows(ctx context.Context, l *live, touched map[string]bool, excluded map[string][]recount.Value, out *comparison) (rows map[string]*running, err error) {
 	made, err := r.madeKeys(ctx)
 	if err != nil {
 		return nil, err
@@ -126,7 +126,7 @@ func (r *replaying) runningRows(ctx context.Context, l *live, touched map[string
 
 // madeKeys are the keys of all rows that the right logic or the previous one
 // makes, by their text.
-func (r *replaying) madeKeys(ctx context.Context) (map[string][]recount.Value, error) {
+func (r *Incident) madeKeys(ctx context.Context) (map[string][]recount.Value, error) {
 	made := map[string][]recount.Value{}
 	for _, v := range r.logics() {
 		err := r.eachKey(ctx, v, func(row recount.Row) {
@@ -143,7 +143,7 @@ func (r *replaying) madeKeys(ctx context.Context) (map[string][]recount.Value, e
 
 // stand fills in at which positions the rows stand under the right logic and
 // under every hypothesis.
-func (r *replaying) stand(ctx context.Context, l *live, rows map[string]*running, hypotheses []replay.Hypothesis) error {
+func (r *Incident) stand(ctx context.Context, l *live, rows map[string]*running, hypotheses []replay.Hypothesis) error {
 	var keys [][]recount.Value
 	for _, text := range slices.Sorted(maps.Keys(rows)) {
 		if row := rows[text]; !row.excluded && row.key != nil {
@@ -167,7 +167,7 @@ func (r *replaying) stand(ctx context.Context, l *live, rows map[string]*running
 	if err != nil {
 		return err
 	}
-	act := r.app.opts.Progress.Begin("trying what may have happened", int64(len(hypotheses)))
+	act := r.host.Progress().Begin("trying what may have happened", int64(len(hypotheses)))
 	defer act.End()
 	for _, h := range hypotheses {
 		err := r.eachState(ctx, h.Variant, keys, func(text string, s engine.State) {
@@ -187,7 +187,7 @@ func (r *replaying) stand(ctx context.Context, l *live, rows map[string]*running
 }
 
 // eachState runs a variant for keys as of the positions at which they may stand.
-func (r *replaying) eachState(ctx context.Context, v engine.Variant, keys [][]recount.Value, each func(string, engine.State)) (err error) {
+func (r *Incident) eachState(ctx context.Context, v engine.Variant, keys [][]recount.Value, each func(string, engine.State)) (err error) {
 	if len(keys) == 0 {
 		return nil
 	}
@@ -206,7 +206,7 @@ func (r *replaying) eachState(ctx context.Context, v engine.Variant, keys [][]re
 }
 
 // standOf is a state as diff settles it.
-func (r *replaying) standOf(s engine.State) diff.Stand {
+func (r *Incident) standOf(s engine.State) diff.Stand {
 	stand := diff.Stand{Seq: s.Seq, At: s.Partition + ":" + recount.ShortPosition(s.Position)}
 	if s.Values != nil {
 		stand.Values = slices.Clone(s.Values)
@@ -228,7 +228,7 @@ func (r *replaying) standOf(s engine.State) diff.Stand {
 
 // lastOf reads a live row's position column, as standOf spells it and as a person
 // reads it; empty for NULL.
-func (r *replaying) lastOf(l *live, row recount.Row) (last, says string) {
+func (r *Incident) lastOf(l *live, row recount.Row) (last, says string) {
 	if r.taken.Kind != recount.CutColumn {
 		return "", ""
 	}
@@ -252,7 +252,7 @@ func (r *replaying) lastOf(l *live, row recount.Row) (last, says string) {
 }
 
 // judge counts one row and keeps it where it is not right.
-func (r *replaying) judge(out *comparison, text string, row *running) {
+func (r *Incident) judge(out *comparison, text string, row *running) {
 	pair := diff.Pair{Text: text, Key: row.key, Excluded: row.excluded}
 	if row.live != nil {
 		live := row.live.Row

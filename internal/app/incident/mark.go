@@ -1,4 +1,4 @@
-package app
+package incident
 
 import (
 	"context"
@@ -14,10 +14,10 @@ import (
 
 // beside opens another table of the calculation's database, for the rows that a
 // plan writes beside the results.
-func (r *replaying) beside(ctx context.Context, table string) (target.Target, recount.TableInfo, error) {
+func (r *Incident) beside(ctx context.Context, table string) (target.Target, recount.TableInfo, error) {
 	calc := r.calc
 	calc.Target.Table = table
-	t, err := r.app.openTarget(ctx, calc, false)
+	t, err := r.host.OpenTarget(ctx, calc, false)
 	if err != nil {
 		return nil, recount.TableInfo{}, err
 	}
@@ -63,7 +63,7 @@ type markColumn struct {
 
 // marks makes the part that marks missed events as processed: those of which
 // every row is corrected by this plan. Nil where there is none.
-func (r *replaying) marks(ctx context.Context, main recount.PlanBody, changes []recount.Change) (_ *recount.PlanPart, err error) {
+func (r *Incident) marks(ctx context.Context, main recount.PlanBody, changes []recount.Change) (_ *recount.PlanPart, err error) {
 	if r.calc.Write.Mark == nil {
 		return nil, nil
 	}
@@ -101,7 +101,7 @@ func (r *replaying) marks(ctx context.Context, main recount.PlanBody, changes []
 	return &made, nil
 }
 
-func (r *replaying) markColumns(info recount.TableInfo) (m marked, err error) {
+func (r *Incident) markColumns(info recount.TableInfo) (m marked, err error) {
 	m.info = info
 	for _, name := range sortedNames(r.calc.Write.Mark.Columns) {
 		column, ok := info.Column(name)
@@ -133,7 +133,7 @@ func (r *replaying) markColumns(info recount.TableInfo) (m marked, err error) {
 
 // corrected lists the missed events all of whose rows this plan corrects, and
 // counts the missed ones that have another row.
-func (r *replaying) corrected(ctx context.Context, changes []recount.Change) (events []engine.ReplayEvent, left int, err error) {
+func (r *Incident) corrected(ctx context.Context, changes []recount.Change) (events []engine.ReplayEvent, left int, err error) {
 	written := map[string]bool{}
 	for _, c := range changes {
 		isMissed := slices.ContainsFunc(c.Cause.Parts(), func(p string) bool { return strings.HasPrefix(p, "missed") })
@@ -169,7 +169,7 @@ func (r *replaying) corrected(ctx context.Context, changes []recount.Change) (ev
 
 // whollyWritten says of each hit event that makes a row whether all its rows are
 // written.
-func (r *replaying) whollyWritten(ctx context.Context, written map[string]bool) (keep map[int64]bool, err error) {
+func (r *Incident) whollyWritten(ctx context.Context, written map[string]bool) (keep map[int64]bool, err error) {
 	v := r.right
 	v.See = engine.SeeHit
 	rows, err := r.session.Each(ctx, v)
@@ -188,7 +188,7 @@ func (r *replaying) whollyWritten(ctx context.Context, written map[string]bool) 
 	}
 }
 
-func (r *replaying) markInserts(m marked, events []engine.ReplayEvent) ([]recount.Change, error) {
+func (r *Incident) markInserts(m marked, events []engine.ReplayEvent) ([]recount.Change, error) {
 	var inserts []recount.Change
 	for _, e := range events {
 		c := recount.Change{Action: recount.ActionInsert, Cause: "missed", After: []recount.Value{}}
@@ -212,7 +212,7 @@ func (r *replaying) markInserts(m marked, events []engine.ReplayEvent) ([]recoun
 }
 
 // eventValue is a column of an event as the mark's column stores it.
-func (r *replaying) eventValue(m marked, column markColumn, e engine.ReplayEvent) (recount.Value, error) {
+func (r *Incident) eventValue(m marked, column markColumn, e engine.ReplayEvent) (recount.Value, error) {
 	text := recount.Type{Kind: recount.KindString}
 	v, t := recount.Null, text
 	switch column.from {
@@ -251,7 +251,7 @@ func (r *replaying) eventValue(m marked, column markColumn, e engine.ReplayEvent
 
 // unmarked refuses events that the worker's own table says it processed: then
 // they were not missed.
-func (r *replaying) unmarked(ctx context.Context, t target.Target, m marked, inserts []recount.Change) error {
+func (r *Incident) unmarked(ctx context.Context, t target.Target, m marked, inserts []recount.Change) error {
 	var key []string
 	for _, c := range m.key {
 		key = append(key, c.Name)

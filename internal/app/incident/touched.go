@@ -1,4 +1,4 @@
-package app
+package incident
 
 import (
 	"context"
@@ -13,11 +13,11 @@ import (
 // text; nil where every row of the window is looked at. A key is touched if the
 // hit events alone make a row of it, under the right logic or the previous one,
 // or if the right row is another without them.
-func (r *replaying) touchedKeys(ctx context.Context) (map[string]bool, error) {
+func (r *Incident) touchedKeys(ctx context.Context) (map[string]bool, error) {
 	if r.everything() || r.calc.Logic.Brought() {
 		return nil, nil
 	}
-	act := r.app.opts.Progress.Begin("which rows were hit", 0)
+	act := r.host.Progress().Begin("which rows were hit", 0)
 	defer act.End()
 	touched := map[string]bool{}
 	for _, v := range r.logics() {
@@ -29,7 +29,7 @@ func (r *replaying) touchedKeys(ctx context.Context) (map[string]bool, error) {
 	return touched, r.touchedByDifference(ctx, touched)
 }
 
-func (r *replaying) eachKey(ctx context.Context, v engine.Variant, each func(recount.Row)) (err error) {
+func (r *Incident) eachKey(ctx context.Context, v engine.Variant, each func(recount.Row)) (err error) {
 	rows, err := r.session.Run(ctx, v)
 	if err != nil {
 		return fmt.Errorf("find touched rows: %w", err)
@@ -46,7 +46,7 @@ func (r *replaying) eachKey(ctx context.Context, v engine.Variant, each func(rec
 
 // touchedByDifference adds the keys whose right row is another without the hit
 // events: an event may matter to a row that it does not make alone.
-func (r *replaying) touchedByDifference(ctx context.Context, touched map[string]bool) (err error) {
+func (r *Incident) touchedByDifference(ctx context.Context, touched map[string]bool) (err error) {
 	all, err := r.session.Run(ctx, r.right)
 	if err != nil {
 		return err

@@ -1,4 +1,4 @@
-package app
+package incident
 
 import (
 	"math/big"
@@ -10,7 +10,7 @@ import (
 
 func TestADeltaOfSeveralCausesExplainsRowsThatOnlySomeReached(t *testing.T) {
 	text, number := recount.Type{Kind: recount.KindString}, recount.Type{Kind: recount.KindInt64}
-	r := &replaying{shape: recount.Shape{Key: []recount.Column{{Name: "k", Type: text}}, Values: []recount.Column{{Name: "n", Type: number}}}}
+	r := &Incident{shape: recount.Shape{Key: []recount.Column{{Name: "k", Type: text}}, Values: []recount.Column{{Name: "n", Type: number}}}}
 	d := &deltas{against: replay.Hypothesis{Cause: "missed+again"}, byKey: map[string][]*big.Rat{"a": {big.NewRat(-2, 1)}}}
 	for _, c := range []struct {
 		key           string

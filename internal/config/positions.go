@@ -1,4 +1,4 @@
-package app
+package config
 
 import (
 	"bytes"
@@ -13,17 +13,16 @@ import (
 	"unicode/utf8"
 
 	"recount"
-	"recount/internal/config"
 )
 
 // maxPositionBytes bounds a file of positions: a topic has thousands of
 // partitions at most.
 const maxPositionBytes = 8 << 20
 
-// readPositions reads where a paused worker stands: the next position to read,
+// ReadPositions reads where a paused worker stands: the next position to read,
 // by partition, as the archive spells it. The file is a JSON object, lines such
 // as 3:41200 or "3 41200", or what kafka-consumer-groups.sh --describe prints.
-func readPositions(path string) (map[string]string, error) {
+func ReadPositions(path string) (map[string]string, error) {
 	text, err := readSmall(path)
 	var list positionList
 	if err == nil {
@@ -64,7 +63,7 @@ func readSmall(path string) ([]byte, error) {
 type positionList map[string]string
 
 func (l positionList) add(partition, position string) error {
-	_, padded, err := config.ParsePosition(partition + ":" + position)
+	_, padded, err := ParsePosition(partition + ":" + position)
 	if err != nil {
 		return fmt.Errorf("partition %q: %w", partition, err)
 	}

@@ -1,4 +1,4 @@
-package app
+package incident
 
 import (
 	"context"
@@ -12,79 +12,11 @@ import (
 	"recount/engine"
 	"recount/internal/archive"
 	"recount/internal/config"
-	"recount/internal/diff"
 	"recount/source"
 )
 
-// replaying is a calculation over one window, made ready.
-type replaying struct {
-	app       *App
-	calc      config.Calculation
-	source    config.Source
-	archive   *archive.Archive
-	snapshot  recount.Snapshot
-	spans                     // known when start has returned
-	whole     bool            // no checkpoint is used: all events are read
-	processed *recount.IDList // nil: the calculation names none
-	engine    engine.Engine
-	session   engine.Session
-	right     engine.Variant
-	shape     recount.Shape       // the result's columns
-	timeKey   int                 // the key column that is a time or date; -1: none
-	wrong     []diff.Pair         // the rows of the window that are not right, once they were compared
-	elsewhere map[string]*brought // rows that something else made, by their name
-}
-
-// prepare checks logic and configuration of a calculation against each other
-// and finds what the archive holds; it replays nothing yet.
-func (a *App) prepare(ctx context.Context, name string, window WindowRequest) (*replaying, error) {
-	hits, err := window.hits(a.opts.Dir)
-	if err != nil {
-		return nil, err
-	}
-	r, err := a.prepareHits(ctx, name, hits)
-	if err != nil {
-		return nil, err
-	}
-	return r, r.readCut(window.Paused)
-}
-
-// prepareHits is prepare over events that are known already; the cut is not read.
-func (a *App) prepareHits(ctx context.Context, name string, hits recount.Hits) (*replaying, error) {
-	calc, err := a.Project.Calculation(name)
-	if err != nil {
-		return nil, err
-	}
-	src, err := a.Project.Source(calc.Source)
-	if err != nil {
-		return nil, err
-	}
-	r := &replaying{app: a, calc: calc, source: src, spans: spans{hits: hits}}
-	if r.engine, err = a.openEngine(ctx); err != nil {
-		return nil, err
-	}
-	if err := r.check(ctx); err != nil {
-		return nil, err
-	}
-	if r.archive, err = a.openArchive(ctx); err != nil {
-		return nil, err
-	}
-	if r.snapshot, err = r.archive.Snapshot(ctx, src.Name); err != nil {
-		return nil, err
-	}
-	digest, err := mappingDigest(src)
-	if err != nil {
-		return nil, err
-	}
-	if err := archive.SameMapping(r.snapshot, digest); err != nil {
-		return nil, err
-	}
-	r.snapshot.Lateness = src.Lateness // as it is configured now, not as it was when events came in
-	return r, nil
-}
-
 // check asks the engine what the logic returns and fits it to the configuration.
-func (r *replaying) check(ctx context.Context) error {
+func (r *Incident) check(ctx context.Context) error {
 	fields := r.source.Mapping.Fields
 	columns, err := r.columnsOf(ctx, r.calc.Logic)
 	if err != nil {
@@ -114,7 +46,7 @@ func (r *replaying) check(ctx context.Context) error {
 }
 
 // inList says in which list a condition stands.
-func (r *replaying) inList(i int, err error) error {
+func (r *Incident) inList(i int, err error) error {
 	name := fmt.Sprintf("missed[%d]", i+1)
 	if n := i - len(r.calc.Missed); n >= 0 {
 		name = fmt.Sprintf("again[%d]", n+1)
@@ -126,7 +58,7 @@ func (r *replaying) inList(i int, err error) error {
 }
 
 // checkPrevious fits the previous logic to the right one.
-func (r *replaying) checkPrevious(ctx context.Context, previous recount.Logic) error {
+func (r *Incident) checkPrevious(ctx context.Context, previous recount.Logic) error {
 	columns, err := r.columnsOf(ctx, previous)
 	if err != nil {
 		return err
@@ -153,7 +85,7 @@ func names(columns []recount.Column) []string {
 }
 
 // shapeOf picks the key columns and the compared ones out of a result.
-func (r *replaying) shapeOf(columns []recount.Column, path string) (recount.Shape, error) {
+func (r *Incident) shapeOf(columns []recount.Column, path string) (recount.Shape, error) {
 	byName := map[string]recount.Column{}
 	for _, c := range columns {
 		byName[c.Name] = c
@@ -189,7 +121,7 @@ func (r *replaying) shapeOf(columns []recount.Column, path string) (recount.Shap
 }
 
 // lacks is the error for a column that what path gives does not have.
-func (r *replaying) lacks(columns []recount.Column, name, path, why string) error {
+func (r *Incident) lacks(columns []recount.Column, name, path, why string) error {
 	next := "name a column that the logic returns: " + strings.Join(names(columns), ", ")
 	if near := recount.Nearest(name, names(columns)); near != "" {
 		next = "did you mean " + near + "?"
@@ -197,7 +129,7 @@ func (r *replaying) lacks(columns []recount.Column, name, path, why string) erro
 	return &recount.Error{Code: recount.CodeNoColumn, What: "the result lacks column " + name, Where: path, Why: why, Next: next}
 }
 
-func (r *replaying) sameKinds(previous recount.Shape) error {
+func (r *Incident) sameKinds(previous recount.Shape) error {
 	for i, c := range previous.Key {
 		if want := r.shape.Key[i]; c.Type.Kind != want.Type.Kind {
 			return &recount.Error{
@@ -210,7 +142,7 @@ func (r *replaying) sameKinds(previous recount.Shape) error {
 	return nil
 }
 
-func (r *replaying) checkBucket() error {
+func (r *Incident) checkBucket() error {
 	r.timeKey = slices.IndexFunc(r.shape.Key, func(c recount.Column) bool {
 		return c.Type.Kind == recount.KindTimestamp || c.Type.Kind == recount.KindDate
 	})
@@ -225,7 +157,7 @@ func (r *replaying) checkBucket() error {
 }
 
 // lists are the lists of events that the hypotheses name.
-func (r *replaying) lists() []recount.EventList {
+func (r *Incident) lists() []recount.EventList {
 	lists := slices.Clone(r.calc.Missed)
 	for _, again := range r.calc.Again {
 		lists = append(lists, again.EventList)
@@ -235,7 +167,7 @@ func (r *replaying) lists() []recount.EventList {
 
 // start finds the window's events and opens a session over what their rows
 // remember: complete, verified, staged.
-func (r *replaying) start(ctx context.Context) error {
+func (r *Incident) start(ctx context.Context) error {
 	if err := r.locate(ctx); err != nil {
 		return err
 	}
@@ -274,18 +206,18 @@ func (r *replaying) start(ctx context.Context) error {
 }
 
 // open opens a session over files of the archive, which are verified first.
-func (r *replaying) open(ctx context.Context, input engine.Input, files []recount.DataFile) (s broughtSession, err error) {
-	scratch, err := r.app.folder("replay")
+func (r *Incident) open(ctx context.Context, input engine.Input, files []recount.DataFile) (s broughtSession, err error) {
+	scratch, err := r.host.Scratch("replay")
 	if err != nil {
 		return s, err
 	}
-	staging, err := r.app.folder("staged")
+	staging, err := r.host.Scratch("staged")
 	if err != nil {
 		return s, err
 	}
 	staged, err := r.archive.Stage(ctx, archive.StageOptions{
 		Snapshot: r.snapshot, Files: files, Fields: r.source.Mapping.Fields, Dir: staging,
-		Decoder: r.decoder(ctx), Progress: r.app.opts.Progress,
+		Decoder: r.decoder(ctx), Progress: r.host.Progress(),
 	})
 	if err != nil {
 		return s, err
@@ -300,7 +232,7 @@ func (r *replaying) open(ctx context.Context, input engine.Input, files []recoun
 }
 
 // close ends the session.
-func (r *replaying) close() error {
+func (r *Incident) close() error {
 	if r.session == nil {
 		return nil
 	}
@@ -310,7 +242,7 @@ func (r *replaying) close() error {
 }
 
 // bucketTime returns the start of the bucket that a key names.
-func (r *replaying) bucketTime(key []recount.Value) (time.Time, error) {
+func (r *Incident) bucketTime(key []recount.Value) (time.Time, error) {
 	v := key[r.timeKey]
 	if r.shape.Key[r.timeKey].Type.Kind == recount.KindDate {
 		day, err := time.Parse(time.DateOnly, v.Text)
@@ -322,7 +254,7 @@ func (r *replaying) bucketTime(key []recount.Value) (time.Time, error) {
 	return recount.ParseTimestamp(v.Text)
 }
 
-func (r *replaying) zone() *time.Location {
+func (r *Incident) zone() *time.Location {
 	if r.calc.Bucket.Zone == nil {
 		return time.UTC
 	}
@@ -330,17 +262,17 @@ func (r *replaying) zone() *time.Location {
 }
 
 // bucketed says whether rows name the bucket that they belong to.
-func (r *replaying) bucketed() bool { return r.timeKey >= 0 && !r.calc.Bucket.None() }
+func (r *Incident) bucketed() bool { return r.timeKey >= 0 && !r.calc.Bucket.None() }
 
 // refuseEmpty refuses a window without a used event.
-func (r *replaying) refuseEmpty(counts recount.EventCounts, allow bool) error {
+func (r *Incident) refuseEmpty(counts recount.EventCounts, allow bool) error {
 	if counts.Hit > 0 || r.everything() && counts.Used > 0 || allow {
 		return nil
 	}
 	return r.emptyWindow()
 }
 
-func (r *replaying) emptyWindow() error {
+func (r *Incident) emptyWindow() error {
 	where := r.hits.String()
 	if r.hits.Window.By == recount.ByEvent {
 		where = r.window.String()
@@ -377,13 +309,10 @@ func reach(s recount.Snapshot) (first, last time.Time, ok bool) {
 	return first, last, ok
 }
 
-// joined closes c and adds its error to err's.
-func joined(err *error, c func() error) { *err = errors.Join(*err, c()) }
-
 // decoder reads payloads again, for columns declared after they were archived.
-func (r *replaying) decoder(ctx context.Context) func(format, header string) (source.Decoder, error) {
+func (r *Incident) decoder(ctx context.Context) func(format, header string) (source.Decoder, error) {
 	return func(format, header string) (decoder source.Decoder, err error) {
-		src, err := r.app.openSource(ctx, r.source)
+		src, err := r.host.OpenSource(ctx, r.source)
 		if err != nil {
 			return nil, err
 		}

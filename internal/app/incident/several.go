@@ -1,39 +1,21 @@
-package app
+package incident
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"strings"
 
 	"recount"
 )
 
-// closing closes c after err.
-func closing(c interface{ Close() error }, err error) error { return errors.Join(err, c.Close()) }
-
 // planning is one calculation of a plan, with its live table.
 type planning struct {
-	r *replaying
+	r *Incident
 	l *live
 }
 
-// planAll makes one plan of all the calculations that are asked for.
-func (a *App) planAll(ctx context.Context, req PlanRequest) (*recount.Plan, error) {
-	var calculations []*replaying
-	for _, name := range append([]string{req.Calculation}, req.With...) {
-		r, err := a.prepare(ctx, name, req.Window)
-		if err != nil {
-			return nil, err
-		}
-		calculations = append(calculations, r)
-	}
-	return planned(ctx, calculations, req.Overrides)
-}
-
-// planned makes one plan of calculations, each with the tables beside its
-// results, from one moment of the archive.
-func planned(ctx context.Context, calculations []*replaying, overrides Overrides) (p *recount.Plan, err error) {
+// Plan makes one plan of calculations, each with the tables beside its results,
+// from one moment of the archive. It is not sealed and has no header.
+func Plan(ctx context.Context, calculations []*Incident, overrides Overrides) (p *recount.Plan, err error) {
 	var list []planning
 	defer func() {
 		for _, one := range list {
@@ -81,7 +63,7 @@ func (one planning) plan(ctx context.Context, overrides Overrides) (p *recount.P
 
 // together refuses a calculation that does not fit the plan of others: all must
 // be written in one transaction.
-func together(before []planning, r *replaying, l *live) error {
+func together(before []planning, r *Incident, l *live) error {
 	if len(before) == 0 {
 		return nil
 	}
@@ -104,9 +86,4 @@ func together(before []planning, r *replaying, l *live) error {
 		}
 	}
 	return nil
-}
-
-// calculations names all calculations that are asked for.
-func (r PlanRequest) calculations() string {
-	return strings.Join(append([]string{r.Calculation}, r.With...), "+")
 }

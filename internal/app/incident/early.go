@@ -1,4 +1,4 @@
-package app
+package incident
 
 import (
 	"context"
@@ -18,12 +18,12 @@ const (
 )
 
 // settles says that each row stands at a position of its own.
-func (r *replaying) settles() bool { return r.taken != nil && r.taken.Kind != recount.CutPaused }
+func (r *Incident) settles() bool { return r.taken != nil && r.taken.Kind != recount.CutPaused }
 
 // readEarly reads the rows of a state that goes on before it looks at the
 // archive: a row that has absorbed an event which is not archived yet cannot be
 // told from one that somebody changed.
-func (r *replaying) readEarly(ctx context.Context, l *live) error {
+func (r *Incident) readEarly(ctx context.Context, l *live) error {
 	return early(ctx, []planning{{r, l}})
 }
 
@@ -38,7 +38,7 @@ func early(ctx context.Context, list []planning) (err error) {
 		if one.l.frozen, err = one.r.readFrozen(ctx, one.l); err != nil {
 			return err
 		}
-		one.r.readAt = one.r.app.now()
+		one.r.readAt = one.r.host.Now()
 		if one.l.early, err = one.r.scan(ctx, one.l, one.r.compared, nil); err != nil {
 			return err
 		}
@@ -50,7 +50,7 @@ func early(ctx context.Context, list []planning) (err error) {
 		if _, known := moment[stream]; !known {
 			moment[stream] = one.r.snapshot
 			if read[stream] {
-				if moment[stream], err = one.r.caughtUp(ctx, one.r.app.now()); err != nil {
+				if moment[stream], err = one.r.caughtUp(ctx, one.r.host.Now()); err != nil {
 					return err
 				}
 			}
@@ -62,7 +62,7 @@ func early(ctx context.Context, list []planning) (err error) {
 
 // caughtUp is the archive of a moment after the time. Where an archiver is at
 // work, its next commit is waited for.
-func (r *replaying) caughtUp(ctx context.Context, read time.Time) (recount.Snapshot, error) {
+func (r *Incident) caughtUp(ctx context.Context, read time.Time) (recount.Snapshot, error) {
 	for try := 0; ; try++ {
 		snapshot, err := r.archive.Snapshot(ctx, r.source.Name)
 		if err != nil {
@@ -86,7 +86,7 @@ func (r *replaying) caughtUp(ctx context.Context, read time.Time) (recount.Snaps
 // row the very value that it had at an earlier position, with another right value
 // there. Results that add up are safe: what the hit events lack is the same at
 // every position.
-func (r *replaying) mayBeAhead(ctx context.Context) error {
+func (r *Incident) mayBeAhead(ctx context.Context) error {
 	if r.taken.Kind != recount.CutFound || !r.snapshot.Watermark.Before(r.readAt) {
 		return nil
 	}

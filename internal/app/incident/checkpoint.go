@@ -1,4 +1,4 @@
-package app
+package incident
 
 import (
 	"context"
@@ -29,13 +29,13 @@ const checkpointGrid = time.Hour
 
 // checkpoints says that the calculation's SQL reads `opening`, and that nothing
 // needs the history before it: a version counts all events of a row.
-func (r *replaying) checkpoints() bool {
+func (r *Incident) checkpoints() bool {
 	return len(r.calc.Logic.Opening) > 0 && r.calc.Memory.Kind == recount.MemoryUnbounded && !r.whole && r.calc.Cut.Is != recount.IsVersion
 }
 
 // begin finds or makes the checkpoint from which this replay begins, and its file
 // of rows. Nil: from the beginning of the history.
-func (r *replaying) begin(ctx context.Context) (c *archive.Checkpoint, file string, err error) {
+func (r *Incident) begin(ctx context.Context) (c *archive.Checkpoint, file string, err error) {
 	if !r.checkpoints() {
 		return nil, "", nil
 	}
@@ -49,7 +49,7 @@ func (r *replaying) begin(ctx context.Context) (c *archive.Checkpoint, file stri
 		return nil, "", err
 	}
 	known = slices.DeleteFunc(known, func(c archive.Checkpoint) bool { return c.Time.After(at) || !r.before(c) })
-	dir, err := r.app.folder("opening")
+	dir, err := r.host.Scratch("opening")
 	if err != nil {
 		return nil, "", err
 	}
@@ -74,7 +74,7 @@ func (r *replaying) begin(ctx context.Context) (c *archive.Checkpoint, file stri
 
 // before says whether all events of a checkpoint lie before the window's
 // positions and before the cut.
-func (r *replaying) before(c archive.Checkpoint) bool {
+func (r *Incident) before(c archive.Checkpoint) bool {
 	for partition, position := range c.Last {
 		if until, ok := r.until[partition]; ok && position >= until {
 			return false
@@ -89,8 +89,8 @@ func (r *replaying) before(c archive.Checkpoint) bool {
 }
 
 // checkpointLogic is the digest of what makes the rows of a checkpoint.
-func (r *replaying) checkpointLogic() (string, error) {
-	mapping, err := mappingDigest(r.source)
+func (r *Incident) checkpointLogic() (string, error) {
+	mapping, err := r.source.MappingDigest()
 	if err != nil {
 		return "", err
 	}
@@ -109,7 +109,7 @@ func (r *replaying) checkpointLogic() (string, error) {
 // makeCheckpoint replays what lies between the last checkpoint and an instant,
 // and stores the rows. Nil where none can be made: an event is quarantined, whose
 // row must be kept out, or the log does not keep the order of time.
-func (r *replaying) makeCheckpoint(ctx context.Context, logic, opening string, last *archive.Checkpoint, at time.Time) (_ *archive.Checkpoint, err error) {
+func (r *Incident) makeCheckpoint(ctx context.Context, logic, opening string, last *archive.Checkpoint, at time.Time) (_ *archive.Checkpoint, err error) {
 	read := recount.Window{To: at, By: recount.ByEvent}
 	if last != nil {
 		read.From = last.Time
@@ -208,7 +208,7 @@ func writeRows(w io.Writer, rows engine.Rows, n *int64) error {
 
 // overtaken says whether a hit event lies before the checkpoint's last ones in
 // the log: rows that stand between them would hold too much.
-func (r *replaying) overtaken(ctx context.Context, session engine.Session, c *archive.Checkpoint) (bool, error) {
+func (r *Incident) overtaken(ctx context.Context, session engine.Session, c *archive.Checkpoint) (bool, error) {
 	span, err := session.HitSpan(ctx, r.calc.Dedupe)
 	if err != nil {
 		return false, err

@@ -1,4 +1,4 @@
-package app
+package incident
 
 import (
 	"context"
@@ -34,7 +34,7 @@ type live struct {
 }
 
 // carry lists the table's columns that are read beside the compared ones.
-func (r *replaying) carry() []string {
+func (r *Incident) carry() []string {
 	var list []string
 	for _, name := range []string{r.calc.Write.Bump, r.positionColumn(), r.calc.Cut.Partition} {
 		if name != "" {
@@ -46,7 +46,7 @@ func (r *replaying) carry() []string {
 
 // positionColumn is the table's column that says how far a row is; empty: none,
 // or none that is needed.
-func (r *replaying) positionColumn() string {
+func (r *Incident) positionColumn() string {
 	if r.taken == nil || r.taken.Kind != recount.CutColumn {
 		return ""
 	}
@@ -54,8 +54,8 @@ func (r *replaying) positionColumn() string {
 }
 
 // openLive opens the target and finds the table's columns.
-func (r *replaying) openLive(ctx context.Context) (*live, error) {
-	t, err := r.app.openTarget(ctx, r.calc, false)
+func (r *Incident) openLive(ctx context.Context) (*live, error) {
+	t, err := r.host.OpenTarget(ctx, r.calc, false)
 	if err != nil {
 		return nil, err
 	}
@@ -101,14 +101,14 @@ func (r *replaying) openLive(ctx context.Context) (*live, error) {
 }
 
 // tableColumn is the table's name for a column of the result.
-func (r *replaying) tableColumn(name string) string {
+func (r *Incident) tableColumn(name string) string {
 	if mapped, ok := r.calc.Columns[name]; ok {
 		return mapped
 	}
 	return name
 }
 
-func (r *replaying) noColumn(info recount.TableInfo, name string) error {
+func (r *Incident) noColumn(info recount.TableInfo, name string) error {
 	next := "name a column of the table under target: columns:"
 	if near := recount.Nearest(name, names(info.Columns)); near != "" {
 		next = fmt.Sprintf("did you mean %s? For a column of the result write columns: {…: %s}", near, near)
@@ -121,8 +121,8 @@ func (r *replaying) noColumn(info recount.TableInfo, name string) error {
 
 // scan reads the live rows that belong to the span, in key order; carried columns
 // come last. held, where not nil, has the buckets whose rows are wanted.
-func (r *replaying) scan(ctx context.Context, l *live, window recount.Window, held map[time.Time]bool) (*diff.Sorted, error) {
-	dir, err := r.app.folder("live")
+func (r *Incident) scan(ctx context.Context, l *live, window recount.Window, held map[time.Time]bool) (*diff.Sorted, error) {
+	dir, err := r.host.Scratch("live")
 	if err != nil {
 		return nil, err
 	}
@@ -187,7 +187,7 @@ type comparing struct {
 
 // compare replays the right logic over a session and compares it with the live
 // rows.
-func (r *replaying) compare(ctx context.Context, l *live, c comparing) (out comparison, err error) {
+func (r *Incident) compare(ctx context.Context, l *live, c comparing) (out comparison, err error) {
 	session := c.session
 	var rows engine.Rows
 	var sorted *diff.Sorted
@@ -214,7 +214,7 @@ func (r *replaying) compare(ctx context.Context, l *live, c comparing) (out comp
 	if err != nil {
 		return out, err
 	}
-	act := r.app.opts.Progress.Begin("comparing", 0)
+	act := r.host.Progress().Begin("comparing", 0)
 	defer act.End()
 	shape := r.comparedAs(l)
 	out.Outcome, err = diff.Compare(ctx, diff.Input{
@@ -227,7 +227,7 @@ func (r *replaying) compare(ctx context.Context, l *live, c comparing) (out comp
 }
 
 // rightRows runs the right logic.
-func (r *replaying) rightRows(ctx context.Context, session engine.Session, prove bool) (engine.Rows, error) {
+func (r *Incident) rightRows(ctx context.Context, session engine.Session, prove bool) (engine.Rows, error) {
 	if prove {
 		return replay.Prove(ctx, session, r.right)
 	}
@@ -236,7 +236,7 @@ func (r *replaying) rightRows(ctx context.Context, session engine.Session, prove
 
 // within leaves out rows of other buckets than the span's: what is read may
 // reach further than what is compared.
-func (r *replaying) within(rows diff.Rows, span recount.Window) diff.Rows {
+func (r *Incident) within(rows diff.Rows, span recount.Window) diff.Rows {
 	if !r.bucketed() || r.calc.Memory.Kind == recount.MemoryWindow && !r.unfinished {
 		return rows
 	}
@@ -245,7 +245,7 @@ func (r *replaying) within(rows diff.Rows, span recount.Window) diff.Rows {
 
 type spanRows struct {
 	diff.Rows
-	r    *replaying
+	r    *Incident
 	span recount.Window
 }
 
@@ -263,7 +263,7 @@ func (s spanRows) Next() (recount.Row, bool) {
 
 // comparedAs is the shape under whose types both sides are compared: the
 // result's, but a column declared decimal(p,s) is compared after rounding to s.
-func (r *replaying) comparedAs(l *live) recount.Shape {
+func (r *Incident) comparedAs(l *live) recount.Shape {
 	shape := recount.Shape{Key: r.shape.Key, Values: slices.Clone(r.shape.Values)}
 	for i, c := range shape.Values {
 		table := l.columns[i].Type
@@ -276,7 +276,7 @@ func (r *replaying) comparedAs(l *live) recount.Shape {
 
 // logics are the logics under which a quarantined event may touch rows; none
 // where the right one is not here.
-func (r *replaying) logics() []engine.Variant {
+func (r *Incident) logics() []engine.Variant {
 	if r.calc.Logic.Brought() {
 		return nil
 	}
@@ -290,7 +290,7 @@ func (r *replaying) logics() []engine.Variant {
 }
 
 // rules gives each compared column its rule.
-func (r *replaying) rules() []recount.Rule {
+func (r *Incident) rules() []recount.Rule {
 	rules := make([]recount.Rule, len(r.shape.Values))
 	for i, c := range r.shape.Values {
 		rules[i] = r.calc.Compare[c.Name]
@@ -300,11 +300,11 @@ func (r *replaying) rules() []recount.Rule {
 
 // explain tries the hypotheses until every pair has a cause; it returns the
 // causes in the order tried, and how many combinations were left out.
-func (r *replaying) explain(ctx context.Context, l *live, pairs []diff.Pair, repeats bool) (tried []recount.Cause, cut int, err error) {
+func (r *Incident) explain(ctx context.Context, l *live, pairs []diff.Pair, repeats bool) (tried []recount.Cause, cut int, err error) {
 	tried = []recount.Cause{}
 	left := diff.Unexplained(pairs)
 	hypotheses, cut := replay.Hypotheses(r.calc.Calculation, r.right, repeats, r.processed)
-	act := r.app.opts.Progress.Begin("trying what may have happened", int64(len(hypotheses)))
+	act := r.host.Progress().Begin("trying what may have happened", int64(len(hypotheses)))
 	defer act.End()
 	for _, h := range hypotheses {
 		if left == 0 {
@@ -323,7 +323,7 @@ func (r *replaying) explain(ctx context.Context, l *live, pairs []diff.Pair, rep
 // rows are made.
 const mostKeys = 50_000
 
-func (r *replaying) try(ctx context.Context, shape recount.Shape, h replay.Hypothesis, pairs []diff.Pair) (left int, err error) {
+func (r *Incident) try(ctx context.Context, shape recount.Shape, h replay.Hypothesis, pairs []diff.Pair) (left int, err error) {
 	var rows engine.Rows
 	for _, p := range pairs { // only rows without a cause are looked at
 		if p.Cause == "" && !p.Excluded && p.Hold == "" {
@@ -348,7 +348,7 @@ func (r *replaying) try(ctx context.Context, shape recount.Shape, h replay.Hypot
 }
 
 // changes turns pairs into the changes of a plan.
-func (r *replaying) changes(pairs []diff.Pair, l *live) ([]recount.Change, error) {
+func (r *Incident) changes(pairs []diff.Pair, l *live) ([]recount.Change, error) {
 	policy := diff.Policy{Given: r.calc.Hypotheses(), Unexplained: r.calc.Unexplained, Extra: r.calc.Extra}
 	out := make([]recount.Change, 0, len(pairs))
 	for _, p := range pairs {
@@ -365,7 +365,7 @@ func (r *replaying) changes(pairs []diff.Pair, l *live) ([]recount.Change, error
 }
 
 // images fills in key, before- and after-image as the table stores them.
-func (r *replaying) images(c *recount.Change, p diff.Pair, l *live) (err error) {
+func (r *Incident) images(c *recount.Change, p diff.Pair, l *live) (err error) {
 	if p.Live != nil {
 		c.Key, c.Before = p.Live.Key, p.Live.Values[:len(l.columns):len(l.columns)]
 	} else if c.Key, err = r.fit(l.key, r.shape.Key, p.Key, make([]bool, len(p.Key)), p, l); err != nil {
@@ -400,7 +400,7 @@ func (r *replaying) images(c *recount.Change, p diff.Pair, l *live) (err error) 
 
 // bump adds the column that counts a row's versions to both images: an update
 // sets it one higher, an insert to one.
-func (r *replaying) bump(c *recount.Change, p diff.Pair) error {
+func (r *Incident) bump(c *recount.Change, p diff.Pair) error {
 	if r.calc.Write.Bump == "" {
 		return nil
 	}
@@ -428,7 +428,7 @@ func (r *replaying) bump(c *recount.Change, p diff.Pair) error {
 
 // fit gives recalculated values the texts that the table's columns store, but
 // for those that stay.
-func (r *replaying) fit(table, result []recount.Column, values []recount.Value, stay []bool, p diff.Pair, l *live) ([]recount.Value, error) {
+func (r *Incident) fit(table, result []recount.Column, values []recount.Value, stay []bool, p diff.Pair, l *live) ([]recount.Value, error) {
 	out := make([]recount.Value, len(values))
 	for i, v := range values {
 		if stay[i] {

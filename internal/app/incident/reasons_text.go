@@ -1,4 +1,4 @@
-package app
+package incident
 
 import (
 	"fmt"
@@ -237,8 +237,8 @@ func (a *accounting) foreign(l *live, left []int) recount.ControlReason {
 	return out
 }
 
-// redReason refuses a plan whose red control has a reason that can be mended.
-func redReason(c *recount.Control, where string) error {
+// RedReason refuses a plan whose red control has a reason that can be mended.
+func RedReason(c *recount.Control, where string) error {
 	best := c.Reasons[0]
 	why := fmt.Sprintf("beside the window, where nothing is known to be wrong, %d of %d rows differ; %d of them are explained: %s",
 		c.Wrong, c.Rows, best.Rows, best.Text)

@@ -1,4 +1,4 @@
-package app
+package incident
 
 import (
 	"context"
@@ -17,13 +17,13 @@ import (
 const mostListed = 1_000_000
 
 // readProcessed reads the ids of the events that the worker noted as processed.
-func (r *replaying) readProcessed(ctx context.Context) (err error) {
+func (r *Incident) readProcessed(ctx context.Context) (err error) {
 	p := r.calc.Processed
 	if p == nil {
 		return nil
 	}
 	if p.File != "" {
-		r.processed, err = config.ReadIDs(r.app.opts.Dir, p.File)
+		r.processed, err = config.ReadIDs(r.host.Dir(), p.File)
 		return err
 	}
 	t, info, err := r.beside(ctx, p.Table)
@@ -57,7 +57,7 @@ func (r *replaying) readProcessed(ctx context.Context) (err error) {
 // checkLists refuses lists of events that say what cannot be: ids of no event,
 // events that were both missed and processed, and the same event missed by two
 // lists. It returns the names of lists that hold no event of the window.
-func (r *replaying) checkLists(ctx context.Context) (idle []string, err error) {
+func (r *Incident) checkLists(ctx context.Context) (idle []string, err error) {
 	taken := map[int64]string{}
 	check := func(name string, list recount.EventList, processed bool) error {
 		events, err := r.session.Events(ctx, engine.Query{Lists: []recount.EventList{list}, Limit: mostListed})
@@ -101,7 +101,7 @@ func (r *replaying) checkLists(ctx context.Context) (idle []string, err error) {
 }
 
 // listed is the error about an event that two claims name.
-func (r *replaying) listed(e engine.ReplayEvent, what, why string) error {
+func (r *Incident) listed(e engine.ReplayEvent, what, why string) error {
 	return &recount.Error{
 		Code: recount.CodeLists, What: what, Where: "recount.yaml, calculations: " + r.calc.Name,
 		Why:  fmt.Sprintf("event %s (%s:%s) %s", e.ID, e.Partition, recount.ShortPosition(e.Position), why),
@@ -110,7 +110,7 @@ func (r *replaying) listed(e engine.ReplayEvent, what, why string) error {
 }
 
 // knownIDs refuses a list of ids of which some are no hit events.
-func (r *replaying) knownIDs(name string, list recount.EventList, events []engine.ReplayEvent) error {
+func (r *Incident) knownIDs(name string, list recount.EventList, events []engine.ReplayEvent) error {
 	if list.IDs == nil {
 		return nil
 	}

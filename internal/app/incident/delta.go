@@ -1,4 +1,4 @@
-package app
+package incident
 
 import (
 	"context"
@@ -30,7 +30,7 @@ var additiveParts = []int{2, 8}
 
 // delta computes the deltas of all touched keys. They are refused where the
 // results are not additive, or where what came after the window changes them.
-func (r *replaying) delta(ctx context.Context, repeats bool) (*deltas, error) {
+func (r *Incident) delta(ctx context.Context, repeats bool) (*deltas, error) {
 	against, err := r.against(repeats)
 	if err != nil {
 		return nil, err
@@ -41,7 +41,7 @@ func (r *replaying) delta(ctx context.Context, repeats bool) (*deltas, error) {
 				"compare only columns that add up (target: columns:), or cast to decimal in the SQL")
 		}
 	}
-	act := r.app.opts.Progress.Begin("is the result additive", int64(2*(len(additiveParts)+1)))
+	act := r.host.Progress().Begin("is the result additive", int64(2*(len(additiveParts)+1)))
 	defer act.End()
 	right, err := r.additive(ctx, r.right)
 	if err != nil {
@@ -58,7 +58,7 @@ func (r *replaying) delta(ctx context.Context, repeats bool) (*deltas, error) {
 }
 
 // against finds the hypothesis of which the delta is taken.
-func (r *replaying) against(repeats bool) (replay.Hypothesis, error) {
+func (r *Incident) against(repeats bool) (replay.Hypothesis, error) {
 	list, _ := replay.Hypotheses(r.calc.Calculation, r.right, true, r.processed)
 	var names []string
 	for _, h := range list {
@@ -74,7 +74,7 @@ func (r *replaying) against(repeats bool) (replay.Hypothesis, error) {
 	}
 }
 
-func (r *replaying) notAdditive(why, next string) error {
+func (r *Incident) notAdditive(why, next string) error {
 	return &recount.Error{
 		Code: recount.CodeNotAdditive, What: fmt.Sprintf("calculation %s cannot be corrected by deltas", r.calc.Name), Where: "recount.yaml, target: write: delta",
 		Why: why, Next: next,
@@ -83,7 +83,7 @@ func (r *replaying) notAdditive(why, next string) error {
 
 // additive returns what the hit events give each key, having seen that their
 // parts add up to it.
-func (r *replaying) additive(ctx context.Context, v engine.Variant) (map[string][]*big.Rat, error) {
+func (r *Incident) additive(ctx context.Context, v engine.Variant) (map[string][]*big.Rat, error) {
 	v.See = engine.SeeHit
 	whole, err := r.numbers(ctx, v)
 	if err != nil {
@@ -112,7 +112,7 @@ func (r *replaying) additive(ctx context.Context, v engine.Variant) (map[string]
 }
 
 // numbers runs a variant and returns its rows as numbers; NULL counts as zero.
-func (r *replaying) numbers(ctx context.Context, v engine.Variant) (map[string][]*big.Rat, error) {
+func (r *Incident) numbers(ctx context.Context, v engine.Variant) (map[string][]*big.Rat, error) {
 	out := map[string][]*big.Rat{}
 	var odd error
 	err := r.eachKey(ctx, v, func(row recount.Row) {
@@ -176,7 +176,7 @@ func minus(a, b map[string][]*big.Rat, width int) map[string][]*big.Rat {
 
 // foldedOn refuses deltas that what came after the window would change: over all
 // that is read, right less wrong must be the same.
-func (r *replaying) foldedOn(ctx context.Context, d *deltas) error {
+func (r *Incident) foldedOn(ctx context.Context, d *deltas) error {
 	right, err := r.numbers(ctx, r.right)
 	if err != nil {
 		return err
@@ -205,7 +205,7 @@ func (r *replaying) foldedOn(ctx context.Context, d *deltas) error {
 
 // setDeltas turns the changes that the delta's hypothesis explains into deltas,
 // and holds the others: a delta is right for no other cause.
-func (r *replaying) setDeltas(l *live, d *deltas, changes []recount.Change) error {
+func (r *Incident) setDeltas(l *live, d *deltas, changes []recount.Change) error {
 	for i := range changes {
 		c := &changes[i]
 		if !c.Action.Writes() {
@@ -228,7 +228,7 @@ func (r *replaying) setDeltas(l *live, d *deltas, changes []recount.Change) erro
 // explains says whether the delta's hypothesis gives what the row holds. One of
 // several parts also explains the rows that only some of its parts reached: they
 // are known by the causes of those, and the whole delta makes them right.
-func (r *replaying) explains(d *deltas, c recount.Change) bool {
+func (r *Incident) explains(d *deltas, c recount.Change) bool {
 	whole := d.against.Cause.Parts()
 	for _, part := range c.Cause.Parts() {
 		if !slices.Contains(whole, part) {
@@ -256,7 +256,7 @@ func (r *replaying) explains(d *deltas, c recount.Change) bool {
 	return true
 }
 
-func (r *replaying) setDelta(l *live, d *deltas, c *recount.Change) error {
+func (r *Incident) setDelta(l *live, d *deltas, c *recount.Change) error {
 	amounts := d.byKey[recount.KeyText(r.resultKey(c.Key))]
 	c.Delta = make([]recount.Value, len(c.After))
 	for i := range l.columns {
@@ -292,7 +292,7 @@ func (r *replaying) setDelta(l *live, d *deltas, c *recount.Change) error {
 }
 
 // resultKey is a table's key under the result's types.
-func (r *replaying) resultKey(key []recount.Value) []recount.Value {
+func (r *Incident) resultKey(key []recount.Value) []recount.Value {
 	return canonicalKey(planColumns(r.shape.Key, r.shape.Key), texts(key))
 }
 
@@ -303,11 +303,11 @@ const (
 	catchUpPause = 500 * time.Millisecond
 )
 
-// Explained says which of the rows, as they are now, the plan's hypothesis does
+// Unexplained says which of the rows, as they are now, the plan's hypothesis does
 // not give at any position: what apply asks before it adds a delta. Where the
 // rows have absorbed events that are not archived yet, it waits for them a
 // little.
-func (a *App) explained(p recount.PlanBody) func(context.Context, []recount.Row) ([][]recount.Value, error) {
+func Unexplained(host Host, p recount.PlanBody) func(context.Context, []recount.Row) ([][]recount.Value, error) {
 	return func(ctx context.Context, rows []recount.Row) (left [][]recount.Value, err error) {
 		seen := ""
 		for try := range catchUpTries {
@@ -318,7 +318,7 @@ func (a *App) explained(p recount.PlanBody) func(context.Context, []recount.Row)
 				case <-time.After(catchUpPause):
 				}
 			}
-			snapshot, unexplained, err := a.explainedNow(ctx, p, rows, seen)
+			snapshot, unexplained, err := unexplainedNow(ctx, host, p, rows, seen)
 			if err != nil || snapshot != seen && len(unexplained) == 0 {
 				return nil, err
 			}
@@ -330,13 +330,13 @@ func (a *App) explained(p recount.PlanBody) func(context.Context, []recount.Row)
 	}
 }
 
-// explainedNow looks once, unless the archive is still at the snapshot seen.
-func (a *App) explainedNow(ctx context.Context, p recount.PlanBody, rows []recount.Row, seen string) (snapshot string, left [][]recount.Value, err error) {
-	hits, err := a.plannedHits(p)
+// unexplainedNow looks once, unless the archive is still at the snapshot seen.
+func unexplainedNow(ctx context.Context, host Host, p recount.PlanBody, rows []recount.Row, seen string) (snapshot string, left [][]recount.Value, err error) {
+	hits, err := PlannedHits(host, p)
 	if err != nil {
 		return "", nil, err
 	}
-	r, err := a.prepareHits(ctx, p.Calculation, hits)
+	r, err := Prepare(ctx, host, p.Calculation, hits)
 	if err != nil {
 		return "", nil, err
 	}
@@ -367,7 +367,7 @@ func (a *App) explainedNow(ctx context.Context, p recount.PlanBody, rows []recou
 // unexplained returns the keys of the rows that the hypothesis does not give at
 // one position, or that could be right. The rows are locked, so that reading
 // them again, with their position column, gives the same.
-func (r *replaying) unexplained(ctx context.Context, l *live, against replay.Hypothesis, rows []recount.Row) ([][]recount.Value, error) {
+func (r *Incident) unexplained(ctx context.Context, l *live, against replay.Hypothesis, rows []recount.Row) ([][]recount.Value, error) {
 	standing := map[string]*running{}
 	keys := make([][]recount.Value, len(rows))
 	for i, row := range rows {

@@ -1,4 +1,4 @@
-package app
+package incident
 
 import (
 	"context"
@@ -37,7 +37,7 @@ type spans struct {
 }
 
 // locate finds the hit events and, from them, what has to be read and compared.
-func (r *replaying) locate(ctx context.Context) error {
+func (r *Incident) locate(ctx context.Context) error {
 	r.asked = r.hits.Window
 	if r.hits.Window.By != recount.ByEvent {
 		found, err := r.scout(ctx)
@@ -71,7 +71,7 @@ func (r *replaying) locate(ctx context.Context) error {
 // closeBuckets leaves rows out whose bucket is still open. Events that are in the
 // window by another clock than their own time can belong to one: its rows go on,
 // and what they hold and what is archived are of two moments.
-func (r *replaying) closeBuckets() {
+func (r *Incident) closeBuckets() {
 	if !r.bucketed() || r.hits.Window.By == recount.ByEvent {
 		return
 	}
@@ -83,7 +83,7 @@ func (r *replaying) closeBuckets() {
 
 // typed is the window as it was asked for: under ingest time its edges are no
 // event times.
-func (r *replaying) typed() recount.Window {
+func (r *Incident) typed() recount.Window {
 	if r.hits.Window.By == recount.ByIngest {
 		return r.hits.Window
 	}
@@ -91,7 +91,7 @@ func (r *replaying) typed() recount.Window {
 }
 
 // remembered is the span of event time that the rows of the window depend on.
-func (r *replaying) remembered() recount.Window {
+func (r *Incident) remembered() recount.Window {
 	read := recount.Window{From: r.window.From, To: r.window.To, By: recount.ByEvent}
 	switch r.calc.Memory.Kind {
 	case recount.MemoryDuration:
@@ -107,19 +107,19 @@ func (r *replaying) remembered() recount.Window {
 }
 
 // running says that rows are a state that goes on: they belong to no bucket.
-func (r *replaying) running() bool {
+func (r *Incident) running() bool {
 	return r.calc.Memory.Kind != recount.MemoryWindow && !r.bucketed()
 }
 
 // everything says that every row of the window is looked at, not only those of
 // touched keys.
-func (r *replaying) everything() bool {
+func (r *Incident) everything() bool {
 	return r.calc.Memory.Kind == recount.MemoryWindow && r.hits.Window.By == recount.ByEvent
 }
 
 // scout looks for the hit events of a clock that is not event time: in the files
 // that can hold them.
-func (r *replaying) scout(ctx context.Context) (found engine.HitSpan, err error) {
+func (r *Incident) scout(ctx context.Context) (found engine.HitSpan, err error) {
 	files := r.snapshot.Files
 	if r.hits.Window.By == recount.ByPosition {
 		if err := archive.CompletePositions(r.snapshot, r.hits.Positions); err != nil {
@@ -149,14 +149,14 @@ func (r *replaying) scout(ctx context.Context) (found engine.HitSpan, err error)
 	return found, nil
 }
 
-// plannedHits are the hit events of a plan. A list of ids is read again, and must
+// PlannedHits are the hit events of a plan. A list of ids is read again, and must
 // be the one that the plan was made with.
-func (a *App) plannedHits(b recount.PlanBody) (recount.Hits, error) {
+func PlannedHits(host Host, b recount.PlanBody) (recount.Hits, error) {
 	hits := recount.Hits{Window: b.Asked, Positions: b.Positions}
 	if b.IDs == nil {
 		return hits, nil
 	}
-	ids, err := config.ReadIDs(a.opts.Dir, b.IDs.From)
+	ids, err := config.ReadIDs(host.Dir(), b.IDs.From)
 	if err != nil {
 		return hits, err
 	}
@@ -180,7 +180,7 @@ func unknownIDs(from string, missing, of int64, some []string) error {
 
 // complete refuses a window that the archive does not hold whole, as far as its
 // rows remember.
-func (r *replaying) complete() error {
+func (r *Incident) complete() error {
 	needed := r.asked
 	if r.hits.Window.By == recount.ByEvent {
 		needed = r.window
@@ -201,9 +201,9 @@ func (r *replaying) complete() error {
 	return archive.CompleteCut(r.snapshot, r.until)
 }
 
-// readCut finds out how far the live rows have absorbed events; paused is the
+// ReadCut finds out how far the live rows have absorbed events; paused is the
 // file that a flag names, empty where there is none.
-func (r *replaying) readCut(paused string) error {
+func (r *Incident) ReadCut(paused string) error {
 	cut := r.calc.Cut
 	if paused != "" {
 		cut.Kind, cut.Paused = recount.CutPaused, paused
@@ -245,11 +245,11 @@ func noCut(calculation, why string) error {
 }
 
 // readPaused reads the positions at which the paused worker stands.
-func (r *replaying) readPaused(file string) (err error) {
+func (r *Incident) readPaused(file string) (err error) {
 	if file == "" {
 		return noCut(r.calc.Name, "cut: paused needs the positions at which the worker stands")
 	}
-	if r.until, err = readPositions(r.app.path(file)); err != nil {
+	if r.until, err = config.ReadPositions(config.Path(r.host.Dir(), file)); err != nil {
 		return err
 	}
 	for partition := range archive.Reach(r.snapshot) {

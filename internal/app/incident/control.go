@@ -1,4 +1,4 @@
-package app
+package incident
 
 import (
 	"context"
@@ -14,7 +14,7 @@ import (
 // control replays the healthy spans beside the window with the right logic. They
 // must give no difference: otherwise the logic, the archive or the window is not
 // what it is taken for.
-func (r *replaying) control(ctx context.Context, l *live, p *recount.Plan, beside diff.Beside) error {
+func (r *Incident) control(ctx context.Context, l *live, p *recount.Plan, beside diff.Beside) error {
 	if r.besides(p, beside) {
 		return r.account(ctx, l, p.Body.Control, r.redBeside(beside))
 	}
@@ -42,8 +42,8 @@ func (r *replaying) control(ctx context.Context, l *live, p *recount.Plan, besid
 
 // compareSpans compares the rows of the spans; it returns those in which some are
 // wrong, and how many live rows there are.
-func (r *replaying) compareSpans(ctx context.Context, l *live, control *recount.Control, spans []recount.Window) (red []redSpan, seen int64, err error) {
-	act := r.app.opts.Progress.Begin("control window", int64(len(spans)))
+func (r *Incident) compareSpans(ctx context.Context, l *live, control *recount.Control, spans []recount.Window) (red []redSpan, seen int64, err error) {
+	act := r.host.Progress().Begin("control window", int64(len(spans)))
 	defer act.End()
 	for _, span := range spans {
 		wrong := redSpan{window: span, input: r.controlInput(span)}
@@ -77,7 +77,7 @@ func (r *replaying) compareSpans(ctx context.Context, l *live, control *recount.
 }
 
 // besides makes the control of rows that go on: those that no hit event touches.
-func (r *replaying) besides(p *recount.Plan, beside diff.Beside) bool {
+func (r *Incident) besides(p *recount.Plan, beside diff.Beside) bool {
 	if beside.Rows == 0 || r.bucketed() && r.calc.Memory.Kind != recount.MemoryUnbounded {
 		return false
 	}
@@ -98,7 +98,7 @@ type redSpan struct {
 
 // verified says why rows of a window are wrong that is known to be good: it is a
 // control itself.
-func (r *replaying) verified(ctx context.Context, l *live) (recount.Control, error) {
+func (r *Incident) verified(ctx context.Context, l *live) (recount.Control, error) {
 	span := redSpan{inside: true, window: r.compared, input: engine.Input{Window: r.window, Read: r.read, Hits: recount.Hits{Window: r.read}, Until: r.until}}
 	span.input.Hits.Window.By = recount.ByEvent
 	for _, p := range r.wrong {
@@ -115,7 +115,7 @@ func (r *replaying) verified(ctx context.Context, l *live) (recount.Control, err
 
 // redBeside are the wrong rows beside the touched ones of a table whose rows go
 // on. All events count as hit.
-func (r *replaying) redBeside(beside diff.Beside) []redSpan {
+func (r *Incident) redBeside(beside diff.Beside) []redSpan {
 	if len(beside.Pairs) == 0 {
 		return nil
 	}
@@ -125,7 +125,7 @@ func (r *replaying) redBeside(beside diff.Beside) []redSpan {
 
 // controlInput is what a span of the control is replayed over. All that is read
 // counts as hit, so that any hypothesis can be tried on it.
-func (r *replaying) controlInput(span recount.Window) engine.Input {
+func (r *Incident) controlInput(span recount.Window) engine.Input {
 	read := span
 	if r.calc.Memory.Kind == recount.MemoryDuration {
 		read = recount.Window{From: span.From.Add(-r.calc.Memory.Length), To: span.To, By: recount.ByEvent}
@@ -133,7 +133,7 @@ func (r *replaying) controlInput(span recount.Window) engine.Input {
 	return engine.Input{Window: span, Read: read, Hits: recount.Hits{Window: read}}
 }
 
-func (r *replaying) compareSpan(ctx context.Context, l *live, span recount.Window, input engine.Input) (found comparison, err error) {
+func (r *Incident) compareSpan(ctx context.Context, l *live, span recount.Window, input engine.Input) (found comparison, err error) {
 	session, err := r.open(ctx, input, archive.Select(r.snapshot, input.Read))
 	if err != nil {
 		return found, err
@@ -155,7 +155,7 @@ func (r *replaying) compareSpan(ctx context.Context, l *live, span recount.Windo
 
 // controlSpans are the spans before and after the window, as long as it, cut to
 // the whole buckets that the archive holds complete.
-func (r *replaying) controlSpans() []recount.Window {
+func (r *Incident) controlSpans() []recount.Window {
 	first, _, ok := reach(r.snapshot)
 	if !ok {
 		return nil
@@ -184,7 +184,7 @@ func (r *replaying) controlSpans() []recount.Window {
 }
 
 // showPair is one wrong row in a line.
-func (r *replaying) showPair(p diff.Pair) string {
+func (r *Incident) showPair(p diff.Pair) string {
 	texts := func(values []recount.Value) string {
 		if values == nil {
 			return "no row"

@@ -1,4 +1,4 @@
-package app
+package incident
 
 import (
 	"context"
@@ -15,7 +15,7 @@ import (
 )
 
 // checkBrought refuses what rows that something else made cannot be used for.
-func (r *replaying) checkBrought(shape recount.Shape, logic recount.Logic) error {
+func (r *Incident) checkBrought(shape recount.Shape, logic recount.Logic) error {
 	if !logic.Brought() {
 		return nil
 	}
@@ -45,7 +45,7 @@ func (r *replaying) checkBrought(shape recount.Shape, logic recount.Logic) error
 
 // fitTypes gives columns whose file has no types those under which the table's
 // are compared: no digit that either side has may be lost.
-func (r *replaying) fitTypes(ctx context.Context, l *live) error {
+func (r *Incident) fitTypes(ctx context.Context, l *live) error {
 	if !r.calc.Logic.Brought() {
 		return nil
 	}
@@ -89,7 +89,7 @@ func (r *replaying) fitTypes(ctx context.Context, l *live) error {
 }
 
 // fitTexts widens decimals to the digits that a table of texts has.
-func (r *replaying) fitTexts(ctx context.Context, l *live, loose []int) error {
+func (r *Incident) fitTexts(ctx context.Context, l *live, loose []int) error {
 	if len(loose) == 0 {
 		return nil
 	}
@@ -107,7 +107,7 @@ func (r *replaying) fitTexts(ctx context.Context, l *live, loose []int) error {
 }
 
 // unproved says why determinism is not proved; empty where it is.
-func (r *replaying) unproved() string {
+func (r *Incident) unproved() string {
 	if !r.calc.Logic.Brought() {
 		return ""
 	}
@@ -116,7 +116,7 @@ func (r *replaying) unproved() string {
 
 // refuseNoRows refuses rows of which none belongs to the window: every live row
 // would look as if it should not be there.
-func (r *replaying) refuseNoRows(n int64, allow bool) error {
+func (r *Incident) refuseNoRows(n int64, allow bool) error {
 	if n > 0 || allow || !r.calc.Logic.Brought() {
 		return nil
 	}
@@ -129,7 +129,7 @@ func (r *replaying) refuseNoRows(n int64, allow bool) error {
 // held are the buckets of a span of which rows that something else made hold
 // any: beside the window nobody promised that they hold all. Nil where the logic
 // is here.
-func (r *replaying) held(ctx context.Context, span recount.Window) (held map[time.Time]bool, err error) {
+func (r *Incident) held(ctx context.Context, span recount.Window) (held map[time.Time]bool, err error) {
 	if !r.calc.Logic.Brought() || !r.bucketed() {
 		return nil, nil
 	}
@@ -152,7 +152,7 @@ func (r *replaying) held(ctx context.Context, span recount.Window) (held map[tim
 
 // noneBeside says why there is no control though spans beside the window are
 // archived.
-func (r *replaying) noneBeside() string {
+func (r *Incident) noneBeside() string {
 	if r.calc.Logic.Brought() {
 		return shown(r.calc.Logic) + " holds no row beside the window that the table has too"
 	}
@@ -160,7 +160,7 @@ func (r *replaying) noneBeside() string {
 }
 
 // unheld counts the window's buckets of which there is no row, and all.
-func (r *replaying) unheld(held map[time.Time]bool) (none, all int) {
+func (r *Incident) unheld(held map[time.Time]bool) (none, all int) {
 	for at := r.calc.Bucket.Floor(r.compared.From); at.Before(r.compared.To); at = r.calc.Bucket.Next(at) {
 		if all++; !held[at] {
 			none++
@@ -171,7 +171,7 @@ func (r *replaying) unheld(held map[time.Time]bool) (none, all int) {
 
 // broughtNotes says what a reader of the plan must know of such rows. held has
 // the buckets of the window that they hold.
-func (r *replaying) broughtNotes(held map[time.Time]bool) (notes []string) {
+func (r *Incident) broughtNotes(held map[time.Time]bool) (notes []string) {
 	if p := r.calc.Previous; p != nil && p.Brought() {
 		notes = append(notes, "the previous rows come from "+shown(*p)+": nothing proves how they were made")
 	}
@@ -196,7 +196,7 @@ func (r *replaying) broughtNotes(held map[time.Time]bool) (notes []string) {
 
 // noCutOfRows refuses rows that go on and were made elsewhere, where each live
 // row would have to be looked for at a position of its own.
-func (r *replaying) noCutOfRows(right bool) error {
+func (r *Incident) noCutOfRows(right bool) error {
 	logic := r.calc.Logic
 	if !right {
 		logic = *r.calc.Previous
@@ -210,7 +210,7 @@ func (r *replaying) noCutOfRows(right bool) error {
 }
 
 // refuseUnknown is the error for quarantined events whose rows are unknown.
-func (r *replaying) refuseUnknown(unknown []recount.Mark) error {
+func (r *Incident) refuseUnknown(unknown []recount.Mark) error {
 	err := replay.RefuseUnknown(unknown)
 	var e *recount.Error
 	if r.calc.Logic.Brought() && errors.As(err, &e) {

@@ -1,15 +1,11 @@
-package app
+package incident
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"maps"
-	"os"
 	"slices"
 	"strings"
-	"time"
 
 	"recount"
 	"recount/internal/diff"
@@ -19,58 +15,20 @@ import (
 // mostMinutes bounds the steps of a plan's plot.
 const mostMinutes = 60
 
-// Diff replays a window, compares it with the live rows and makes no file.
-func (a *App) Diff(ctx context.Context, req PlanRequest) (Planned, error) {
-	return a.plan(ctx, req)
-}
-
-// Plan is Diff, and writes the plan. It changes nothing else.
-func (a *App) Plan(ctx context.Context, req PlanRequest) (Planned, error) {
-	planned, err := a.plan(ctx, req)
-	if err != nil {
-		return planned, err
-	}
-	planned.File = req.Out
-	if planned.File == "" {
-		const digits = 8
-		planned.File = fmt.Sprintf("%s-%s.plan", req.calculations(), planned.Plan.ID[:digits])
-	}
-	return planned, a.writePlan(planned)
-}
-
-func (a *App) plan(ctx context.Context, req PlanRequest) (planned Planned, err error) {
-	began := a.now()
-	p, err := a.planAll(ctx, req)
-	if err != nil {
-		return planned, err
-	}
-	made := a.now()
-	p.Header = recount.PlanHeader{
-		Made: made, Expires: made.Add(planLife), By: a.opts.User, Program: a.opts.Program, TookMS: made.Sub(began).Milliseconds(),
-	}
-	return Planned{Plan: p, TookMS: p.Header.TookMS}, plan.Seal(p)
+// Overrides are the checks that a flag switches off; each is recorded.
+type Overrides struct {
+	AllowEmpty         bool // a window without a used event
+	AcceptTwoWay       bool // most rows wrong and no hypothesis given
+	WithoutQuarantined bool // quarantined events whose row is unknown
+	NoControl          bool // a red control window (at apply)
+	WorkerWillReload   bool // the worker keeps its own state (at apply)
 }
 
 // makePlan replays, compares, explains and puts the plan together.
-func (r *replaying) makePlan(ctx context.Context, l *live, overrides Overrides) (*recount.Plan, error) {
-	counts, err := r.session.Count(ctx, r.calc.Dedupe)
+func (r *Incident) makePlan(ctx context.Context, l *live, overrides Overrides) (*recount.Plan, error) {
+	counts, idle, err := r.usable(ctx, l, overrides)
 	if err != nil {
 		return nil, err
-	}
-	if err := r.refuseEmpty(counts, overrides.AllowEmpty); err != nil {
-		return nil, err
-	}
-	if err := r.readProcessed(ctx); err != nil {
-		return nil, err
-	}
-	idle, err := r.checkLists(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if l.early == nil {
-		if l.frozen, err = r.readFrozen(ctx, l); err != nil {
-			return nil, err
-		}
 	}
 	found, err := r.found(ctx, l, counts, overrides.AllowEmpty)
 	if err != nil {
@@ -81,35 +39,12 @@ func (r *replaying) makePlan(ctx context.Context, l *live, overrides Overrides) 
 	}
 	p := &recount.Plan{Body: r.body(l, counts, found)}
 	p.Body.Tried, p.Body.Cut, found.idle = found.tried, found.cut, idle
-	changes, err := r.changes(found.Pairs, l)
+	changes, err := r.written(ctx, l, p, found, counts.Duplicates > 0)
 	if err != nil {
 		return nil, err
 	}
-	if r.calc.Write.Mode == recount.WriteDelta {
-		d, err := r.delta(ctx, counts.Duplicates > 0)
-		if err != nil {
-			return nil, err
-		}
-		p.Body.Against = d.against.Cause
-		if err := r.setDeltas(l, d, changes); err != nil {
-			return nil, err
-		}
-	}
-	if err := r.checkOwned(ctx, l, changes); err != nil {
+	if err := r.writtenBeside(ctx, l, p, found, changes); err != nil {
 		return nil, err
-	}
-	entries, err := r.adjustments(l.frozen, p.Body, l, found.Pairs, changes)
-	if err != nil {
-		return nil, err
-	}
-	mark, err := r.marks(ctx, p.Body, changes)
-	if err != nil {
-		return nil, err
-	}
-	for _, more := range []*recount.PlanPart{entries, mark} {
-		if more != nil {
-			p.With = append(p.With, *more)
-		}
 	}
 	p.Body.Rows.Right = found.Right
 	plan.Add(p, changes)
@@ -130,8 +65,68 @@ func (r *replaying) makePlan(ctx context.Context, l *live, overrides Overrides) 
 	return p, nil
 }
 
+// usable refuses a window without events and lists that say what cannot be, and
+// reads what must be known before rows are compared.
+func (r *Incident) usable(ctx context.Context, l *live, overrides Overrides) (counts recount.EventCounts, idle []string, err error) {
+	if counts, err = r.session.Count(ctx, r.calc.Dedupe); err != nil {
+		return counts, nil, err
+	}
+	if err := r.refuseEmpty(counts, overrides.AllowEmpty); err != nil {
+		return counts, nil, err
+	}
+	if err := r.readProcessed(ctx); err != nil {
+		return counts, nil, err
+	}
+	if idle, err = r.checkLists(ctx); err != nil {
+		return counts, nil, err
+	}
+	if l.early == nil {
+		l.frozen, err = r.readFrozen(ctx, l)
+	}
+	return counts, idle, err
+}
+
+// written makes the changes of the live table, by delta where it is written so,
+// and refuses those of rows that are others'.
+func (r *Incident) written(ctx context.Context, l *live, p *recount.Plan, found comparison, repeats bool) ([]recount.Change, error) {
+	changes, err := r.changes(found.Pairs, l)
+	if err != nil {
+		return nil, err
+	}
+	if r.calc.Write.Mode == recount.WriteDelta {
+		d, err := r.delta(ctx, repeats)
+		if err != nil {
+			return nil, err
+		}
+		p.Body.Against = d.against.Cause
+		if err := r.setDeltas(l, d, changes); err != nil {
+			return nil, err
+		}
+	}
+	return changes, r.checkOwned(ctx, l, changes)
+}
+
+// writtenBeside adds the tables that are written beside the results: entries for
+// frozen rows, whose changes become held, and marks of missed events.
+func (r *Incident) writtenBeside(ctx context.Context, l *live, p *recount.Plan, found comparison, changes []recount.Change) error {
+	entries, err := r.adjustments(l.frozen, p.Body, l, found.Pairs, changes)
+	if err != nil {
+		return err
+	}
+	mark, err := r.marks(ctx, p.Body, changes)
+	if err != nil {
+		return err
+	}
+	for _, more := range []*recount.PlanPart{entries, mark} {
+		if more != nil {
+			p.With = append(p.With, *more)
+		}
+	}
+	return nil
+}
+
 // found compares the window's rows and looks for the cause of each difference.
-func (r *replaying) found(ctx context.Context, l *live, counts recount.EventCounts, allowEmpty bool) (found comparison, err error) {
+func (r *Incident) found(ctx context.Context, l *live, counts recount.EventCounts, allowEmpty bool) (found comparison, err error) {
 	touched, err := r.touchedKeys(ctx)
 	if err != nil {
 		return found, err
@@ -157,7 +152,7 @@ func (r *replaying) found(ctx context.Context, l *live, counts recount.EventCoun
 }
 
 // body fills in all that is known before the rows are explained.
-func (r *replaying) body(l *live, counts recount.EventCounts, found comparison) recount.PlanBody {
+func (r *Incident) body(l *live, counts recount.EventCounts, found comparison) recount.PlanBody {
 	b := recount.PlanBody{
 		Kind: recount.PlanApply, Calculation: r.calc.Name, Window: r.window, Asked: r.typed(), Bucket: r.calc.Bucket.String(), Zone: r.zone().String(),
 		Stream: r.source.Name, Snapshot: r.snapshot.ID, Watermark: r.snapshot.Watermark, Logic: r.digestOf(r.calc.Logic), Unproved: r.unproved(),
@@ -178,7 +173,7 @@ func (r *replaying) body(l *live, counts recount.EventCounts, found comparison) 
 }
 
 // bodyOfHits fills in which events the plan is about and how far rows are known.
-func (r *replaying) bodyOfHits(b *recount.PlanBody, found comparison) {
+func (r *Incident) bodyOfHits(b *recount.PlanBody, found comparison) {
 	b.Positions, b.IDs, b.Memory, b.Taken = r.hits.Positions, r.hits.IDs, r.calc.Memory.String(), r.taken
 	b.Touched = -1
 	if found.touched != nil {
@@ -197,7 +192,7 @@ func (r *replaying) bodyOfHits(b *recount.PlanBody, found comparison) {
 }
 
 // bodyOfWrite fills in how the plan writes.
-func (r *replaying) bodyOfWrite(b *recount.PlanBody, l *live) {
+func (r *Incident) bodyOfWrite(b *recount.PlanBody, l *live) {
 	b.Write, b.WorkerState, b.References = r.calc.Write.Mode, r.calc.WorkerState, l.info.References
 	if bump := r.calc.Write.Bump; bump != "" {
 		b.Bump = bump
@@ -220,7 +215,7 @@ func (r *replaying) bodyOfWrite(b *recount.PlanBody, l *live) {
 
 // refuseTwoWay refuses a plan that would change most rows without a reason: most
 // likely the window does not fit the table.
-func (r *replaying) refuseTwoWay(b recount.PlanBody, accept bool) error {
+func (r *Incident) refuseTwoWay(b recount.PlanBody, accept bool) error {
 	wrong := b.Rows.Writes() + b.Rows.Extra
 	if !r.calc.Bucket.None() || b.Given || accept || r.running() || 2*wrong <= b.Rows.Checked {
 		return nil
@@ -234,7 +229,7 @@ func (r *replaying) refuseTwoWay(b recount.PlanBody, accept bool) error {
 }
 
 // explainedCounts counts how many rows the hypotheses explain.
-func (r *replaying) explainedCounts(p *recount.Plan) {
+func (r *Incident) explainedCounts(p *recount.Plan) {
 	if !p.Body.Given {
 		return
 	}
@@ -250,7 +245,7 @@ func (r *replaying) explainedCounts(p *recount.Plan) {
 }
 
 // minutes counts events and wrong rows per step of the window.
-func (r *replaying) minutes(ctx context.Context, pairs []diff.Pair) ([]recount.MinuteCount, error) {
+func (r *Incident) minutes(ctx context.Context, pairs []diff.Pair) ([]recount.MinuteCount, error) {
 	if r.calc.Memory.Kind != recount.MemoryWindow {
 		return nil, nil // what is read reaches far beyond the window
 	}
@@ -285,7 +280,7 @@ const mostTouched = 50_000
 // touched counts, for rows that have no time of their own, in how many wrong
 // rows the events of each step have a part. That can be told where the key is
 // made of declared fields.
-func (r *replaying) touched(ctx context.Context, pairs []diff.Pair, steps []recount.MinuteCount) ([]recount.MinuteCount, error) {
+func (r *Incident) touched(ctx context.Context, pairs []diff.Pair, steps []recount.MinuteCount) ([]recount.MinuteCount, error) {
 	var fields []string
 	for _, c := range r.shape.Key {
 		i := slices.IndexFunc(r.source.Mapping.Fields, func(f recount.Field) bool { return f.Name == c.Name && f.Type.Kind == c.Type.Kind })
@@ -315,7 +310,7 @@ func (r *replaying) touched(ctx context.Context, pairs []diff.Pair, steps []reco
 }
 
 // notes says what a reader must know beside the numbers.
-func (r *replaying) notes(p *recount.Plan, found comparison, overrides Overrides) {
+func (r *Incident) notes(p *recount.Plan, found comparison, overrides Overrides) {
 	b, unknown := &p.Body, len(found.unknown)
 	add := func(format string, args ...any) { b.Notes = append(b.Notes, fmt.Sprintf(format, args...)) }
 	if b.Window != r.asked {
@@ -357,43 +352,3 @@ func (r *replaying) notes(p *recount.Plan, found comparison, overrides Overrides
 		add("neither compared nor filled: %s", strings.Join(b.Ignored, ", "))
 	}
 }
-
-// writePlan writes the file whole or not at all, and over nothing but a plan.
-func (a *App) writePlan(planned Planned) error {
-	name := a.path(planned.File)
-	if head, readErr := os.ReadFile(name); readErr == nil && !strings.HasPrefix(string(head), "recount-plan/") { //nolint:gosec // the person names the file
-		return &recount.Error{
-			Code: recount.CodeUsage, What: "the plan's file exists and is no plan", Where: planned.File,
-			Why: "it would be lost", Next: "name another file with --out",
-		}
-	}
-	return writeWhole(name, func(w io.Writer) error { return plan.Write(w, planned.Plan) })
-}
-
-// loadPlan reads a plan file.
-func (a *App) loadPlan(file string) (p *recount.Plan, err error) {
-	f, err := os.Open(a.path(file))
-	if err != nil {
-		code := recount.CodePlanDamaged
-		if errors.Is(err, os.ErrNotExist) {
-			code = recount.CodeUsage
-		}
-		return nil, &recount.Error{
-			Code: code, What: "the plan cannot be read", Where: file, Why: err.Error(), Err: err,
-			Next: "check the name; recount plan says where it saved one",
-		}
-	}
-	defer joined(&err, f.Close)
-	return plan.Read(f, file)
-}
-
-// Show reads a plan back.
-func (a *App) Show(_ context.Context, file string) (Shown, error) {
-	p, err := a.loadPlan(file)
-	if err != nil {
-		return Shown{}, err
-	}
-	return Shown{Plan: p, File: file, Expired: expired(p, a.now()), Steps: stepTexts(p)}, nil
-}
-
-func expired(p *recount.Plan, now time.Time) bool { return !now.Before(p.Header.Expires) }

@@ -1,4 +1,4 @@
-package app
+package incident
 
 import (
 	"bufio"
@@ -44,7 +44,7 @@ func (b *brought) typed() bool {
 }
 
 // broughtOf opens the rows of a logic once.
-func (r *replaying) broughtOf(ctx context.Context, logic recount.Logic) (*brought, error) {
+func (r *Incident) broughtOf(ctx context.Context, logic recount.Logic) (*brought, error) {
 	if b, ok := r.elsewhere[shown(logic)]; ok {
 		return b, nil
 	}
@@ -66,15 +66,15 @@ func (r *replaying) broughtOf(ctx context.Context, logic recount.Logic) (*brough
 }
 
 // openFile copies the file of rows: what makes it may write it again at any time.
-func (r *replaying) openFile(ctx context.Context, b *brought) error {
-	dir, err := r.app.folder("brought")
+func (r *Incident) openFile(ctx context.Context, b *brought) error {
+	dir, err := r.host.Scratch("brought")
 	if err != nil {
 		return err
 	}
 	copied := filepath.Join(dir, filepath.Base(b.logic.Path))
-	digest, err := copyFile(config.Path(r.app.opts.Dir, b.logic.Path), copied)
+	digest, err := copyFile(config.Path(r.host.Dir(), b.logic.Path), copied)
 	if err != nil {
-		return storage("copy the rows", b.logic.Path, err)
+		return StorageError("copy the rows", b.logic.Path, err)
 	}
 	if digest != b.logic.Digest {
 		return &recount.Error{
@@ -107,7 +107,7 @@ func copyFile(from, to string) (digest string, err error) {
 
 // openTable finds the columns of the table of rows. Where the rows are bucketed
 // and the database has no type for times, the texts of the key say which is one.
-func (r *replaying) openTable(ctx context.Context, b *brought) (err error) {
+func (r *Incident) openTable(ctx context.Context, b *brought) (err error) {
 	if b.logic.Path == r.calc.Target.Table {
 		return &recount.Error{
 			Code: recount.CodeConfig, What: "the rows come from the live table itself", Where: config.FileName + ", calculation " + r.calc.Name,
@@ -145,13 +145,13 @@ func (r *replaying) openTable(ctx context.Context, b *brought) (err error) {
 }
 
 // readTable copies the rows of a table, as they are at one moment, in key order.
-func (r *replaying) readTable(ctx context.Context, b *brought, shape recount.Shape) (err error) {
+func (r *Incident) readTable(ctx context.Context, b *brought, shape recount.Shape) (err error) {
 	t, _, err := r.beside(ctx, b.logic.Path)
 	if err != nil {
 		return err
 	}
 	defer joined(&err, t.Close)
-	dir, err := r.app.folder("brought")
+	dir, err := r.host.Scratch("brought")
 	if err != nil {
 		return err
 	}
@@ -176,7 +176,7 @@ func (r *replaying) readTable(ctx context.Context, b *brought, shape recount.Sha
 func writeLines(name string, shape recount.Shape, rows *diff.Sorted) (_ string, err error) {
 	f, err := os.Create(name) //nolint:gosec // our own scratch folder
 	if err != nil {
-		return "", storage("copy the rows", name, err)
+		return "", StorageError("copy the rows", name, err)
 	}
 	defer joined(&err, f.Close)
 	w := bufio.NewWriterSize(f, 1<<16)
@@ -200,7 +200,7 @@ func writeLines(name string, shape recount.Shape, rows *diff.Sorted) (_ string, 
 		return "", err
 	}
 	if err := w.Flush(); err != nil {
-		return "", storage("copy the rows", name, err)
+		return "", StorageError("copy the rows", name, err)
 	}
 	return sum.String(), nil
 }
@@ -214,7 +214,7 @@ func (b *brought) badKey(why string) error {
 }
 
 // columnsOf returns the columns of what a logic gives.
-func (r *replaying) columnsOf(ctx context.Context, logic recount.Logic) ([]recount.Column, error) {
+func (r *Incident) columnsOf(ctx context.Context, logic recount.Logic) ([]recount.Column, error) {
 	if !logic.Brought() {
 		return r.engine.Check(ctx, logic, r.source.Mapping.Fields)
 	}
@@ -233,7 +233,7 @@ func (r *replaying) columnsOf(ctx context.Context, logic recount.Logic) ([]recou
 // events, and rows that something else made as they are.
 type broughtSession struct {
 	engine.Session
-	r    *replaying
+	r    *Incident
 	span recount.Window
 }
 
@@ -258,7 +258,7 @@ func (s broughtSession) Same(ctx context.Context, v engine.Variant, earlier engi
 
 // broughtRows reads rows that something else made: those of the span's buckets,
 // or all where rows are not bucketed.
-func (r *replaying) broughtRows(ctx context.Context, v engine.Variant, span recount.Window) (engine.Rows, error) {
+func (r *Incident) broughtRows(ctx context.Context, v engine.Variant, span recount.Window) (engine.Rows, error) {
 	b, err := r.broughtOf(ctx, v.Logic)
 	if err != nil {
 		return nil, err
@@ -272,7 +272,7 @@ func (r *replaying) broughtRows(ctx context.Context, v engine.Variant, span reco
 			return nil, err
 		}
 	}
-	dir, err := r.app.folder("brought")
+	dir, err := r.host.Scratch("brought")
 	if err != nil {
 		return nil, err
 	}
@@ -300,7 +300,7 @@ func (r *replaying) broughtRows(ctx context.Context, v engine.Variant, span reco
 
 // broughtShape gives the variant's columns their types: the key's are those of
 // the right rows, so that keys of both are spelled alike.
-func (r *replaying) broughtShape(b *brought, v engine.Variant) (shape recount.Shape, err error) {
+func (r *Incident) broughtShape(b *brought, v engine.Variant) (shape recount.Shape, err error) {
 	shape.Key = r.shape.Key
 	for i, name := range v.Columns {
 		at := slices.IndexFunc(b.columns, func(c recount.Column) bool { return c.Name == name })
@@ -331,7 +331,7 @@ func (b *broughtRun) Next() (recount.Row, bool) {
 
 // digestOf is the digest of a logic: for rows that something else made that of
 // what was read.
-func (r *replaying) digestOf(logic recount.Logic) string {
+func (r *Incident) digestOf(logic recount.Logic) string {
 	if b, ok := r.elsewhere[shown(logic)]; ok {
 		return b.digest
 	}

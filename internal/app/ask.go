@@ -1,0 +1,80 @@
+package app
+
+import (
+	"context"
+
+	"recount/internal/app/incident"
+)
+
+// Verify shows that a calculation is deterministic, and that a window known to
+// be good gives no difference.
+func (a *App) Verify(ctx context.Context, req PlanRequest) (out Verified, err error) {
+	began := a.now()
+	r, err := a.prepare(ctx, req.Calculation, req.Window)
+	if err != nil {
+		return out, err
+	}
+	if out, err = r.Verify(ctx, req.Overrides); err != nil {
+		return out, err
+	}
+	out.TookMS = a.now().Sub(began).Milliseconds()
+	return out, nil
+}
+
+// Explain replays the events of one row alone, step by step, under the right
+// logic and under the row's cause.
+func (a *App) Explain(ctx context.Context, file string, args []string) (Explanation, error) {
+	p, err := a.loadPlan(file)
+	if err != nil {
+		return Explanation{}, err
+	}
+	return incident.Explain(ctx, host{a}, p, file, args)
+}
+
+// DetectRequest asks which events were lost or processed again.
+type DetectRequest struct {
+	Calculation string
+	// Window names the suspects; without edges all archived events are.
+	Window WindowRequest
+}
+
+// Detect solves for the positions whose loss or repetition gives the differences
+// between live and right rows, and replays its answer.
+func (a *App) Detect(ctx context.Context, req DetectRequest) (out Detected, err error) {
+	began := a.now()
+	r, err := a.prepareDetect(ctx, req)
+	if err != nil {
+		return out, err
+	}
+	if out, err = r.Detect(ctx); err != nil {
+		return out, err
+	}
+	out.TookMS = a.now().Sub(began).Milliseconds()
+	return out, nil
+}
+
+// prepareDetect is prepare, with all archived events as the window where none is
+// named.
+func (a *App) prepareDetect(ctx context.Context, req DetectRequest) (*incident.Incident, error) {
+	if req.Window.From == "" && req.Window.To == "" && len(req.Window.FromPositions) == 0 && req.Window.IDs == "" {
+		r, err := incident.PrepareAll(ctx, host{a}, req.Calculation)
+		if err != nil {
+			return nil, err
+		}
+		return r, r.ReadCut(req.Window.Paused)
+	}
+	return a.prepare(ctx, req.Calculation, req.Window)
+}
+
+// prepare makes the incident of a window as a person types it.
+func (a *App) prepare(ctx context.Context, name string, window WindowRequest) (*incident.Incident, error) {
+	hits, err := window.hits(a.opts.Dir)
+	if err != nil {
+		return nil, err
+	}
+	r, err := incident.Prepare(ctx, host{a}, name, hits)
+	if err != nil {
+		return nil, err
+	}
+	return r, r.ReadCut(window.Paused)
+}

@@ -1,0 +1,148 @@
+package incident
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"io"
+	"slices"
+	"time"
+
+	"recount"
+	"recount/internal/replay"
+)
+
+// Replayed is the outcome of a replay: its rows are written elsewhere.
+type Replayed struct {
+	Calculation string
+	Window      recount.Window
+	Asked       recount.Window
+	Snapshot    string
+	Watermark   time.Time
+	Events      recount.EventCounts
+	Rows        int64
+	Digest      string // over all rows in key order
+	Excluded    int64
+	Unproved    string // why determinism is not proved; empty where it is
+	Out         string // file; empty: standard output
+	TookMS      int64
+}
+
+// Rows are the rows of a replay, which are made when Each is called.
+type Rows struct {
+	r        *Incident
+	excluded map[string][]recount.Value
+	allow    bool // no row is no mistake
+	out      *Replayed
+}
+
+// Replay recalculates the window and hands its rows to write. Out and TookMS are
+// left open. It opens no target.
+func (r *Incident) Replay(ctx context.Context, overrides Overrides, write func(*Rows) error) (out Replayed, err error) {
+	if err := r.start(ctx); err != nil {
+		return out, err
+	}
+	defer joined(&err, r.close)
+	out = Replayed{Calculation: r.calc.Name, Window: r.window, Asked: r.typed(), Snapshot: r.snapshot.ID, Watermark: r.snapshot.Watermark}
+	if out.Events, err = r.session.Count(ctx, r.calc.Dedupe); err != nil {
+		return out, err
+	}
+	if err := r.refuseEmpty(out.Events, overrides.AllowEmpty); err != nil {
+		return out, err
+	}
+	excluded, unknown, err := replay.Excluded(ctx, r.session, r.logics())
+	if err != nil {
+		return out, err
+	}
+	if len(unknown) > 0 && !overrides.WithoutQuarantined {
+		return out, r.refuseUnknown(unknown)
+	}
+	out.Excluded, out.Unproved = int64(len(excluded)), r.unproved()
+	err = write(&Rows{r: r, excluded: excluded, allow: overrides.AllowEmpty, out: &out})
+	return out, err
+}
+
+// Columns names the columns of the rows: those of the key, then the values.
+func (s *Rows) Columns() []string { return append(names(s.r.shape.Key), names(s.r.shape.Values)...) }
+
+// Each proves the calculation and calls line with each row and its checksum, in
+// key order, but for excluded rows. That there is no row is told at the end.
+func (s *Rows) Each(ctx context.Context, line func(values []recount.Value, checksum string) error) (err error) {
+	rows, err := replay.Prove(ctx, s.r.session, s.r.right)
+	if err != nil {
+		return err
+	}
+	defer joined(&err, rows.Close)
+	hash := sha256.New()
+	for {
+		row, ok := rows.Next()
+		if !ok {
+			break
+		}
+		if _, touched := s.excluded[recount.KeyText(row.Key)]; touched {
+			continue
+		}
+		values := append(slices.Clone(row.Key), row.Values...)
+		sum := recount.Checksum(values)
+		_, _ = io.WriteString(hash, sum) // a hash never fails
+		if err := line(values, sum); err != nil {
+			return err
+		}
+		s.out.Rows++
+	}
+	s.out.Digest = hex.EncodeToString(hash.Sum(nil))
+	if err := rows.Err(); err != nil {
+		return err
+	}
+	return s.r.refuseNoRows(s.out.Rows+s.out.Excluded, s.allow)
+}
+
+// Verified is the outcome of verify: determinism, and no difference where none
+// is expected.
+type Verified struct {
+	Calculation string
+	Window      recount.Window
+	Runs        int
+	Unproved    string // why determinism is not proved; empty where it is
+	Digest      string
+	Rows        recount.RowCounts
+	First       *recount.Change // a wrong row, if there is one
+	Red         recount.Control // why rows are wrong, where some are
+	Key         []recount.PlanColumn
+	Columns     []recount.PlanColumn
+	TookMS      int64
+}
+
+// Verify proves the calculation and compares a window that is known to be good.
+// TookMS is left open.
+func (r *Incident) Verify(ctx context.Context, overrides Overrides) (out Verified, err error) {
+	l, err := r.openLive(ctx)
+	if err != nil {
+		return out, err
+	}
+	defer joined(&err, l.target.Close)
+	if err := r.start(ctx); err != nil {
+		return out, err
+	}
+	defer joined(&err, r.close)
+	overrides.AcceptTwoWay = true // how much is wrong is what verify is to say
+	p, err := r.makePlan(ctx, l, overrides)
+	if err != nil {
+		return out, err
+	}
+	out = Verified{
+		Calculation: r.calc.Name, Window: r.window, Runs: 2, Unproved: r.unproved(), Digest: p.Body.Digest, Rows: p.Body.Rows,
+		Key: p.Body.Key, Columns: p.Body.Columns,
+	}
+	if out.Unproved != "" {
+		out.Runs = 0 // there was nothing to run
+	}
+	for i, c := range p.Changes {
+		if c.Action != recount.ActionExcluded {
+			out.First = &p.Changes[i]
+			break
+		}
+	}
+	out.Red, err = r.verified(ctx, l)
+	return out, err
+}
