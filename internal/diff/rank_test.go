@@ -47,13 +47,17 @@ func TestRank(t *testing.T) {
 		{"no account", nil, " left[]"},
 		{"nothing explains", []diff.Try{{Near: far}, {Kind: "late", Near: far}}, " left[0 1 2 3]"},
 		{"the one that explains most comes first", []diff.Try{
-			{Near: far}, {Kind: "late", Near: near(exact, none, none, none)}, {Kind: "repeats", Near: near(none, exact, exact, none)},
+			{Near: far},
+			{Kind: "late", Near: near(exact, none, none, none)},
+			{Kind: "repeats", Near: near(none, exact, exact, none)},
 		}, "2[1 2] 1[0] left[3]"},
 		{"of equal ones the first", []diff.Try{
 			{Near: far}, {Kind: "late", Near: near(exact, exact, none, none)}, {Kind: "window", Near: near(none, none, exact, exact)},
 		}, "1[0 1] 2[2 3] left[]"},
 		{"of a kind the best alone, of equal ones the first", []diff.Try{
-			{Near: far}, {Kind: "late", Near: near(exact, none, none, none)}, {Kind: "late", Near: near(exact, exact, none, none)},
+			{Near: far},
+			{Kind: "late", Near: near(exact, none, none, none)},
+			{Kind: "late", Near: near(exact, exact, none, none)},
 			{Kind: "late", Near: near(exact, none, exact, none)},
 		}, "2[0 1] left[2 3]"},
 		{"what adds no row is left out", []diff.Try{
@@ -64,7 +68,9 @@ func TestRank(t *testing.T) {
 			{Near: near(cents, none, none, none)}, {Kind: "late", Near: near(none, exact, cents, none)},
 		}, "0[0]~0.01 1[1] 1[2]~0.01 left[3]"},
 		{"joined accounts count for what is left", []diff.Try{
-			{Near: far}, {Kind: "late", Near: near(exact, none, none, none)}, {Kind: "repeats", Near: near(none, exact, none, none)},
+			{Near: far},
+			{Kind: "late", Near: near(exact, none, none, none)},
+			{Kind: "repeats", Near: near(none, exact, none, none)},
 			{Kind: "both", Joined: true, Near: near(exact, exact, exact, none)},
 		}, "1[0] 2[1] 3[2] left[3]"},
 		{"another of the kind does not explain the rest", []diff.Try{
