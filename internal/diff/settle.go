@@ -3,8 +3,10 @@ package diff
 import (
 	"cmp"
 	"fmt"
+	"math/big"
 	"slices"
 	"strconv"
+	"strings"
 
 	"recount"
 )
@@ -65,6 +67,8 @@ type Verdict struct {
 	At     string
 	// Seq is the last event that the row absorbed, where that is known.
 	Seq int64
+	// Ahead says that the row has absorbed events which its stands do not know.
+	Ahead bool
 }
 
 // Settle decides a live row of which nothing else says how far it is: it must be
@@ -171,6 +175,8 @@ func (r Running) atColumn() Verdict {
 // whatever went wrong.
 func (r Running) unexplainedAtColumn() Verdict {
 	switch right := slices.IndexFunc(r.Right, func(s Stand) bool { return r.same(s.Values) }); {
+	case r.ahead():
+		return Verdict{Hold: "it has absorbed events that are not archived yet", Detail: "its position column says " + r.says(), Ahead: true}
 	case r.Seen == nil:
 		return Verdict{Hold: "there is no row, so nothing says how far it is, and no hypothesis leaves it out"}
 	case right >= 0:
@@ -201,6 +207,42 @@ func (r Running) unexplainedAtColumn() Verdict {
 		v.Detail += ", the newest of its archived events stands at " + r.Right[n-1].At
 	}
 	return v
+}
+
+// ahead says whether the row's position column names a position behind all that
+// its stands know. Of ids it cannot be told.
+func (r Running) ahead() bool {
+	newest := [][]Stand{r.Right}
+	for _, a := range r.Accounts {
+		newest = append(newest, a.Stands)
+	}
+	compared := false
+	for _, stands := range newest {
+		if len(stands) == 0 || stands[len(stands)-1].Last == "" {
+			continue
+		}
+		if later, known := r.later(stands[len(stands)-1].Last); !known || !later {
+			return false
+		}
+		compared = true
+	}
+	return compared
+}
+
+// later says whether the row's position lies behind one; known is false where
+// the two cannot be compared.
+func (r Running) later(than string) (later, known bool) {
+	if r.Counts {
+		have, ok := new(big.Int).SetString(r.Last, 10)
+		want, okWant := new(big.Int).SetString(than, 10)
+		return ok && okWant && have.Cmp(want) > 0, ok && okWant
+	}
+	a, b := strings.LastIndexByte(r.Last, ':'), strings.LastIndexByte(than, ':')
+	digits := func(s string) bool { return len(s) == recount.PositionWidth && strings.Trim(s, "0123456789") == "" }
+	if r.Last[:a+1] != than[:b+1] || !digits(r.Last[a+1:]) || !digits(than[b+1:]) {
+		return false, false
+	}
+	return r.Last > than, true
 }
 
 // says is the position column's text for a person.

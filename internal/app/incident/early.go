@@ -10,10 +10,12 @@ import (
 )
 
 // These bound how long a plan waits for an archiver that is at work to hold the
-// events that live rows have absorbed.
+// events that live rows have absorbed: shortly where a column tells which rows are
+// ahead, longer where nothing does.
 const (
 	archiverAlive = time.Minute
-	earlyTries    = 20
+	earlyTries    = 6
+	foundTries    = 20
 	earlyPause    = 250 * time.Millisecond
 )
 
@@ -63,6 +65,10 @@ func early(ctx context.Context, list []planning) (err error) {
 // caughtUp is the archive of a moment after the time. Where an archiver is at
 // work, its next commit is waited for.
 func (r *Incident) caughtUp(ctx context.Context, read time.Time) (recount.Snapshot, error) {
+	tries := earlyTries
+	if r.settles() && r.taken.Kind == recount.CutFound {
+		tries = foundTries
+	}
 	for try := 0; ; try++ {
 		snapshot, err := r.archive.Snapshot(ctx, r.source.Name)
 		if err != nil {
@@ -70,7 +76,7 @@ func (r *Incident) caughtUp(ctx context.Context, read time.Time) (recount.Snapsh
 		}
 		snapshot.Lateness = r.source.Lateness
 		behind := read.Sub(snapshot.Watermark)
-		if behind <= 0 || behind > archiverAlive || try >= earlyTries {
+		if behind <= 0 || behind > archiverAlive || try >= tries {
 			return snapshot, nil
 		}
 		select {
