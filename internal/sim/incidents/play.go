@@ -22,6 +22,7 @@ type tally struct {
 	Rows          int `json:"rows"`
 	Corrected     int `json:"corrected"`
 	Held          int `json:"held"`
+	Refused       int `json:"refused"` // batches whose rows moved under every plan
 	WrongWrites   int `json:"wrong_writes"`
 	WrongVerdicts int `json:"wrong_verdicts"`
 
@@ -79,11 +80,7 @@ func (g *game) play(ctx context.Context) (err error) {
 		}
 	}()
 	g.tally.Histories += len(b.histories) - 1 // the filler is none
-	planned, err := g.plan(ctx)
-	if err != nil {
-		return err
-	}
-	return g.applied(ctx, planned)
+	return g.correct(ctx)
 }
 
 // begin makes log, project and table.
@@ -253,7 +250,7 @@ func (g *game) plan(ctx context.Context) (*recount.Plan, error) {
 	if g.rows, g.texts, err = g.live.read(ctx); err != nil {
 		return nil, err
 	}
-	made, err := g.app.Plan(ctx, g.request("fix.plan"))
+	made, err := g.app.Plan(ctx, g.request(planFile))
 	if err != nil {
 		return nil, fmt.Errorf("plan: %w", err)
 	}

@@ -271,6 +271,9 @@ func (b *batch) yamlTarget(add func(string, ...any)) {
 	if b.write != "" {
 		add("      write: %s", b.write)
 	}
+	if b.against != "" {
+		add("      against: %s", b.against)
+	}
 }
 
 // where is the condition for the rows that the calculation owns.
