@@ -135,7 +135,7 @@ func (b *batch) widen() {
 	if b.clock != byEvent {
 		from, to = planned, 0
 		for _, e := range b.all(0, planned) {
-			if b.hit(e) && !e.bad && (!e.repeat || !b.dedupe) {
+			if b.hit(e) && (e.bad || !e.repeat || !b.dedupe) { // the rows of quarantined ones are looked at
 				from, to = min(from, e.at), max(to, e.at+1)
 			}
 		}
