@@ -176,7 +176,8 @@ type Part struct{ N, Of int }
 // HitSpan is where the hit events lie.
 type HitSpan struct {
 	Events int64
-	// First and Last are the smallest and largest event time, both inside.
+	// First and Last are the smallest and largest event time, both inside; those
+	// of quarantined hit events count, though they are none of Events.
 	First, Last time.Time
 	// Positions are the smallest and largest position by partition, in order of
 	// the partition.

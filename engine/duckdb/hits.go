@@ -70,8 +70,11 @@ func (in *input) hitSpan(ctx context.Context, dedupe bool) (span engine.HitSpan,
 	if err := in.use(ctx, 0); err != nil {
 		return span, err
 	}
-	rows, err := in.db.conn.QueryContext(ctx, "SELECT partition, count(*), epoch_us(min(time)), epoch_us(max(time)), min(position), max(position) FROM ("+
-		in.hits(sees{dedupe: dedupe})+") GROUP BY partition ORDER BY partition")
+	// A quarantined event stretches the span, so that its rows are looked at, but
+	// is none of the events.
+	rows, err := in.db.conn.QueryContext(ctx, "SELECT partition, count(*) FILTER (WHERE NOT bad), epoch_us(min(time)), epoch_us(max(time)), "+
+		"coalesce(min(position) FILTER (WHERE NOT bad), ''), coalesce(max(position) FILTER (WHERE NOT bad), '') "+
+		"FROM (SELECT *, seq IN (SELECT seq FROM recount_marks WHERE bad) AS bad FROM ("+in.hits(sees{dedupe: dedupe, bad: true})+")) GROUP BY partition ORDER BY partition")
 	if err != nil {
 		return span, fmt.Errorf("find hit events: %w", err)
 	}
@@ -83,14 +86,16 @@ func (in *input) hitSpan(ctx context.Context, dedupe bool) (span engine.HitSpan,
 			return span, fmt.Errorf("find hit events: %w", err)
 		}
 		from, to := time.UnixMicro(first).UTC(), time.UnixMicro(last).UTC()
-		if span.Events == 0 || from.Before(span.First) {
+		if span.First.IsZero() || from.Before(span.First) {
 			span.First = from
 		}
-		if span.Events == 0 || to.After(span.Last) {
+		if span.Last.IsZero() || to.After(span.Last) {
 			span.Last = to
 		}
-		span.Events += p.Rows
-		span.Positions = append(span.Positions, p)
+		if p.Rows > 0 {
+			span.Events += p.Rows
+			span.Positions = append(span.Positions, p)
+		}
 	}
 	if err := rows.Err(); err != nil {
 		return span, fmt.Errorf("find hit events: %w", err)

@@ -95,13 +95,13 @@ func hasExpired(p *recount.Plan, file string) error {
 }
 
 // explainedParts gives apply, for each table that is written by delta, the
-// question whether a row as it is now is still explained. A paused worker's rows
-// must be as planned.
+// question whether a row as it is now is still explained. Rows of closed buckets
+// and those of a paused worker must be as planned.
 func (a *App) explainedParts(p *recount.Plan) []apply.Explained {
 	var out []apply.Explained
 	for _, part := range p.Parts() {
 		b := part.Body
-		if b.Write != recount.WriteDelta || b.Taken != nil && b.Taken.Kind == recount.CutPaused {
+		if b.Write != recount.WriteDelta || b.Taken == nil || b.Taken.Kind == recount.CutPaused {
 			out = append(out, nil)
 			continue
 		}

@@ -9,56 +9,32 @@ import (
 	"strings"
 
 	"recount"
-	"recount/internal/app"
 )
 
-// applied applies a plan, holds every row against the run that never went wrong,
-// and rolls back.
-func (g *game) applied(ctx context.Context, p *recount.Plan) error {
-	want := g.judged()
-	receipt, err := g.app.Apply(ctx, app.ApplyRequest{File: "fix.plan", Confirm: "totals", Overrides: app.Overrides{NoControl: true}})
-	if err != nil {
-		return fmt.Errorf("apply: %w", err)
+// planFile is the plan's file.
+const planFile = "fix.plan"
+
+// rightRows is the table of the run that never went wrong, with every row where
+// the live one stands.
+func (g *game) rightRows() table {
+	right := table{}
+	for _, h := range g.b.histories {
+		var seen []*entry
+		for _, e := range g.archived(h) {
+			if g.absorbed(h, e) && (g.b.memory != memoryWindow || g.b.reads(e)) {
+				seen = append(seen, e)
+			}
+		}
+		maps.Copy(right, g.b.right(seen))
 	}
-	before, texts := g.rows, g.texts
-	if g.rows, g.texts, err = g.live.read(ctx); err != nil {
-		return err
-	}
-	g.checkWrites(before, texts, want)
-	g.tally.Corrected += int(receipt.Applied)
-	if err := g.nothingLeft(ctx); err != nil {
-		return err
-	}
-	if receipt.Applied == 0 {
-		return nil
-	}
-	if _, err := g.app.Rollback(ctx, app.RollbackRequest{Run: receipt.Run, Confirm: "totals"}); err != nil {
-		return fmt.Errorf("rollback: %w", err)
-	}
-	_, back, err := g.live.read(ctx)
-	if err != nil {
-		return err
-	}
-	g.checkBack(texts, back)
-	return nil
+	return right
 }
 
 // checkWrites holds every row against what it was and what is right.
 func (g *game) checkWrites(before table, texts map[string]string, want map[string]verdict) {
 	b := g.b
-	right := table{}
-	for _, h := range b.histories {
-		var seen []*entry
-		for _, e := range g.archived(h) {
-			if g.absorbed(h, e) && (b.memory != memoryWindow || b.reads(e)) {
-				seen = append(seen, e)
-			}
-		}
-		maps.Copy(right, b.right(seen))
-	}
-	keys := maps.Clone(g.texts)
-	maps.Copy(keys, texts)
-	for _, key := range slices.Sorted(maps.Keys(keys)) {
+	right := g.rightRows()
+	for _, key := range slices.Sorted(maps.Keys(union(g.texts, texts))) {
 		if g.texts[key] == texts[key] {
 			continue
 		}
@@ -82,15 +58,15 @@ func (g *game) sameBeside(was, is string) bool {
 	return was[strings.LastIndex(was, "{"):] == is[strings.LastIndex(is, "{"):]
 }
 
-// nothingLeft plans once more: what was corrected must be right now.
-func (g *game) nothingLeft(ctx context.Context) error {
+// nothingLeft plans once more: what was corrected must be right now. texts is the
+// table before the apply.
+func (g *game) nothingLeft(ctx context.Context, texts map[string]string) error {
 	again, err := g.app.Diff(ctx, g.request(""))
 	if err != nil {
 		return fmt.Errorf("diff after the apply: %w", err)
 	}
 	for _, c := range again.Plan.Changes {
-		if c.Action.Writes() {
-			key := keyOf(c.Key)
+		if key := keyOf(c.Key); c.Action.Writes() && texts[key] != g.texts[key] {
 			g.fail(&g.tally.WrongVerdicts, historyOf(key), "row %s: after the apply the plan still says %s", key, c.Action)
 		}
 	}
@@ -98,13 +74,11 @@ func (g *game) nothingLeft(ctx context.Context) error {
 	return nil
 }
 
-// checkBack holds every byte against what it was before the apply.
-func (g *game) checkBack(was, is map[string]string) {
-	keys := maps.Clone(was)
-	maps.Copy(keys, is)
-	for _, key := range slices.Sorted(maps.Keys(keys)) {
+// checkBytes holds every byte against what it was.
+func (g *game) checkBytes(was, is map[string]string, after string) {
+	for _, key := range slices.Sorted(maps.Keys(union(was, is))) {
 		if was[key] != is[key] {
-			g.fail(&g.tally.WrongWrites, historyOf(key), "row %s: after the rollback it is %s, before the apply it was %s", key, is[key], was[key])
+			g.fail(&g.tally.WrongWrites, historyOf(key), "row %s: after %s it is %s, before it was %s", key, after, is[key], was[key])
 		}
 	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"math/rand/v2"
+	"slices"
 	"strings"
 )
 
@@ -28,6 +29,7 @@ type batch struct {
 	unexplained string // "", hold or correct
 	extra       string // "", report, explained or delete
 	write       string // "", set, delta
+	against     string // the cause of which a delta is taken
 	from, to    int    // the window that is asked for, in ticks
 	spanFrom    int    // the same, widened to whole buckets
 	spanTo      int
@@ -133,7 +135,7 @@ func (b *batch) widen() {
 	if b.clock != byEvent {
 		from, to = planned, 0
 		for _, e := range b.all(0, planned) {
-			if b.hit(e) && !e.bad && (!e.repeat || !b.dedupe) {
+			if b.hit(e) && (e.bad || !e.repeat || !b.dedupe) { // the rows of quarantined ones are looked at
 				from, to = min(from, e.at), max(to, e.at+1)
 			}
 		}
@@ -227,6 +229,11 @@ func newBatch(seed uint64, number int) *batch {
 		b.cut = cutOffset // what is found needs something to look for
 	}
 	b.unexplained = []string{"", "", "hold", "correct"}[rng.IntN(4)]
+	if parts := b.parts(true); b.hypotheses() && !b.lastWins && rng.IntN(3) == 0 {
+		b.write = "delta"
+		given := slices.DeleteFunc(parts, func(p part) bool { return p.name == "twice" || p.name == "order" })
+		b.against = given[rng.IntN(len(given))].name
+	}
 	b.extra = []string{"", "report", "explained", "delete"}[rng.IntN(4)]
 	return b
 }

@@ -7,12 +7,84 @@ import (
 	"fmt"
 	"math/big"
 	"strings"
+
+	"github.com/jackc/pgx/v5"
 )
+
+// database is a connection to the live table's database.
+type database interface {
+	exec(ctx context.Context, query string, args ...any) error
+	query(ctx context.Context, query string, each func(scan func(...any) error) error) error
+	close(ctx context.Context) error
+}
+
+type sqliteFile struct {
+	db   *sql.DB
+	conn *sql.Conn
+}
+
+func openSQLite(ctx context.Context, path string) (database, error) {
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := db.Conn(ctx)
+	return sqliteFile{db, conn}, err
+}
+
+func (f sqliteFile) exec(ctx context.Context, query string, args ...any) error {
+	_, err := f.conn.ExecContext(ctx, query, args...)
+	return err
+}
+
+func (f sqliteFile) query(ctx context.Context, query string, each func(scan func(...any) error) error) (err error) {
+	rows, err := f.conn.QueryContext(ctx, query)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		if err := each(rows.Scan); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+func (f sqliteFile) close(context.Context) error { return errors.Join(f.conn.Close(), f.db.Close()) }
+
+type server struct{ conn *pgx.Conn }
+
+func openServer(ctx context.Context, dsn string) (database, error) {
+	conn, err := pgx.Connect(ctx, dsn)
+	return server{conn}, err
+}
+
+func (s server) exec(ctx context.Context, query string, args ...any) error {
+	_, err := s.conn.Exec(ctx, query, args...)
+	return err
+}
+
+func (s server) query(ctx context.Context, query string, each func(scan func(...any) error) error) error {
+	rows, err := s.conn.Query(ctx, query)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := each(rows.Scan); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+func (s server) close(ctx context.Context) error { return s.conn.Close(ctx) }
 
 // live is the worker's table, as the worker and other people write it: with SQL
 // of their own, never through the product.
 type live struct {
-	db *sql.DB
+	db database
 	b  *batch
 }
 
@@ -24,25 +96,20 @@ func (l *live) create(ctx context.Context) error {
 	if l.b.bucketed() {
 		key = "who, hour"
 	}
-	_, err := l.db.ExecContext(ctx, `CREATE TABLE totals (who VARCHAR(40) NOT NULL, hour TIMESTAMP, total DECIMAL(18,2), n BIGINT, last VARCHAR(10),
+	return l.db.exec(ctx, `CREATE TABLE totals (who VARCHAR(40) NOT NULL, hour TIMESTAMP, total DECIMAL(18,2), n BIGINT, last VARCHAR(10),
  pos BIGINT, lane VARCHAR(20), version BIGINT, event VARCHAR(40), note VARCHAR(20), PRIMARY KEY (`+key+`))`)
-	return err
 }
 
 // read returns the rows, and each row's whole text as it is stored.
 func (l *live) read(ctx context.Context) (rows table, texts map[string]string, err error) {
-	found, err := l.db.QueryContext(ctx, "SELECT who, CAST(hour AS VARCHAR(19)), CAST(total AS VARCHAR(60)), n, last, pos, lane, version, event, note FROM totals")
-	if err != nil {
-		return nil, nil, err
-	}
-	defer func() { err = errors.Join(err, found.Close()) }()
 	rows, texts = table{}, map[string]string{}
-	for found.Next() {
+	const query = "SELECT who, CAST(hour AS VARCHAR(19)), CAST(total AS VARCHAR(60)), n, last, pos, lane, version, event, note FROM totals"
+	err = l.db.query(ctx, query, func(scan func(...any) error) error {
 		var who string
 		var hour, total, last, lane, event, note sql.NullString
 		var n, pos, version sql.NullInt64
-		if err := found.Scan(&who, &hour, &total, &n, &last, &pos, &lane, &version, &event, &note); err != nil {
-			return nil, nil, err
+		if err := scan(&who, &hour, &total, &n, &last, &pos, &lane, &version, &event, &note); err != nil {
+			return err
 		}
 		key := who
 		if l.b.bucketed() {
@@ -51,28 +118,28 @@ func (l *live) read(ctx context.Context) (rows table, texts map[string]string, e
 		r := &row{total: new(big.Rat), n: n.Int64, last: last.String, version: version.Int64, pos: int(pos.Int64), event: event.String}
 		if total.Valid {
 			if _, ok := r.total.SetString(total.String); !ok {
-				return nil, nil, fmt.Errorf("row %s: total is %q", key, total.String)
+				return fmt.Errorf("row %s: total is %q", key, total.String)
 			}
 		}
 		_, _ = fmt.Sscanf(lane.String, "lane%d", &r.lane) // without one it is 0
 		rows[key] = r
 		texts[key] = fmt.Sprint(hour, total, n, last, pos, lane, version, event, note)
-	}
-	return rows, texts, found.Err()
+		return nil
+	})
+	return rows, texts, err
 }
 
 // put writes rows whole; a nil row is deleted.
 func (l *live) put(ctx context.Context, rows table) (err error) {
-	tx, err := l.db.BeginTx(ctx, nil)
-	if err != nil {
+	if err := l.db.exec(ctx, "BEGIN"); err != nil {
 		return err
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, tx.Rollback())
+			err = errors.Join(err, l.db.exec(ctx, "ROLLBACK"))
 			return
 		}
-		err = tx.Commit()
+		err = l.db.exec(ctx, "COMMIT")
 	}()
 	for key, r := range rows {
 		who, at, bucketed := strings.Cut(key, "@")
@@ -81,7 +148,7 @@ func (l *live) put(ctx context.Context, rows table) (err error) {
 		if bucketed {
 			args, where = append(args, at), where+" AND hour = "+l.mark(2)
 		}
-		if _, err = tx.ExecContext(ctx, "DELETE FROM totals WHERE "+where, args...); err != nil {
+		if err := l.db.exec(ctx, "DELETE FROM totals WHERE "+where, args...); err != nil {
 			return err
 		}
 		if r == nil {
@@ -96,7 +163,7 @@ func (l *live) put(ctx context.Context, rows table) (err error) {
 		for i := range marks {
 			marks[i] = l.mark(i + 1)
 		}
-		if _, err = tx.ExecContext(ctx, "INSERT INTO totals ("+columns+") VALUES ("+strings.Join(marks, ", ")+")", values...); err != nil {
+		if err := l.db.exec(ctx, "INSERT INTO totals ("+columns+") VALUES ("+strings.Join(marks, ", ")+")", values...); err != nil {
 			return err
 		}
 	}

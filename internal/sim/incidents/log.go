@@ -157,15 +157,15 @@ func (h *history) addCopies(rng *rand.Rand, e *entry) {
 		h.log = append(h.log, &copied)
 		return &copied
 	}
-	switch rng.IntN(120) {
-	case 0, 1, 2, 3, 4, 5, 6, 7:
+	switch pick := rng.IntN(120); {
+	case pick < 8:
 		again()
 		if rng.IntN(4) == 0 {
 			again()
 		}
-	case 8:
+	case pick == 8 && e.tick < planned: // later it would condemn what was planned before
 		again().cents += 100
-	case 9:
+	case pick == 9:
 		e.poison = true
 	}
 }

@@ -35,7 +35,11 @@ func main() {
 	flag.IntVar(&s.batch, "batch", -1, "play this batch alone")
 	flag.IntVar(&s.history, "history", -1, "play this history of the batch alone")
 	flag.StringVar(&s.keep, "keep", "", "folder in which the last project is left behind")
+	dsn := flag.String("postgres", "", "play on this empty PostgreSQL database instead of on SQLite files; one batch, with -batch")
 	flag.Parse()
+	if *dsn != "" {
+		s.dsn = func() string { return *dsn }
+	}
 	began := time.Now()
 	t, err := s.run(context.Background())
 	if err != nil {

@@ -205,6 +205,9 @@ func (o *oracle) decide(key, cause string, right *row) verdict {
 	default:
 		v.action = recount.ActionUpdate
 	}
+	if b.write == "delta" && v.action.Writes() && (v.action == recount.ActionDelete || cause != b.against) {
+		v.action = recount.ActionHeld // a delta is right for one cause alone
+	}
 	return v
 }
 

@@ -2,7 +2,7 @@ package main
 
 import (
 	"context"
-	"database/sql"
+	"errors"
 	"fmt"
 	"maps"
 	"math/big"
@@ -22,6 +22,7 @@ type tally struct {
 	Rows          int `json:"rows"`
 	Corrected     int `json:"corrected"`
 	Held          int `json:"held"`
+	Refused       int `json:"refused"` // batches whose rows moved under every plan
 	WrongWrites   int `json:"wrong_writes"`
 	WrongVerdicts int `json:"wrong_verdicts"`
 
@@ -34,6 +35,7 @@ type game struct {
 	dir      string
 	live     *live
 	app      *app.App
+	dsn      string // of PostgreSQL; empty: SQLite
 	registry *adapter.Registry
 	tally    *tally
 	say      func(format string, args ...any)
@@ -61,12 +63,11 @@ func historyOf(key string) int {
 // play runs a batch from its first event to its last check.
 func (g *game) play(ctx context.Context) (err error) {
 	b := g.b
-	b.database = "sqlite: {path: live.db}"
-	db, err := sql.Open("sqlite", filepath.Join(g.dir, "live.db"))
+	db, err := g.open(ctx)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = db.Close() }()
+	defer func() { err = errors.Join(err, db.close(ctx)) }()
 	g.live = &live{db: db, b: b}
 	g.rng = rand.New(rand.NewPCG(b.seed, uint64(b.number)+2<<32)) //nolint:gosec // repeated by its seed
 	g.clock = &stepClock{instant(planned).Add(24 * time.Hour)}
@@ -79,12 +80,20 @@ func (g *game) play(ctx context.Context) (err error) {
 		}
 	}()
 	g.tally.Histories += len(b.histories) - 1 // the filler is none
-	planned, err := g.plan(ctx)
-	if err != nil {
-		return err
-	}
-	return g.applied(ctx, planned)
+	return g.correct(ctx)
 }
+
+// open opens the live table's database: one of its own, or the server's.
+func (g *game) open(ctx context.Context) (database, error) {
+	if g.dsn == "" {
+		g.b.database = "sqlite: {path: live.db}"
+		return openSQLite(ctx, filepath.Join(g.dir, "live.db"))
+	}
+	g.b.database = "postgres: {dsn: \"env:" + dsnName + "\"}"
+	return openServer(ctx, g.dsn)
+}
+
+const dsnName = "SIM_DSN"
 
 // begin makes log, project and table.
 func (g *game) begin(ctx context.Context) (err error) {
@@ -105,7 +114,7 @@ func (g *game) begin(ctx context.Context) (err error) {
 	}
 	g.app, err = app.Open(ctx, app.Options{
 		Dir: g.dir, Registry: g.registry, Clock: g.clock, User: "sim", Program: "recount sim",
-		Getenv: func(string) (string, bool) { return "", false },
+		Getenv: func(name string) (string, bool) { return g.dsn, name == dsnName && g.dsn != "" },
 	})
 	if err != nil {
 		return err
@@ -253,7 +262,7 @@ func (g *game) plan(ctx context.Context) (*recount.Plan, error) {
 	if g.rows, g.texts, err = g.live.read(ctx); err != nil {
 		return nil, err
 	}
-	made, err := g.app.Plan(ctx, g.request("fix.plan"))
+	made, err := g.app.Plan(ctx, g.request(planFile))
 	if err != nil {
 		return nil, fmt.Errorf("plan: %w", err)
 	}

@@ -271,6 +271,9 @@ func (b *batch) yamlTarget(add func(string, ...any)) {
 	if b.write != "" {
 		add("      write: %s", b.write)
 	}
+	if b.against != "" {
+		add("      against: %s", b.against)
+	}
 }
 
 // where is the condition for the rows that the calculation owns.
@@ -301,8 +304,9 @@ func (b *batch) listIDs() {
 		for _, e := range entries {
 			kind := l.kinds == "" || strings.Contains(l.kinds, e.kind)
 			switch on := e.listed[i] && b.hit(e) && kind; {
-			case l.by == listProcessed:
-				unprocessed[e.id] = unprocessed[e.id] || on
+			case l.by == listProcessed: // the last of the lists: it must agree with the others
+				named, missed := b.named(e)
+				unprocessed[e.id] = unprocessed[e.id] || on && !named || missed
 			case on && !e.bad && !e.repeat && (b.cut != cutPaused || e.tick < b.pause[e.lane]):
 				b.ids[i][e.id] = true
 			}
@@ -311,6 +315,17 @@ func (b *batch) listIDs() {
 			b.ids[i][id] = !not
 		}
 	}
+}
+
+// named says whether a given list names a hit entry, and whether one says that it
+// was missed.
+func (b *batch) named(e *entry) (named, missed bool) {
+	for i, l := range b.lists {
+		if l.given && l.by != listProcessed && b.hit(e) && b.on(l, i, e) {
+			named, missed = true, missed || l.times == 0
+		}
+	}
+	return named, missed
 }
 
 // idFiles are the project's files of ids, by name.

@@ -136,28 +136,36 @@ func (o *oracle) stands(key string) (list []stand, mixed bool) {
 			mine = append(mine, e)
 		}
 	}
-	start := len(mine) - 1
-	for i, e := range mine {
-		if b.hit(e) && (!e.repeat || !b.dedupe) {
-			start = i
-		}
+	if len(mine) == 0 {
+		return nil, false
 	}
-	for i := max(start, 0); i < len(mine); i++ {
-		mixed = mixed || mine[i].lane != mine[start].lane
+	from := lastHit(b, mine, !b.dedupe)
+	for _, e := range mine[from:] {
+		mixed = mixed || e.lane != mine[from].lane
 	}
 	for _, e := range mine { // another lane may be behind, however early its lines are archived
-		from := mine[max(start, 0)]
-		mixed = mixed || b.hit(from) && e.lane != from.lane && max(e.at, e.in) >= max(from.at, from.in)
+		mixed = mixed || b.hit(mine[from]) && e.lane != mine[from].lane && max(e.at, e.in) >= max(mine[from].at, mine[from].in)
 	}
 	for _, a := range append([]account{{}}, o.accounts...) {
-		for i := max(start, 0); i < len(mine); i++ {
+		for i := lastHit(b, mine, !b.dedupe || a.fault.twice); i < len(mine); i++ {
 			rows := table{}
 			b.work(rows, mine[:i+1], a.fault)
 			right := b.right(mine[:i+1])[key]
-			list = append(list, stand{seq: mine[i].seq, text: rows[key].text(b), mark: o.mark(rows[key]), after: right.text(b), cause: a.cause, row: right, newest: i == len(mine)-1})
+			list = append(list, stand{text: rows[key].text(b), mark: o.mark(rows[key]), after: right.text(b), cause: a.cause, row: right, newest: i == len(mine)-1})
 		}
 	}
 	return list, mixed
+}
+
+// lastHit is the last hit entry of a key, or else its last entry: the worker has
+// passed the error window.
+func lastHit(b *batch, mine []*entry, repeats bool) int {
+	for i, e := range slices.Backward(mine) {
+		if b.hit(e) && (!e.repeat || repeats) {
+			return i
+		}
+	}
+	return len(mine) - 1
 }
 
 // mark is what the row's position column says.

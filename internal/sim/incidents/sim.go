@@ -19,6 +19,7 @@ type sim struct {
 	batch     int // -1: all
 	history   int // -1: all
 	keep      string
+	dsn       func() string // of an empty PostgreSQL database for a batch; nil: SQLite
 	registry  *adapter.Registry
 	say       func(format string, args ...any)
 }
@@ -30,18 +31,23 @@ func (s *sim) run(ctx context.Context) (tally, error) {
 		if s.batch >= 0 && number != s.batch {
 			continue
 		}
-		b := newBatch(s.seed, number)
-		b.histories = append(b.histories, filler(b))
-		for n := range min(left, s.perBatch) {
-			if s.history < 0 || s.history == n {
-				b.histories = append(b.histories, newHistory(b, n))
-			}
-		}
-		if err := s.playOne(ctx, b, &t); err != nil {
+		if err := s.playOne(ctx, s.draw(number, min(left, s.perBatch)), &t); err != nil {
 			return t, fmt.Errorf("batch %d (-seed %d -batch %d): %w", number, s.seed, number, err)
 		}
 	}
 	return t, nil
+}
+
+// draw draws a batch with its histories.
+func (s *sim) draw(number, histories int) *batch {
+	b := newBatch(s.seed, number)
+	b.histories = append(b.histories, filler(b))
+	for n := range histories {
+		if s.history < 0 || s.history == n {
+			b.histories = append(b.histories, newHistory(b, n))
+		}
+	}
+	return b
 }
 
 func (s *sim) playOne(ctx context.Context, b *batch, t *tally) error {
@@ -57,6 +63,9 @@ func (s *sim) playOne(ctx context.Context, b *batch, t *tally) error {
 		return err
 	}
 	g := &game{b: b, dir: dir, registry: s.registry, tally: t, say: s.say}
+	if s.dsn != nil {
+		g.dsn = s.dsn()
+	}
 	return g.play(ctx)
 }
 
