@@ -135,6 +135,7 @@ func (st *stage) screen(planned app.Planned) {
 	if err := views.NewPlan(&views.Output{Out: &out}).Planned(planned); err != nil {
 		st.t.Fatal(err)
 	}
+	st.commands(planned.Plan, planned.File)
 	got := out.String()
 	for _, v := range varies {
 		got = regexp.MustCompile(v.from).ReplaceAllString(got, v.to)
