@@ -332,12 +332,14 @@ func (x *tx) insert(ctx context.Context, key []string, columns []column, changes
 	}()
 	var written int64
 	for i, c := range changes {
-		names, args := row(planned, append(slices.Clone(c.Key), c.After...), before[i])
+		names, args := x.row(planned, append(slices.Clone(c.Key), c.After...), before[i])
 		text := fmt.Sprintf("INSERT INTO %s (%s) VALUES (%s)", x.t.quoted(), strings.Join(names, ","), strings.TrimSuffix(strings.Repeat("?,", len(names)), ","))
 		if statements[text] == nil {
-			if statements[text], err = x.conn.PrepareContext(ctx, text); err != nil { //nolint:sqlclosecheck // all are closed together, above
+			statement, err := x.conn.PrepareContext(ctx, text) //nolint:sqlclosecheck // all are closed together, above
+			if err != nil {
 				return written, x.t.explain("insert into", err)
 			}
+			statements[text] = statement
 		}
 		n, err := x.exec(ctx, statements[text], args)
 		if err != nil {
@@ -349,8 +351,9 @@ func (x *tx) insert(ctx context.Context, key []string, columns []column, changes
 }
 
 // row returns the columns and values of a new row. Where a standing run deleted
-// the very row, its other columns come back too.
-func row(planned []column, values []recount.Value, before map[string]stored) (names []string, args []any) {
+// the very row, its other columns come back too, as far as the table still has
+// them.
+func (x *tx) row(planned []column, values []recount.Value, before map[string]stored) (names []string, args []any) {
 	same := before != nil
 	rest := maps.Clone(before)
 	for i, c := range planned {
@@ -364,6 +367,9 @@ func row(planned []column, values []recount.Value, before map[string]stored) (na
 		return names, args
 	}
 	for _, name := range slices.Sorted(maps.Keys(rest)) {
+		if _, there := x.d.column(name); !there {
+			continue
+		}
 		if value, err := rest[name].value(); err == nil {
 			names, args = append(names, sqltable.Quote(name)), append(args, value)
 		}

@@ -28,6 +28,31 @@ func (r *Incident) findLedger(ctx context.Context, l *live) (err error) {
 	return ctx.Err()
 }
 
+// checkFilled refuses what on_insert: cannot fill, whether or not this plan
+// inserts a row: the next one may.
+func (r *Incident) checkFilled(l *live) error {
+	for _, name := range sortedNames(r.calc.Write.OnInsert) {
+		column, ok := l.info.Column(name)
+		if !ok {
+			return r.noColumn(l.info, name)
+		}
+		where := l.info.Identity.Place + " " + l.info.Identity.Table + ", column " + name
+		if column.Generated {
+			return &recount.Error{
+				Code: recount.CodeNoTable, What: "on_insert: cannot fill column " + name, Where: where,
+				Why: "the database computes it", Next: "take it out of on_insert:",
+			}
+		}
+		if _, err := column.Fit(column.Type, recount.Text(r.calc.Write.OnInsert[name])); err != nil {
+			return &recount.Error{
+				Code: recount.CodeDoesNotFit, What: "what on_insert: fills in does not fit its column", Where: where,
+				Why: err.Error(), Next: "write another value under on_insert:, or widen the column", Err: err,
+			}
+		}
+	}
+	return nil
+}
+
 // checkOwned refuses changes whose key names rows that where: leaves out: one
 // that is written would be another's, or would be there already. Without where:
 // the comparison has seen every row.

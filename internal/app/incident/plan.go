@@ -74,6 +74,9 @@ func (r *Incident) usable(ctx context.Context, l *live, overrides Overrides) (co
 	if err := r.refuseEmpty(counts, overrides.AllowEmpty); err != nil {
 		return counts, nil, err
 	}
+	if err := r.checkFilled(l); err != nil {
+		return counts, nil, err
+	}
 	if err := r.readProcessed(ctx); err != nil {
 		return counts, nil, err
 	}
