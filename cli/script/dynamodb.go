@@ -143,7 +143,9 @@ func (s *script) calls(tables []string) ([]string, error) {
 // attribute is a value of DynamoDB: its type and the value.
 type attribute map[string]any
 
-// action is one item of a transaction.
+// action is one item of a transaction, under DynamoDB's own names.
+//
+//nolint:tagliatelle // the names are those of its API
 type action struct {
 	Table     string               `json:"TableName"`
 	Key       map[string]attribute `json:"Key,omitempty"`

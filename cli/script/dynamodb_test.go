@@ -91,9 +91,9 @@ func (d *dynamo) transact(t *testing.T, text string) bool {
 // holds evaluates a condition: alternatives in parentheses, joined by AND.
 func holds(t *testing.T, r request, item map[string]attr) bool {
 	t.Helper()
-	for _, part := range strings.Split(r.ConditionExpression, " AND ") {
+	for part := range strings.SplitSeq(r.ConditionExpression, " AND ") {
 		fits := false
-		for _, term := range strings.Split(strings.Trim(part, "()"), " OR ") {
+		for term := range strings.SplitSeq(strings.Trim(part, "()"), " OR ") {
 			fits = fits || termHolds(t, r, item, term)
 		}
 		if strings.HasPrefix(part, "attribute") && strings.HasSuffix(part, ")") && !strings.Contains(part, " OR ") {
@@ -151,12 +151,12 @@ func updated(t *testing.T, r request, item map[string]attr) map[string]attr {
 	t.Helper()
 	item = maps.Clone(item)
 	set, remove, _ := strings.Cut(r.UpdateExpression, "REMOVE ")
-	for _, term := range strings.Split(strings.TrimPrefix(strings.TrimSpace(set), "SET "), ", ") {
+	for term := range strings.SplitSeq(strings.TrimPrefix(strings.TrimSpace(set), "SET "), ", ") {
 		if name, value, ok := strings.Cut(term, " = "); ok {
 			item[r.ExpressionAttributeNames[name]] = r.ExpressionAttributeValues[value]
 		}
 	}
-	for _, name := range strings.Split(remove, ", ") {
+	for name := range strings.SplitSeq(remove, ", ") {
 		delete(item, r.ExpressionAttributeNames[strings.TrimSpace(name)])
 	}
 	return item

@@ -88,7 +88,7 @@ func TestThePageShowsScriptsAsTheyAre(t *testing.T) {
 			t.Fatalf("docs/sql.md has no block %q", fence)
 		}
 		rest := string(want)
-		for _, passage := range strings.Split(block, "...\n") {
+		for passage := range strings.SplitSeq(block, "...\n") {
 			_, after, found := strings.Cut(rest, passage)
 			if !found {
 				t.Errorf("docs/sql.md shows what %s does not have:\n%s", name, passage)

@@ -133,6 +133,9 @@ func (p *place) rows(t testing.TB, query string) []string {
 		}
 		out = append(out, fmt.Sprintf("%#v", values))
 	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
 	return out
 }
 

@@ -266,10 +266,12 @@ func severalWishes() []wished {
 			{values("2024-06-10T12:00:00Z", "o1"), values("u3", "1.50", "2")}, {values("2024-06-10T12:00:00Z", "o2"), nil}, {values("2024-06-10T13:00:00Z", "o3"), values("new", "3.00", "1")},
 		}, filled: []recount.Filled{{Column: "note", Text: "by recount", Type: "string"}, {Column: "seen", Text: "2024-06-10T12:30:00Z", Type: "timestamp"}}},
 		users,
-		{table: "entries", key: []string{"hour", "run"}, columns: []string{"amount", "reason", "made"}, role: recount.RoleAdjust,
+		{
+			table: "entries", key: []string{"hour", "run"}, columns: []string{"amount", "reason", "made"}, role: recount.RoleAdjust,
 			entry: &recount.Entry{Amounts: []string{"amount"}, Run: "run", Reason: "reason", At: "made"}, rows: []change{
 				{values("2024-06-10T12:00:00Z", recount.RunPlaceholder), values("-5.00", "too much", recount.AtPlaceholder)},
-			}},
+			},
+		},
 		{table: "processed", key: []string{"id"}, role: recount.RoleMark, rows: []change{{values("e1"), []recount.Value{}}}},
 	}
 }

@@ -289,7 +289,8 @@ func (s *script) warn(mark string) {
 // shellWord quotes a word for a shell where it needs it.
 func shellWord(word string) string {
 	plain := word != "" && strings.IndexFunc(word, func(r rune) bool {
-		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("_-./:,=@%+", r))
+		letter := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9'
+		return !letter && !strings.ContainsRune("_-./:,=@%+", r)
 	}) < 0
 	if plain {
 		return word

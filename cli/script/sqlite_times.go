@@ -2,6 +2,7 @@ package script
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"recount"
@@ -15,10 +16,8 @@ func isTime(c column) bool { return c.kind == recount.KindTimestamp || c.kind ==
 
 func (p *part) timed() bool {
 	for _, list := range [][]column{p.key, p.columns} {
-		for _, c := range list {
-			if isTime(c) {
-				return true
-			}
+		if slices.ContainsFunc(list, isTime) {
+			return true
 		}
 	}
 	return false

@@ -59,9 +59,13 @@ func TestRowsOfSQLiteAreFoundInEveryForm(t *testing.T) {
 		 ('2024-06-10T14:00:00+00:00', 'd', 'F', 1e300, 1, NULL), ('2024-06-10', 'e', 'maybe', -0.0, NULL, 1.5), ('2024-06-11', 'stays', 1, 1, 1, 1)`)
 	columns := []string{"at", "name", "ok", "amount", "n", "any"}
 	wish := wished{table: "odd", key: columns[:2], columns: columns[2:5], ignored: []string{"any"}, rows: []change{
-		{values("2024-06-10T12:00:00Z", "A"), values("false", "2.00", "8")}, {values("2024-06-10T12:30Z", "b"), nil},
-		{values("2024-06-10T13:00:00.5Z", "c"), values("true", "0.30", "9")}, {values("2024-06-10T14:00:00Z", "d"), values("NULL", "NULL", "NULL")},
-		{values("2024-06-10T00:00:00Z", "e"), nil}, {values("2024-06-10T15:00:00Z", "f"), values("true", "3.00", "1")}, {values("2024-06-10T15:00:00.25Z", "F"), values("true", "3.00", "1")},
+		{values("2024-06-10T12:00:00Z", "A"), values("false", "2.00", "8")},
+		{values("2024-06-10T12:30Z", "b"), nil},
+		{values("2024-06-10T13:00:00.5Z", "c"), values("true", "0.30", "9")},
+		{values("2024-06-10T14:00:00Z", "d"), values("NULL", "NULL", "NULL")},
+		{values("2024-06-10T00:00:00Z", "e"), nil},
+		{values("2024-06-10T15:00:00Z", "f"), values("true", "3.00", "1")},
+		{values("2024-06-10T15:00:00.25Z", "F"), values("true", "3.00", "1")},
 	}}
 	before := twins[0].dump(t, "odd", columns...)
 	if err := twins[0].try(scriptOf(t, twins[0].planOf(t, "odd", wish))); err != nil {
@@ -98,7 +102,7 @@ func TestTimesAreReadAsTheTargetReadsThem(t *testing.T) {
 			wish.rows = append(wish.rows, change{values(text), values(after)})
 		}
 		out, err := at.shell(t, scriptOf(t, at.planOf(t, "odd", wish)), true)
-		for _, line := range strings.Split(out, "\n") {
+		for line := range strings.SplitSeq(out, "\n") {
 			if line = strings.TrimPrefix(line, "recount: changed after the plan was made: "); strings.HasPrefix(line, "2024") && !strings.HasSuffix(line, "+02:00") {
 				t.Errorf("%s: %s is taken for a row that moved", declared, line)
 			}

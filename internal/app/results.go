@@ -61,16 +61,21 @@ type Shown struct {
 	Steps []string
 }
 
-// What an incident answers: see its package.
+// What an incident answers; its package says what they mean.
 type (
-	Overrides    = incident.Overrides
-	Replayed     = incident.Replayed
-	Verified     = incident.Verified
+	// Overrides are the checks that a flag switches off.
+	Overrides = incident.Overrides
+	// Replayed is the outcome of a replay.
+	Replayed = incident.Replayed
+	// Verified is the outcome of verify.
+	Verified = incident.Verified
+	// Detected is the outcome of detect, DetectedSpan one part of it.
 	Detected     = incident.Detected
 	DetectedSpan = incident.DetectedSpan
-	Explanation  = incident.Explanation
-	ExplainStep  = incident.ExplainStep
-	NamedValue   = incident.NamedValue
+	// Explanation says why a row is as the plan has it, step by step.
+	Explanation = incident.Explanation
+	ExplainStep = incident.ExplainStep
+	NamedValue  = incident.NamedValue
 )
 
 // CheckStatus is the outcome of one check of doctor.

@@ -298,9 +298,7 @@ func (st *stage) live() {
 	st.stop = cancel
 	conn := st.connect()
 	run := func(every time.Duration, act func() error) {
-		st.background.Add(1)
-		go func() {
-			defer st.background.Done()
+		st.background.Go(func() {
 			tick := time.NewTicker(every)
 			defer tick.Stop()
 			for {
@@ -314,7 +312,7 @@ func (st *stage) live() {
 					return
 				}
 			}
-		}()
+		})
 	}
 	run(20*time.Millisecond, func() error { st.produce(2); return nil })
 	run(10*time.Millisecond, func() error { _, err := st.work(ctx, conn, 5); return err })

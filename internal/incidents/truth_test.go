@@ -67,9 +67,7 @@ func (st *stage) watch(edited ...string) (stop func()) {
 	conn, tr := st.connect(), st.truth()
 	right, looks := map[string]bool{}, 0
 	var done sync.WaitGroup
-	done.Add(1)
-	go func() {
-		defer done.Done()
+	done.Go(func() {
 		defer conn.Close(context.Background()) //nolint:errcheck // a test's connection
 		for ctx.Err() == nil {
 			next, rows, err := st.look(ctx, conn)
@@ -96,7 +94,7 @@ func (st *stage) watch(edited ...string) (stop func()) {
 			case <-time.After(5 * time.Millisecond):
 			}
 		}
-	}()
+	})
 	return func() {
 		cancel()
 		done.Wait()

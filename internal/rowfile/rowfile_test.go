@@ -36,7 +36,7 @@ func all(t *testing.T, path string) (columns, rows string, err error) {
 	}
 	var names, lines []string
 	for _, c := range f.Columns() {
-		names = append(names, c.Name+" "+string(c.Type.String()))
+		names = append(names, c.Name+" "+c.Type.String())
 	}
 	err = f.Read(context.Background(), f.Columns(), func(values []recount.Value) error {
 		var texts []string

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"time"
 
@@ -130,9 +131,7 @@ func (r *Incident) makeCheckpoint(ctx context.Context, logic, opening string, la
 	}
 	c := archive.Checkpoint{Calculation: r.calc.Name, Logic: logic, Time: at, Last: map[string]string{}}
 	if last != nil {
-		for partition, position := range last.Last {
-			c.Last[partition] = position
-		}
+		maps.Copy(c.Last, last.Last)
 	}
 	for _, p := range span.Positions {
 		c.Last[p.Partition] = max(c.Last[p.Partition], p.Last)

@@ -45,13 +45,12 @@ const mostLists = 4
 
 // history is one incident of its own: keys and events that no other history has.
 type history struct {
-	n       int
-	log     []*entry // in order of tick, all rounds
-	faults  map[string]fault
-	edits   map[string]edit
-	laps    map[string][]int // by who: how far its rows are behind, a round
-	ghost   bool
-	ghosted bool
+	n      int
+	log    []*entry // in order of tick, all rounds
+	faults map[string]fault
+	edits  map[string]edit
+	laps   map[string][]int // by who: how far its rows are behind, a round
+	ghost  bool
 }
 
 // edit is what somebody else does to a row.

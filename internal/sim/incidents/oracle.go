@@ -123,13 +123,13 @@ func (o *oracle) judge() map[string]verdict {
 	right := b.right(read)
 	excluded := o.excluded(read)
 	touched := o.touched(read)
-	made := make([]table, len(o.accounts))
+	made := make([]table, len(o.accounts), len(o.accounts)+1)
 	for i, a := range o.accounts {
 		made[i] = table{}
 		b.work(made[i], read, a.fault)
 	}
 	out := map[string]verdict{}
-	for key := range o.keys(append(made, right), excluded) {
+	for key := range o.keys(slices.Concat(made, []table{right}), excluded) {
 		var v verdict
 		switch {
 		case excluded[key]:

@@ -10,7 +10,6 @@ import (
 
 // stand is a row as it would be if the worker stood at one entry of the key.
 type stand struct {
-	seq    int
 	text   string
 	mark   string // what the row's position column would say
 	after  string // the right row there

@@ -85,7 +85,7 @@ func (b *batch) copies(e *entry, f fault) int {
 	switch {
 	case e.bad:
 		return 0
-	case e.repeat && b.dedupe && !(f.twice && hit):
+	case e.repeat && b.dedupe && (!f.twice || !hit):
 		return 0
 	case !hit:
 		return 1
