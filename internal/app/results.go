@@ -69,13 +69,16 @@ type (
 	Replayed = incident.Replayed
 	// Verified is the outcome of verify.
 	Verified = incident.Verified
-	// Detected is the outcome of detect, DetectedSpan one part of it.
-	Detected     = incident.Detected
+	// Detected is the outcome of detect.
+	Detected = incident.Detected
+	// DetectedSpan is one run of positions that it found.
 	DetectedSpan = incident.DetectedSpan
 	// Explanation says why a row is as the plan has it, step by step.
 	Explanation = incident.Explanation
+	// ExplainStep is one event of a row.
 	ExplainStep = incident.ExplainStep
-	NamedValue  = incident.NamedValue
+	// NamedValue is a value with its column's name.
+	NamedValue = incident.NamedValue
 )
 
 // CheckStatus is the outcome of one check of doctor.
