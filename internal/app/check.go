@@ -73,7 +73,14 @@ func (a *App) checkTable(ctx context.Context, t plan.RunTable) (out RunChecked, 
 		}
 		other = append(other, c)
 	}
-	if len(other) == 0 {
+	switch {
+	case len(other) == 0:
+		return out, nil
+	case t.Run.RolledBack != "":
+		out.Note = "run " + recount.WholeID(t.Run.RolledBack) + " took it back, so its rows read otherwise"
+		return out, nil
+	case t.Run.Kind == recount.PlanRollback:
+		out.Note = "a rollback writes what was before, so rows that read otherwise by now are not told to be right or wrong"
 		return out, nil
 	}
 	again, err := a.changesNow(ctx, t.Run)

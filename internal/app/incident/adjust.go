@@ -40,6 +40,9 @@ func (r *Incident) readFrozen(ctx context.Context, l *live) (_ *frozen, err erro
 		f.rows[recount.KeyText(r.resultKey(row.Key))] = true
 		return nil
 	})
+	if e, ok := errors.AsType[*recount.Error](err); ok && e.Code == recount.CodeConfig {
+		e.What, e.Next = "the target's `frozen` cannot be used", "correct `frozen:` of the calculation's target in recount.yaml"
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -226,21 +229,22 @@ func planColumn(c recount.Column) recount.PlanColumn {
 
 // entry is the adjustment of one frozen row.
 func (r *Incident) entry(f *frozen, l *live, p diff.Pair, c recount.Change) (recount.Change, error) {
-	refuse := func(why string) error {
+	const every = "name the entry's column for every column that can be wrong, or leave the row out with where:"
+	refuse := func(why, next string) error {
 		return &recount.Error{
 			Code: recount.CodeDoesNotFit, What: "a frozen row cannot be adjusted", Where: fmt.Sprintf("%s %s, row %s", l.info.Identity.Place, l.info.Identity.Table, p.ShowKey(r.shape)),
-			Why: why, Next: "name the entry's column for every column that can be wrong, or leave the row out with where:",
+			Why: why, Next: next,
 		}
 	}
 	if p.Live == nil || p.Right == nil {
-		return c, refuse("it is to be inserted or deleted, and an entry can only change amounts")
+		return c, refuse("it is to be inserted or deleted, and an entry can only change amounts", every)
 	}
 	columns := r.calc.Write.Adjust.Columns
 	e := recount.Change{Action: recount.ActionInsert, Cause: c.Cause}
 	for i, column := range r.shape.Key {
 		v, err := f.columns[columns[column.Name]].Fit(column.Type, p.Key[i])
 		if err != nil {
-			return e, refuse(err.Error())
+			return e, refuse(err.Error(), "widen the entry's column, or name another under adjust: columns")
 		}
 		e.Key = append(e.Key, v)
 	}
@@ -249,7 +253,7 @@ func (r *Incident) entry(f *frozen, l *live, p diff.Pair, c recount.Change) (rec
 		same := diff.Equal(r.comparedAs(l).Values[i].Type, r.rules()[i], diff.Under(r.comparedAs(l).Values[i].Type, p.Right[i]), p.Seen[i])
 		if f.amounts[i] == "" {
 			if !same {
-				return e, refuse("column " + column.Name + " is wrong too, and no column of the entry stands for it")
+				return e, refuse("column "+column.Name+" is wrong too, and no column of the entry stands for it", every)
 			}
 			continue
 		}
@@ -258,13 +262,13 @@ func (r *Incident) entry(f *frozen, l *live, p diff.Pair, c recount.Change) (rec
 			right, ok := new(big.Rat).SetString(p.Right[i].Text)
 			seen, okSeen := new(big.Rat).SetString(p.Seen[i].Text)
 			if !ok || !okSeen {
-				return e, refuse("column " + column.Name + " holds NULL or no number")
+				return e, refuse("column "+column.Name+" holds NULL or no number", every)
 			}
 			amount.Sub(right, seen)
 		}
 		v, err := f.columns[f.amounts[i]].Fit(column.Type, recount.Text(amount.FloatString(column.Type.Scale)))
 		if err != nil {
-			return e, refuse(err.Error())
+			return e, refuse(err.Error(), "widen the entry's column, or name another under adjust: columns")
 		}
 		e.After = append(e.After, v)
 	}

@@ -306,7 +306,7 @@ const (
 // Unexplained says which of the rows, as they are now, the plan's hypothesis does
 // not give at any position: what apply asks before it adds a delta. Where the
 // rows have absorbed events that are not archived yet, it waits for them a
-// little.
+// little: as long as an archiver is at work, since the rows are locked.
 func Unexplained(host Host, p recount.PlanBody) func(context.Context, []recount.Row) ([][]recount.Value, error) {
 	return func(ctx context.Context, rows []recount.Row) (left [][]recount.Value, err error) {
 		seen := ""
@@ -319,11 +319,14 @@ func Unexplained(host Host, p recount.PlanBody) func(context.Context, []recount.
 				}
 			}
 			snapshot, unexplained, err := unexplainedNow(ctx, host, p, rows, seen)
-			if err != nil || snapshot != seen && len(unexplained) == 0 {
+			if err != nil || snapshot.ID != seen && len(unexplained) == 0 {
 				return nil, err
 			}
-			if snapshot != seen {
-				seen, left = snapshot, unexplained
+			if snapshot.ID != seen {
+				seen, left = snapshot.ID, unexplained
+			}
+			if host.Now().Sub(snapshot.Watermark) > archiverAlive {
+				return left, nil
 			}
 		}
 		return left, nil
@@ -331,37 +334,37 @@ func Unexplained(host Host, p recount.PlanBody) func(context.Context, []recount.
 }
 
 // unexplainedNow looks once, unless the archive is still at the snapshot seen.
-func unexplainedNow(ctx context.Context, host Host, p recount.PlanBody, rows []recount.Row, seen string) (snapshot string, left [][]recount.Value, err error) {
+func unexplainedNow(ctx context.Context, host Host, p recount.PlanBody, rows []recount.Row, seen string) (_ recount.Snapshot, left [][]recount.Value, err error) {
 	hits, err := PlannedHits(host, p)
 	if err != nil {
-		return "", nil, err
+		return recount.Snapshot{}, nil, err
 	}
 	r, err := Prepare(ctx, host, p.Calculation, hits)
 	if err != nil {
-		return "", nil, err
+		return recount.Snapshot{}, nil, err
 	}
 	if r.snapshot.ID == seen {
-		return seen, nil, nil
+		return r.snapshot, nil, nil
 	}
 	r.taken = p.Taken
 	l, err := r.openLive(ctx)
 	if err != nil {
-		return "", nil, err
+		return recount.Snapshot{}, nil, err
 	}
 	defer joined(&err, l.target.Close)
 	if err := r.start(ctx); err != nil {
-		return "", nil, err
+		return recount.Snapshot{}, nil, err
 	}
 	defer joined(&err, r.close)
 	if err := r.readProcessed(ctx); err != nil {
-		return "", nil, err
+		return recount.Snapshot{}, nil, err
 	}
 	against, err := r.against(true)
 	if err != nil {
-		return "", nil, err
+		return recount.Snapshot{}, nil, err
 	}
 	left, err = r.unexplained(ctx, l, against, rows)
-	return r.snapshot.ID, left, err
+	return r.snapshot, left, err
 }
 
 // unexplained returns the keys of the rows that the hypothesis does not give at
