@@ -59,4 +59,7 @@ var (
 	ErrLocked      = errors.New("locked by another run")
 	ErrUnknown     = errors.New("outcome unknown")
 	ErrMoved       = errors.New("a row moved")
+	// ErrBusy says that the database ended a transaction to let another one
+	// through (a deadlock, a serialization failure): the same may succeed now.
+	ErrBusy = errors.New("the transaction was ended in favour of another")
 )

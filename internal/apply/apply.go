@@ -104,9 +104,24 @@ var (
 	errNothing = errors.New("nothing to write")
 )
 
+// busyTries is how often a plan is carried out in all where the database ends
+// the transaction in favour of live traffic.
+const busyTries = 4
+
 // Run carries the plan out. On an error nothing is changed, unless its code is
-// CodeOutcome.
+// CodeOutcome. Where the database ends the transaction to let live traffic
+// through, it is begun again from its first step, with all guards.
 func Run(ctx context.Context, t target.Target, p *recount.Plan, opts Options) (receipt recount.Receipt, err error) {
+	for try := 1; ; try++ {
+		receipt, err = once(ctx, t, p, opts)
+		if !errors.Is(err, recount.ErrBusy) || try == busyTries || ctx.Err() != nil {
+			return receipt, err
+		}
+	}
+}
+
+// once is one try of Run.
+func once(ctx context.Context, t target.Target, p *recount.Plan, opts Options) (receipt recount.Receipt, err error) {
 	r := &runner{target: t, plan: p, opts: opts, parts: partsOf(p)}
 	if len(r.parts) > 1 && opts.Beside == nil {
 		return receipt, errors.New("apply a plan of several tables: nothing opens the others")

@@ -49,7 +49,7 @@ func (s *session) explain(act string, err error) error {
 func (s *session) explainState(act string, server *pgconn.PgError, why string, err error) error {
 	switch server.Code {
 	case "40001", "40P01":
-		return refusal.Moved(s.t.place, "live traffic was in the way: "+why, err)
+		return refusal.Moved(s.t.place, "live traffic was in the way: "+why, errors.Join(recount.ErrBusy, err))
 	case "55P03":
 		return refusal.Locked(s.t.place, "another transaction holds rows or the table for longer than the lock timeout: "+why)
 	case "42501":
