@@ -41,9 +41,11 @@ type Checkpoint struct {
 // checkpointFormat is the version of a checkpoint's form.
 const checkpointFormat = 1
 
+func checkpointsFolder(stream string) string { return metaFolder + stream + "/checkpoints/" }
+
 func checkpointFolder(c Checkpoint) string {
 	const digits = 16
-	return metaFolder + c.Stream + "/checkpoints/" + c.Calculation + "-" + c.Logic[:min(digits, len(c.Logic))] + "/"
+	return checkpointsFolder(c.Stream) + c.Calculation + "-" + c.Logic[:min(digits, len(c.Logic))] + "/"
 }
 
 // marksBefore counts the judgments about events of files that reach before an

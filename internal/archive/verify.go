@@ -152,7 +152,8 @@ func (a *Archive) leftovers(ctx context.Context, ch *chain) ([]Leftover, error) 
 	left := []Leftover{}
 	for _, folder := range []string{ch.stream + "/", metaFolder + ch.stream + "/"} {
 		err := a.store.List(ctx, folder, func(name string, size int64) error {
-			if !named[name] && !strings.HasPrefix(name, commitsFolder(ch.stream)) {
+			aside := strings.HasPrefix(name, commitsFolder(ch.stream)) || strings.HasPrefix(name, checkpointsFolder(ch.stream))
+			if !named[name] && !aside {
 				left = append(left, Leftover{Name: name, Bytes: size})
 			}
 			return nil

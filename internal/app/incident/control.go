@@ -169,7 +169,8 @@ func (r *Incident) controlSpans() []recount.Window {
 	if before.From.Before(oldest) {
 		before.From = oldest
 	}
-	after := recount.Window{From: r.window.To, To: r.window.To.Add(r.window.Length()), By: recount.ByEvent}
+	// Rows behind the window that remember its events are compared, so they say nothing of what is healthy.
+	after := recount.Window{From: r.compared.To, To: r.compared.To.Add(r.window.Length()), By: recount.ByEvent}
 	if whole := bucket.Floor(r.snapshot.Watermark.Add(-r.source.Lateness)); whole.Before(after.To) {
 		after.To = whole
 	}

@@ -91,8 +91,11 @@ type detecting struct {
 func (d *detecting) start(ctx context.Context) error {
 	for _, c := range d.shape.Values {
 		if c.Type.Kind != recount.KindInt64 && c.Type.Kind != recount.KindDecimal {
-			return d.notAdditive(fmt.Sprintf("column %s is a %s; only int64 and decimal add up exactly", c.Name, c.Type),
-				"compare only columns that add up (target: columns:), or cast to decimal in the SQL")
+			return &recount.Error{
+				Code: recount.CodeNotAdditive, What: fmt.Sprintf("calculation %s cannot be solved for positions", d.calc.Name), Where: d.calc.Logic.Path,
+				Why:  fmt.Sprintf("column %s is a %s; only int64 and decimal add up exactly", c.Name, c.Type),
+				Next: "compare only columns that add up (target: columns:), or cast to decimal in the SQL",
+			}
 		}
 	}
 	if !d.settles() {
