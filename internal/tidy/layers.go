@@ -51,7 +51,6 @@ var layers = []layer{
 	{folder: "internal/doctest", may: []string{"internal/clock"}, vendor: true, why: "what it runs is tied by its test"},
 	{folder: "internal/sim/", may: []string{".", "adapter", "adapters/all", "source", "store", "engine", "target", "cli", "internal/", "ADAPTER"}, vendor: true, why: "a simulator drives the product"},
 	{folder: "internal/tools/", may: []string{".", "internal/"}, vendor: true, why: "tools stand beside the product"},
-	{folder: "internal/sim/", may: []string{".", "adapter", "adapters/all", "internal/", "ADAPTER"}, vendor: true, why: "a simulation runs the product"},
 	{folder: "bench/", may: []string{".", "adapter", "adapters/all", "cli", "internal/", "bench/machine"}, vendor: true, why: "a benchmark runs the product"},
 	{folder: "examples/", may: []string{"."}, vendor: true, why: "an example is a user's program"},
 }

@@ -275,8 +275,8 @@ func (r *Incident) judge(out *comparison, text string, row *running) {
 	}
 	pair.Right, pair.Cause, pair.Hold, pair.At = verdict.After, verdict.Cause, verdict.Hold, verdict.At
 	switch {
-	case !row.touched && verdict.Ahead: // traffic went over it: it says nothing of the others
-		return
+	case !row.touched && (verdict.Ahead || row.row.Mixed && !verdict.Correct):
+		return // traffic went over it, or the log gives it no order: it says nothing of the others
 	case !row.touched:
 		out.Beside.Rows++
 		if verdict.Correct {

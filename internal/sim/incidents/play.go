@@ -300,6 +300,7 @@ func (g *game) compare(p *recount.Plan, want map[string]verdict) {
 	for key, c := range got {
 		g.fail(&g.tally.WrongVerdicts, historyOf(key), "row %s: the plan says %s (%s), the oracle does not know the row", key, c.Action, c.Cause)
 	}
+	g.checkControl(p, want)
 	g.tally.Held += int(p.Body.Rows.Held)
 	if p.Body.Rows.Checked != looked {
 		g.fail(&g.tally.WrongVerdicts, -1, "batch %d: the plan looked at %d rows, the oracle at %d", g.b.number, p.Body.Rows.Checked, looked)

@@ -57,6 +57,9 @@ func (o *oracle) stood(key string) (verdict, bool) {
 	if len(stands) == 0 {
 		return o.decide(key, "", nil), o.live[key] != nil
 	}
+	if o.live[key] == nil && !slices.ContainsFunc(stands, func(s stand) bool { return s.row != nil }) {
+		return verdict{}, false // there is no row, and none is right
+	}
 	if mixed && b.cut == cutFound {
 		return verdict{action: recount.ActionHeld}, true
 	}
