@@ -153,21 +153,48 @@ func (r Running) rightAt(seq int64) (Stand, bool) {
 	return r.Right[i-1], true
 }
 
-// atColumn decides a row whose position column says how far it is.
+// atColumn decides a row whose position column says how far it is. A count is a
+// position only together with what was counted, so two accounts may place the row
+// differently.
 func (r Running) atColumn() Verdict {
+	found, several := r.explainedAtColumn()
 	for _, s := range r.Right {
-		if s.Last == r.Last && r.same(s.Values) {
+		switch {
+		case s.Last != r.Last || !r.same(s.Values):
+		case r.Counts && (several || found != nil && !found.Correct):
+			return Verdict{Hold: "it is right if it counted all of its events, and explained if it did not", Detail: "right at " + s.At}
+		default:
 			return Verdict{Correct: true, After: s.Values, At: s.At, Seq: s.Seq}
 		}
 	}
-	for _, a := range r.Accounts {
-		for _, s := range slices.Backward(a.Stands) { // what follows without being processed changes nothing
-			if after, known := r.rightAt(s.Seq); known && s.Last == r.Last && r.same(s.Values) {
-				return Verdict{Correct: r.same(after.Values), After: after.Values, Cause: a.Cause, At: s.At, Seq: s.Seq}
-			}
-		}
+	switch {
+	case several:
+		return Verdict{Hold: "several accounts explain what its position column says, and they do not agree about the right value"}
+	case found != nil:
+		return *found
 	}
 	return r.unexplainedAtColumn()
+}
+
+// explainedAtColumn finds the first account that gives the row where its column
+// says that it is, and whether others want another after-image.
+func (r Running) explainedAtColumn() (found *Verdict, several bool) {
+	for _, a := range r.Accounts {
+		for _, s := range slices.Backward(a.Stands) { // what follows without being processed changes nothing
+			after, known := r.rightAt(s.Seq)
+			if !known || s.Last != r.Last || !r.same(s.Values) {
+				continue
+			}
+			switch {
+			case found == nil:
+				found = &Verdict{Correct: r.same(after.Values), After: after.Values, Cause: a.Cause, At: s.At, Seq: s.Seq}
+			case !r.equal(found.After, after.Values):
+				return found, true
+			}
+			break
+		}
+	}
+	return found, false
 }
 
 // unexplainedAtColumn decides a row that no account gives where its column says

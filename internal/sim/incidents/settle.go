@@ -96,19 +96,27 @@ func (o *oracle) stood(key string) (verdict, bool) {
 func (o *oracle) stoodAtColumn(key string, right *stand, found, stands []stand, mixed bool) (verdict, bool) {
 	live := o.live[key]
 	held := verdict{action: recount.ActionHeld}
-	if right != nil {
-		return verdict{}, live != nil
+	byCause := map[string]stand{} // the newest of each account
+	for _, s := range found {
+		byCause[s.cause] = s
 	}
-	if len(found) > 0 {
-		first := found[0].cause
-		i := len(found) - 1
-		for found[i].cause != first { // the newest of the first account
-			i--
-		}
-		if found[i].after == live.text(o.b) {
+	agreed := true
+	for _, s := range byCause {
+		agreed = agreed && s.after == byCause[found[0].cause].after
+	}
+	switch {
+	case right != nil && o.b.cut == cutVersion && len(found) > 0 && (!agreed || byCause[found[0].cause].after != live.text(o.b)):
+		return held, true // it is right only if it counted all of its events
+	case right != nil:
+		return verdict{}, live != nil
+	case !agreed:
+		return held, true
+	case len(found) > 0:
+		s := byCause[found[0].cause]
+		if s.after == live.text(o.b) {
 			return verdict{}, live != nil
 		}
-		return o.decide(key, first, found[i].row), true
+		return o.decide(key, s.cause, s.row), true
 	}
 	if live == nil || mixed || o.b.cut == cutVersion {
 		return held, true
