@@ -146,9 +146,9 @@ func (b *batch) widen() {
 func (b *batch) bucketed() bool { return b.memory == memoryBucket }
 func (b *batch) running() bool  { return b.memory == memoryUnbounded }
 
-// sums says that rows have a total. Where only a row itself says how far it is,
-// it needs one: a count and a letter fit too many accounts by chance.
-func (b *batch) sums() bool { return !b.lastWins || b.cut == cutFound }
+// sums says that rows have a total. Where a row itself, or a count, says how far
+// it is, it needs one: a count and a letter fit too many accounts by chance.
+func (b *batch) sums() bool { return !b.lastWins || b.cut == cutFound || b.cut == cutVersion }
 
 // hypotheses says whether the project names any.
 func (b *batch) hypotheses() bool {
