@@ -35,10 +35,10 @@ func (g *game) checkWrites(before table, texts map[string]string, want map[strin
 	b := g.b
 	right := g.rightRows()
 	for _, key := range slices.Sorted(maps.Keys(union(g.texts, texts))) {
-		if g.texts[key] == texts[key] {
+		was, is, truth := before[key].text(b), g.rows[key].text(b), right[key].text(b)
+		if g.texts[key] == texts[key] && was == is || strings.Contains(key, entryMark) {
 			continue
 		}
-		was, is, truth := before[key].text(b), g.rows[key].text(b), right[key].text(b)
 		rule := b.unexplained == "correct" || !b.hypotheses()
 		switch {
 		case was == truth:
@@ -47,6 +47,8 @@ func (g *game) checkWrites(before table, texts map[string]string, want map[strin
 			g.fail(&g.tally.WrongWrites, historyOf(key), "row %s was made %s, right is %s (it was %s)", key, is, truth, was)
 		case g.foreign[key] && !rule && !want[key].action.Writes():
 			g.fail(&g.tally.WrongWrites, historyOf(key), "row %s was edited by somebody else, and was overwritten: it was %s, now it is %s", key, was, is)
+		case g.texts[key] != texts[key] && before[key] != nil && before[key].frozen:
+			g.fail(&g.tally.WrongWrites, historyOf(key), "row %s is frozen, and was edited: it was %s, now it is %s", key, texts[key], g.texts[key])
 		case was != "-" && is != "-" && !g.sameBeside(texts[key], g.texts[key]):
 			g.fail(&g.tally.WrongWrites, historyOf(key), "row %s: another column was written: it was %s, now it is %s", key, texts[key], g.texts[key])
 		}

@@ -28,7 +28,7 @@ type batch struct {
 	given       given
 	unexplained string // "", hold or correct
 	extra       string // "", report, explained or delete
-	write       string // "", set, delta
+	write       string // "", set, delta, adjust
 	against     string // the cause of which a delta is taken
 	from, to    int    // the window that is asked for, in ticks
 	spanFrom    int    // the same, widened to whole buckets
@@ -235,6 +235,9 @@ func newBatch(seed uint64, number int) *batch {
 		b.against = given[rng.IntN(len(given))].name
 	}
 	b.extra = []string{"", "report", "explained", "delete"}[rng.IntN(4)]
+	if !b.lastWins && b.write == "" && (!b.running() || b.cut == cutPaused) && rng.IntN(4) == 0 {
+		b.write, b.extra = "adjust", "report" // an entry deletes no row
+	}
 	return b
 }
 

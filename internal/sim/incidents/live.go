@@ -89,33 +89,38 @@ type live struct {
 }
 
 // columns are the table's, keys first.
-const columns = "who, hour, total, n, last, pos, lane, version, event, note"
+const columns = "who, hour, total, n, last, pos, lane, version, event, note, frozen"
 
 func (l *live) create(ctx context.Context) error {
 	key := "who"
 	if l.b.bucketed() {
 		key = "who, hour"
 	}
+	entries := "CREATE TABLE entries (who VARCHAR(40) NOT NULL, hour TIMESTAMP, amount DECIMAL(18,2), n BIGINT, reason VARCHAR(200), run VARCHAR(40), PRIMARY KEY (" + key + ", run))"
+	if err := l.db.exec(ctx, entries); err != nil {
+		return err
+	}
 	return l.db.exec(ctx, `CREATE TABLE totals (who VARCHAR(40) NOT NULL, hour TIMESTAMP, total DECIMAL(18,2), n BIGINT, last VARCHAR(10),
- pos BIGINT, lane VARCHAR(20), version BIGINT, event VARCHAR(40), note VARCHAR(20), PRIMARY KEY (`+key+`))`)
+ pos BIGINT, lane VARCHAR(20), version BIGINT, event VARCHAR(40), note VARCHAR(20), frozen INTEGER, PRIMARY KEY (`+key+`))`)
 }
 
-// read returns the rows, and each row's whole text as it is stored.
+// read returns the rows, frozen ones with the entries beside them, and the whole
+// text of each row and entry as it is stored.
 func (l *live) read(ctx context.Context) (rows table, texts map[string]string, err error) {
 	rows, texts = table{}, map[string]string{}
-	const query = "SELECT who, CAST(hour AS VARCHAR(19)), CAST(total AS VARCHAR(60)), n, last, pos, lane, version, event, note FROM totals"
+	const query = "SELECT who, CAST(hour AS VARCHAR(19)), CAST(total AS VARCHAR(60)), n, last, pos, lane, version, event, note, frozen FROM totals"
 	err = l.db.query(ctx, query, func(scan func(...any) error) error {
 		var who string
 		var hour, total, last, lane, event, note sql.NullString
-		var n, pos, version sql.NullInt64
-		if err := scan(&who, &hour, &total, &n, &last, &pos, &lane, &version, &event, &note); err != nil {
+		var n, pos, version, frozen sql.NullInt64
+		if err := scan(&who, &hour, &total, &n, &last, &pos, &lane, &version, &event, &note, &frozen); err != nil {
 			return err
 		}
 		key := who
 		if l.b.bucketed() {
 			key += "@" + hour.String
 		}
-		r := &row{total: new(big.Rat), n: n.Int64, last: last.String, version: version.Int64, pos: int(pos.Int64), event: event.String}
+		r := &row{total: new(big.Rat), n: n.Int64, last: last.String, version: version.Int64, pos: int(pos.Int64), event: event.String, frozen: frozen.Int64 == 1}
 		if total.Valid {
 			if _, ok := r.total.SetString(total.String); !ok {
 				return fmt.Errorf("row %s: total is %q", key, total.String)
@@ -123,10 +128,42 @@ func (l *live) read(ctx context.Context) (rows table, texts map[string]string, e
 		}
 		_, _ = fmt.Sscanf(lane.String, "lane%d", &r.lane) // without one it is 0
 		rows[key] = r
-		texts[key] = fmt.Sprint(hour, total, n, last, pos, lane, version, event, note)
+		texts[key] = fmt.Sprint(hour, total, n, last, pos, lane, version, event, note, frozen)
 		return nil
 	})
+	if err == nil {
+		err = l.readEntries(ctx, rows, texts)
+	}
 	return rows, texts, err
+}
+
+// entryMark stands between a row's key and an entry's run.
+const entryMark = "|entry|"
+
+// readEntries adds the entries to the rows beside which they stand.
+func (l *live) readEntries(ctx context.Context, rows table, texts map[string]string) error {
+	const query = "SELECT who, CAST(hour AS VARCHAR(19)), CAST(amount AS VARCHAR(60)), n, reason, run FROM entries"
+	return l.db.query(ctx, query, func(scan func(...any) error) error {
+		var who, amount, run string
+		var hour, reason sql.NullString
+		var n int64
+		if err := scan(&who, &hour, &amount, &n, &reason, &run); err != nil {
+			return err
+		}
+		key := who
+		if l.b.bucketed() {
+			key += "@" + hour.String
+		}
+		texts[key+entryMark+run] = fmt.Sprint(amount, n, reason)
+		r := rows[key]
+		value, ok := new(big.Rat).SetString(amount)
+		if r == nil || !r.frozen || !ok {
+			return fmt.Errorf("entry of %s: there is no frozen row, or %q is no amount", key, amount)
+		}
+		r.total.Add(r.total, value)
+		r.n += n
+		return nil
+	})
 }
 
 // put writes rows whole; a nil row is deleted.
@@ -158,7 +195,7 @@ func (l *live) put(ctx context.Context, rows table) (err error) {
 		if bucketed {
 			hour = at
 		}
-		values := []any{who, hour, r.total.FloatString(2), r.n, r.last, r.pos, laneName(r.lane), r.version, r.event, "kept"}
+		values := []any{who, hour, r.total.FloatString(2), r.n, r.last, r.pos, laneName(r.lane), r.version, r.event, "kept", map[bool]int{true: 1}[r.frozen]}
 		marks := make([]string, len(values))
 		for i := range marks {
 			marks[i] = l.mark(i + 1)

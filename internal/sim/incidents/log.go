@@ -50,6 +50,7 @@ type history struct {
 	faults map[string]fault
 	edits  map[string]edit
 	laps   map[string][]int // by who: how far its rows are behind, a round
+	frozen map[string]bool  // by who
 	ghost  bool
 }
 
@@ -67,7 +68,7 @@ const (
 // so that it can be run without the others.
 func newHistory(b *batch, n int) *history {
 	rng := rand.New(rand.NewPCG(b.seed^0x9e3779b97f4a7c15*uint64(b.number+1), uint64(n))) //nolint:gosec // a history that its seed repeats
-	h := &history{n: n, faults: map[string]fault{}, edits: map[string]edit{}, laps: map[string][]int{}}
+	h := &history{n: n, faults: map[string]fault{}, edits: map[string]edit{}, laps: map[string][]int{}, frozen: map[string]bool{}}
 	whole := b.randomFault(rng)
 	for u := range 1 + rng.IntN(4) {
 		who := fmt.Sprintf("h%04d-u%d", n, u)
@@ -77,6 +78,7 @@ func newHistory(b *batch, n int) *history {
 			h.faults[who] = fault{}
 		}
 		h.edits[who] = randomEdit(rng)
+		h.frozen[who] = rng.IntN(2) == 0
 		for range 4 {
 			lap := 0
 			if rng.IntN(3) == 0 {
@@ -183,7 +185,7 @@ func (h *history) freeTick(t int) int {
 // filler is a history that every batch has: each lane has events in the window,
 // and every list has some.
 func filler(b *batch) *history {
-	h := &history{n: fillerNumber, faults: map[string]fault{}, edits: map[string]edit{}, laps: map[string][]int{}}
+	h := &history{n: fillerNumber, faults: map[string]fault{}, edits: map[string]edit{}, laps: map[string][]int{}, frozen: map[string]bool{}}
 	for lane := range b.lanes {
 		who := fmt.Sprintf("h%04d-u%d", h.n, lane)
 		h.faults[who], h.laps[who] = fault{}, make([]int, 4)

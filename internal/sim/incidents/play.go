@@ -139,6 +139,9 @@ func (g *game) firstRows() table {
 			b.work(mine, seen, f)
 		}
 		g.editRows(h, mine)
+		for key, r := range mine {
+			r.frozen = b.write == "adjust" && h.frozen[whoOf(key)]
+		}
 		maps.Copy(rows, mine)
 	}
 	return rows
@@ -276,6 +279,7 @@ func (g *game) compare(p *recount.Plan, want map[string]verdict) {
 	for _, c := range p.Changes {
 		got[keyOf(c.Key)] = c
 	}
+	entries := entriesOf(p)
 	var looked int64
 	for _, key := range slices.Sorted(maps.Keys(want)) {
 		w, c := want[key], got[key]
@@ -287,6 +291,11 @@ func (g *game) compare(p *recount.Plan, want map[string]verdict) {
 		if w.action.Writes() {
 			g.tally.causes[w.cause]++
 		}
+		if e, there := entries[key]; there && g.rows[key].frozen && c.Action == recount.ActionHeld {
+			c.Action = recount.ActionUpdate // by an entry beside it
+			c.After = sumOf(g.rows[key], e)
+			delete(entries, key)
+		}
 		after := g.b.afterText(c, g.rows[key])
 		switch {
 		case w.action != c.Action:
@@ -297,6 +306,9 @@ func (g *game) compare(p *recount.Plan, want map[string]verdict) {
 			g.fail(&g.tally.WrongVerdicts, historyOf(key), "row %s: the plan makes it %s, the oracle %s", key, after, w.after)
 		}
 	}
+	for key := range entries {
+		g.fail(&g.tally.WrongVerdicts, historyOf(key), "row %s: an entry is planned, though the row is not frozen or not held", key)
+	}
 	for key, c := range got {
 		g.fail(&g.tally.WrongVerdicts, historyOf(key), "row %s: the plan says %s (%s), the oracle does not know the row", key, c.Action, c.Cause)
 	}
@@ -305,6 +317,28 @@ func (g *game) compare(p *recount.Plan, want map[string]verdict) {
 	if p.Body.Rows.Checked != looked {
 		g.fail(&g.tally.WrongVerdicts, -1, "batch %d: the plan looked at %d rows, the oracle at %d", g.b.number, p.Body.Rows.Checked, looked)
 	}
+}
+
+// entriesOf are the planned entries by the key of the row beside which they stand.
+func entriesOf(p *recount.Plan) map[string]recount.Change {
+	entries := map[string]recount.Change{}
+	for _, part := range p.With {
+		for _, c := range part.Changes {
+			entries[keyOf(c.Key[:len(c.Key)-1])] = c // the last is the run
+		}
+	}
+	return entries
+}
+
+// sumOf is what a row's compared columns come to with an entry.
+func sumOf(r *row, e recount.Change) []recount.Value {
+	total, _ := new(big.Rat).SetString(e.After[0].Text)
+	n, _ := new(big.Rat).SetString(e.After[1].Text)
+	if total == nil || n == nil {
+		return e.After
+	}
+	n.Add(n, big.NewRat(r.n, 1))
+	return []recount.Value{recount.Text(total.Add(total, r.total).FloatString(2)), recount.Text(n.FloatString(0))}
 }
 
 func keyOf(key []recount.Value) string {

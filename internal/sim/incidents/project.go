@@ -271,6 +271,14 @@ func (b *batch) yamlTarget(add func(string, ...any)) {
 	if b.write != "" {
 		add("      write: %s", b.write)
 	}
+	if b.write == "adjust" {
+		add("      frozen: \"frozen = 1\"")
+		hour := ""
+		if b.bucketed() {
+			hour = "hour: hour, "
+		}
+		add("      adjust: {table: entries, columns: {who: who, %stotal: amount, n: n, reason: reason, run: run}}", hour)
+	}
 	if b.against != "" {
 		add("      against: %s", b.against)
 	}

@@ -35,6 +35,8 @@ type row struct {
 	last    string
 	lastOrd string
 
+	frozen bool // it is never edited; entries beside it correct it
+
 	// How far it is, as the table's columns say it.
 	version int64
 	pos     int
