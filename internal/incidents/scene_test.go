@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"recount/adapter"
 	_ "recount/adapters/all"
@@ -152,6 +153,18 @@ func (st *stage) exec(statement string, args ...any) {
 // produce appends n events to the topic, and to its export.
 func (st *stage) produce(n int) {
 	st.t.Helper()
+	// A line is never read half: whoever writes the export and whoever archives it
+	// take turns, as a program that renames finished files would have it.
+	lines := st.publish(n)
+	st.archiving.Lock()
+	defer st.archiving.Unlock()
+	if _, err := st.file.Write(lines); err != nil {
+		st.t.Error(err)
+	}
+}
+
+// publish puts n events on the topic and returns their lines of the export.
+func (st *stage) publish(n int) []byte {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	var lines bytes.Buffer
@@ -172,13 +185,11 @@ func (st *stage) produce(n int) {
 		line, err := json.Marshal(e)
 		if err != nil {
 			st.t.Error(err)
-			return
+			return nil
 		}
 		lines.Write(append(line, '\n'))
 	}
-	if _, err := st.file.Write(lines.Bytes()); err != nil {
-		st.t.Error(err)
-	}
+	return lines.Bytes()
 }
 
 func abs(n int64) int64 { return max(n, -n) }
@@ -234,7 +245,18 @@ func (st *stage) work(ctx context.Context, conn *pgx.Conn, most int) (bool, erro
 	return any, nil
 }
 
-func (st *stage) batch(ctx context.Context, conn *pgx.Conn, partition string, most int) (worked bool, err error) {
+func (st *stage) batch(ctx context.Context, conn *pgx.Conn, partition string, most int) (bool, error) {
+	for {
+		worked, err := st.batchOnce(ctx, conn, partition, most)
+		var server *pgconn.PgError
+		if errors.As(err, &server) && (server.Code == "40P01" || server.Code == "40001") && ctx.Err() == nil {
+			continue // the database let an apply through: a worker takes the batch again
+		}
+		return worked, err
+	}
+}
+
+func (st *stage) batchOnce(ctx context.Context, conn *pgx.Conn, partition string, most int) (worked bool, err error) {
 	tx, err := conn.Begin(ctx)
 	if err != nil {
 		return false, err

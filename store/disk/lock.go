@@ -78,7 +78,8 @@ func (s *Store) Lock(ctx context.Context, name string) (func() error, error) {
 		return nil, s.refused("clear away unfinished files beside", name, err)
 	}
 	return func() error {
-		_ = f.Truncate(0) // the kernel's lock is what counts, and it goes with the file
+		_ = f.Truncate(0) // the kernel's lock is what counts
+		unlock(f)
 		return f.Close()
 	}, nil
 }

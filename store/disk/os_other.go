@@ -15,6 +15,8 @@ func tryLock(*os.File) (bool, error) {
 	return false, fmt.Errorf("lock a file on this system: %w", recount.ErrUnsupported)
 }
 
+func unlock(*os.File) {}
+
 func linked(*os.File) bool { return true }
 
 func fsyncDir(*os.File) error { return nil }

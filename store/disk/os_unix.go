@@ -23,6 +23,10 @@ func tryLock(f *os.File) (bool, error) {
 	}
 }
 
+// unlock gives the lock back at once: a child that is being started has a copy of
+// the open file until its own program runs, and would hold the lock as long.
+func unlock(f *os.File) { _ = syscall.Flock(int(f.Fd()), syscall.LOCK_UN) }
+
 // linked says whether the file still has a name.
 func linked(f *os.File) bool {
 	var st syscall.Stat_t

@@ -111,7 +111,8 @@ func readHolder(f *os.File) holder {
 }
 
 func release(f *os.File) error {
-	_ = f.Truncate(0) // the kernel's lock is what counts, and it goes with the file
+	_ = f.Truncate(0) // the kernel's lock is what counts
+	unlock(f)
 	return f.Close()
 }
 
@@ -123,5 +124,8 @@ func (l ledger) held() bool {
 	}
 	defer closeQuietly(f)
 	free, err := tryLock(f)
+	if free {
+		unlock(f)
+	}
 	return err == nil && !free
 }

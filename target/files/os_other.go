@@ -16,6 +16,8 @@ func tryLock(*os.File) (bool, error) {
 	return false, fmt.Errorf("lock a file on this system: %w", recount.ErrUnsupported)
 }
 
+func unlock(*os.File) {}
+
 func sameOwner(*os.File, fs.FileInfo) error { return nil }
 
 func mayWrite(string) bool { return false }

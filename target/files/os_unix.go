@@ -26,6 +26,10 @@ func tryLock(f *os.File) (bool, error) {
 	}
 }
 
+// unlock gives the lock back at once: a child that is being started has a copy of
+// the open file until its own program runs, and would hold the lock as long.
+func unlock(f *os.File) { _ = syscall.Flock(int(f.Fd()), syscall.LOCK_UN) }
+
 // sameOwner gives f the owner of the file that it will replace.
 func sameOwner(f *os.File, old fs.FileInfo) error {
 	want, ok := old.Sys().(*syscall.Stat_t)
