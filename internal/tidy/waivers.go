@@ -21,7 +21,6 @@ var Waivers = []Waiver{
 	{"homes", "bench/solve/main.go", "a program of its own, which measures by the wall clock and tells by its exit code that it failed", "2026-11-25"},
 	{"homes", "internal/sim/incidents/main.go", "a program of its own, which takes its time and tells by its exit code that something is wrong", "2026-11-25"},
 	{"homes", "bench/seed/measure.go", "it measures by the wall clock", "2026-11-23"},
-	{"homes", "internal/sim/incidents/main.go", "a program of its own, which tells by its exit code that a row was written wrongly", "2026-11-25"},
 	{"folder size", "docs/errors", "one page for each code", "2026-11-23"},
 }
 
