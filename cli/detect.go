@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"recount"
 	"recount/cli/views"
 	"recount/internal/app"
 )
@@ -19,7 +20,7 @@ func (c *call) detectCommand() *cobra.Command {
 		Long: "Finds out which events were lost or processed again.\n" +
 			"With --solve: of additive results, the positions whose loss or repetition gives\n" +
 			"the differences between live and right rows, as a missed: or again: block.\n" +
-			"Without a window all archived events are suspected.",
+			"Without a window all archived events are suspected. Exit 16 where no answer agrees.",
 		Example:           examples("recount detect balances --solve", "recount detect balances --solve --paused offsets.txt --json"),
 		Args:              c.takes(1, 1, "the name of one calculation"),
 		ValidArgsFunction: c.completeNames(calculations),
@@ -40,6 +41,9 @@ func (c *call) detectCommand() *cobra.Command {
 			found, err := project.Detect(ctx, req)
 			if err != nil {
 				return err
+			}
+			if found.Refused != "" {
+				c.exit = recount.ExitRefused
 			}
 			return views.NewDetect(c.output()).Detected(found)
 		})

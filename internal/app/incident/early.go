@@ -69,6 +69,7 @@ func (r *Incident) caughtUp(ctx context.Context, read time.Time) (recount.Snapsh
 	if r.settles() && r.taken.Kind == recount.CutFound {
 		tries = foundTries
 	}
+	var waiting recount.Act
 	for try := 0; ; try++ {
 		snapshot, err := r.archive.Snapshot(ctx, r.source.Name)
 		if err != nil {
@@ -78,6 +79,10 @@ func (r *Incident) caughtUp(ctx context.Context, read time.Time) (recount.Snapsh
 		behind := read.Sub(snapshot.Watermark)
 		if behind <= 0 || behind > archiverAlive || try >= tries {
 			return snapshot, nil
+		}
+		if waiting == nil {
+			waiting = r.host.Progress().Begin("waiting for the archive to hold what the rows hold", 0)
+			defer waiting.End()
 		}
 		select {
 		case <-ctx.Done():
