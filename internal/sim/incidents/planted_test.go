@@ -31,10 +31,12 @@ func TestAPlantedMistakeIsFound(t *testing.T) {
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := newSim(t, 3, 0, 0)
+			s := newSim(t, 2, 0, 0)
 			s.registry = plant.registry(t)
 			s.say = func(string, ...any) {}
-			const batches, histories = 12, 40
+			// Not every batch has what the mistake needs: about one in five has rows
+			// that move under a plan which sets values.
+			const batches, histories = 40, 40
 			for number := range batches {
 				found := tally{causes: map[string]int{}}
 				// A mistake may also make the product refuse; then the next batch tells.
