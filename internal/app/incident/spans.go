@@ -57,6 +57,9 @@ func (r *Incident) locate(ctx context.Context) error {
 	switch r.calc.Memory.Kind {
 	case recount.MemoryDuration:
 		r.compared.To = r.calc.Bucket.Widen(recount.Window{From: r.window.To, To: r.window.To.Add(r.calc.Memory.Length)}).To
+		if r.bucketed() { // the last bucket that remembers the window is compared whole
+			r.read.To = r.compared.To
+		}
 	case recount.MemoryUnbounded:
 		if r.bucketed() {
 			r.compared.To = r.calc.Bucket.Floor(r.snapshot.Watermark.Add(-r.source.Lateness))

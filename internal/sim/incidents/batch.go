@@ -33,6 +33,7 @@ type batch struct {
 	from, to    int    // the window that is asked for, in ticks
 	spanFrom    int    // the same, widened to whole buckets
 	spanTo      int
+	remembers   int // how long before its own a bucket remembers, in ticks
 
 	database string            // the target's block
 	pause    []int             // by lane: the tick at which the paused worker stands
@@ -51,6 +52,7 @@ type memory int
 const (
 	memoryWindow memory = iota // no bucket: rows hold the window's events alone
 	memoryBucket
+	memoryRolling // buckets that remember some time before their own
 	memoryUnbounded
 )
 
@@ -106,13 +108,17 @@ const (
 )
 
 // everything says that all rows of the window are looked at.
-func (b *batch) everything() bool { return !b.running() && b.clock == byEvent }
+func (b *batch) everything() bool {
+	return (b.memory == memoryWindow || b.memory == memoryBucket) && b.clock == byEvent
+}
 
 // reads says whether the rows that are compared remember an entry.
 func (b *batch) reads(e *entry) bool {
 	switch b.memory {
 	case memoryBucket:
 		return e.at >= b.spanFrom && e.at < b.spanTo
+	case memoryRolling:
+		return e.at >= b.spanFrom-b.remembers && e.at < b.lastOwned()
 	case memoryWindow:
 		return b.hit(e)
 	case memoryUnbounded:
@@ -123,8 +129,11 @@ func (b *batch) reads(e *entry) bool {
 // owned says whether a row belongs to the rows that are compared.
 func (b *batch) owned(key string) bool {
 	_, at, bucketed := strings.Cut(key, "@")
-	return !bucketed || at >= instant(b.spanFrom).Format(sqlTime) && at < instant(b.spanTo).Format(sqlTime)
+	return !bucketed || at >= instant(b.spanFrom).Format(sqlTime) && at < instant(b.lastOwned()).Format(sqlTime)
 }
+
+// lastOwned is the end of the buckets that a hit event can reach.
+func (b *batch) lastOwned() int { return (b.spanTo + b.remembers + hour - 1) / hour * hour }
 
 // sqlTime is how the table spells an hour.
 const sqlTime = "2006-01-02 15:04:05"
@@ -143,7 +152,7 @@ func (b *batch) widen() {
 	b.spanFrom, b.spanTo = from-from%hour, (to+hour-1)/hour*hour
 }
 
-func (b *batch) bucketed() bool { return b.memory == memoryBucket }
+func (b *batch) bucketed() bool { return b.memory == memoryBucket || b.memory == memoryRolling }
 func (b *batch) running() bool  { return b.memory == memoryUnbounded }
 
 // sums says that rows have a total. Where a row itself, or a count, says how far
@@ -207,7 +216,10 @@ func (b *batch) late(e *entry) bool {
 func newBatch(seed uint64, number int) *batch {
 	rng := rand.New(rand.NewPCG(seed, uint64(number)+1<<32)) //nolint:gosec // a batch that its seed repeats
 	b := &batch{seed: seed, number: number, lanes: 1 + rng.IntN(4), dedupe: rng.IntN(8) != 0, lateAfter: -1}
-	b.memory = []memory{memoryWindow, memoryBucket, memoryBucket, memoryUnbounded, memoryUnbounded, memoryUnbounded}[rng.IntN(6)]
+	b.memory = []memory{memoryWindow, memoryBucket, memoryBucket, memoryRolling, memoryUnbounded, memoryUnbounded, memoryUnbounded, memoryUnbounded}[rng.IntN(8)]
+	if b.memory == memoryRolling {
+		b.remembers = []int{hour, 2 * hour, 3 * hour / 2, hour / 2}[rng.IntN(4)]
+	}
 	if b.running() {
 		b.cut = cut(1 + rng.IntN(5))
 	}

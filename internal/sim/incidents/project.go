@@ -124,8 +124,15 @@ func (b *batch) sql(p previous) string {
 	case prevNone:
 	}
 	columns := []string{who + " AS who"}
-	if b.bucketed() {
+	from := "events"
+	switch b.memory {
+	case memoryBucket:
 		columns = append(columns, "date_trunc('hour', time) AS hour")
+	case memoryRolling:
+		const bucket = "date_trunc('hour', time) + ahead * INTERVAL 1 HOUR"
+		columns = append(columns, bucket+" AS hour")
+		from = "(SELECT * FROM events, (VALUES (0), (1), (2)) AS hours(ahead) WHERE " + bucket + fmt.Sprintf(" <= time + INTERVAL %d SECOND)", b.remembers)
+	case memoryWindow, memoryUnbounded:
 	}
 	if b.lastWins {
 		columns = append(columns, "last(kind ORDER BY position) AS last")
@@ -138,7 +145,7 @@ func (b *batch) sql(p previous) string {
 	if b.bucketed() {
 		group += ", 2"
 	}
-	return "SELECT " + strings.Join(columns, ", ") + " FROM events" + where + group + "\n"
+	return "SELECT " + strings.Join(columns, ", ") + " FROM " + from + where + group + "\n"
 }
 
 // yaml is recount.yaml.
@@ -162,6 +169,8 @@ func (b *batch) yaml() string {
 		add("    key: [who]\n    memory: window\n    bucket: none")
 	case memoryBucket:
 		add("    key: [who, hour]\n    memory: window\n    bucket: 1h")
+	case memoryRolling:
+		add("    key: [who, hour]\n    memory: %ds\n    bucket: 1h", b.remembers)
 	case memoryUnbounded:
 		add("    key: [who]\n    memory: unbounded")
 	}

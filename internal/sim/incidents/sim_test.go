@@ -49,3 +49,43 @@ func TestNoRightRowIsMadeWrongOnPostgreSQL(t *testing.T) {
 		t.Errorf("got %+v, want corrections and nothing wrong", got)
 	}
 }
+
+// TestEveryModeIsPlayed looks for a batch of each mode that a few batches may
+// leave out.
+func TestEveryModeIsPlayed(t *testing.T) {
+	if testing.Short() {
+		t.Skip("skipped in short mode: each mode takes seconds")
+	}
+	for name, is := range map[string]func(*batch) bool{
+		"buckets that remember half a bucket":       func(b *batch) bool { return b.remembers == hour/2 && !b.hypotheses() },
+		"entries beside frozen rows":                func(b *batch) bool { return b.write == "adjust" && b.bucketed() },
+		"deltas by rows that tell where they stand": func(b *batch) bool { return b.write == "delta" && b.cut == cutFound },
+		"deltas by offsets":                         func(b *batch) bool { return b.write == "delta" && b.cut == cutOffset },
+		"deltas of closed buckets":                  func(b *batch) bool { return b.write == "delta" && b.memory == memoryBucket },
+		"unexplained rows corrected by event ids": func(b *batch) bool {
+			return b.cut == cutEvent && b.unexplained == "correct" && b.mixed && b.lanes > 1
+		},
+		"versions":        func(b *batch) bool { return b.cut == cutVersion && b.unexplained == "correct" && b.hypotheses() },
+		"a paused worker": func(b *batch) bool { return b.cut == cutPaused && b.hypotheses() },
+		"processed ids": func(b *batch) bool {
+			return b.running() && b.write == "" && len(b.lists) > 1 && b.lists[len(b.lists)-1].by == listProcessed
+		},
+		"order of arrival": func(b *batch) bool { return b.given.order && b.running() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSim(t, 5, 0, 0)
+			number := 0
+			for !is(newBatch(s.seed, number)) {
+				number++
+			}
+			const histories = 40
+			got := tally{causes: map[string]int{}}
+			if err := s.playOne(t.Context(), s.draw(number, histories), &got); err != nil {
+				t.Fatalf("batch %d: %v", number, err)
+			}
+			if got.WrongWrites != 0 || got.WrongVerdicts != 0 || got.Rows < histories {
+				t.Errorf("batch %d: got %+v, want nothing wrong", number, got)
+			}
+		})
+	}
+}

@@ -139,7 +139,12 @@ func (b *batch) absorb(rows table, e *entry, f fault) {
 	if f.own == ownLogic && b.hit(e) {
 		cents += 100
 	}
-	key := b.key(who, e)
+	for _, key := range b.keys(who, e) {
+		b.absorbInto(rows, key, e, cents, f)
+	}
+}
+
+func (b *batch) absorbInto(rows table, key string, e *entry, cents int64, f fault) {
 	r := rows[key]
 	if r == nil {
 		r = &row{total: new(big.Rat)}
@@ -158,12 +163,15 @@ func (b *batch) absorb(rows table, e *entry, f fault) {
 	r.pos, r.lane, r.event = e.pos, e.lane, e.id
 }
 
-// key names a row.
-func (b *batch) key(who string, e *entry) string {
+// keys names the rows that an entry is part of.
+func (b *batch) keys(who string, e *entry) (list []string) {
 	if !b.bucketed() {
-		return who
+		return []string{who}
 	}
-	return who + "@" + instant(e.at-e.at%hour).Format(sqlTime)
+	for bucket := e.at - e.at%hour; bucket <= e.at+b.remembers; bucket += hour {
+		list = append(list, who+"@"+instant(bucket).Format(sqlTime))
+	}
+	return list
 }
 
 // right is the table of the worker that never went wrong.
