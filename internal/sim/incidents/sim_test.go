@@ -18,7 +18,7 @@ func newSim(t *testing.T, seed uint64, histories, perBatch int) *sim {
 
 // TestNoRightRowIsMadeWrong is the promise of promises, over every mode.
 func TestNoRightRowIsMadeWrong(t *testing.T) {
-	histories, perBatch := 400, 40
+	histories, perBatch := 240, 40
 	if testing.Short() {
 		histories = 80
 	}
