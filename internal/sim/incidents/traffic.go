@@ -25,6 +25,7 @@ func (g *game) flows() bool {
 func (g *game) traffic(ctx context.Context) error {
 	b := g.b
 	from := planned + g.round*round
+	stood := g.rightRows()
 	g.round++
 	if err := b.publish(g.dir, from, planned+g.round*round); err != nil {
 		return err
@@ -35,6 +36,11 @@ func (g *game) traffic(ctx context.Context) error {
 	rows, _, err := g.live.read(ctx)
 	if err != nil {
 		return err
+	}
+	for key, r := range rows {
+		if stood[key] != nil { // the worker knows which event of the row is the newest
+			r.lastOrd = stood[key].lastOrd
+		}
 	}
 	changed := table{}
 	for _, h := range b.histories {
