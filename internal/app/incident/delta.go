@@ -35,11 +35,8 @@ func (r *Incident) delta(ctx context.Context, repeats bool) (*deltas, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, c := range r.shape.Values {
-		if c.Type.Kind != recount.KindInt64 && c.Type.Kind != recount.KindDecimal {
-			return nil, r.notAdditive(fmt.Sprintf("column %s is a %s; only int64 and decimal add up exactly", c.Name, c.Type),
-				"compare only columns that add up (target: columns:), or cast to decimal in the SQL")
-		}
+	if c, ok := r.inexact(); ok {
+		return nil, r.notAdditive(whyInexact(c), nextInexact)
 	}
 	act := r.host.Progress().Begin("is the result additive", int64(2*(len(additiveParts)+1)))
 	defer act.End()
@@ -73,6 +70,24 @@ func (r *Incident) against(repeats bool) (replay.Hypothesis, error) {
 		Why: "a delta is the right logic less one hypothesis; there are: " + strings.Join(names, ", "), Next: "name one of them, with its parts in that order",
 	}
 }
+
+// inexact returns the first compared column whose values do not add up exactly.
+func (r *Incident) inexact() (recount.Column, bool) {
+	i := slices.IndexFunc(r.shape.Values, func(c recount.Column) bool {
+		return c.Type.Kind != recount.KindInt64 && c.Type.Kind != recount.KindDecimal
+	})
+	if i < 0 {
+		return recount.Column{}, false
+	}
+	return r.shape.Values[i], true
+}
+
+func whyInexact(c recount.Column) string {
+	return fmt.Sprintf("column %s is a %s; only int64 and decimal add up exactly", c.Name, c.Type)
+}
+
+// nextInexact is what to do about such a column.
+const nextInexact = "compare only columns that add up (target: columns:), or cast to decimal in the SQL"
 
 func (r *Incident) notAdditive(why, next string) error {
 	return &recount.Error{

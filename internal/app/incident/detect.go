@@ -89,13 +89,10 @@ type detecting struct {
 // of their own are followed from their newest events: there no event counts as
 // hit.
 func (d *detecting) start(ctx context.Context) error {
-	for _, c := range d.shape.Values {
-		if c.Type.Kind != recount.KindInt64 && c.Type.Kind != recount.KindDecimal {
-			return &recount.Error{
-				Code: recount.CodeNotAdditive, What: fmt.Sprintf("calculation %s cannot be solved for positions", d.calc.Name), Where: d.calc.Logic.Path,
-				Why:  fmt.Sprintf("column %s is a %s; only int64 and decimal add up exactly", c.Name, c.Type),
-				Next: "compare only columns that add up (target: columns:), or cast to decimal in the SQL",
-			}
+	if c, ok := d.inexact(); ok {
+		return &recount.Error{
+			Code: recount.CodeNotAdditive, What: fmt.Sprintf("calculation %s cannot be solved for positions", d.calc.Name), Where: d.calc.Logic.Path,
+			Why: whyInexact(c), Next: nextInexact,
 		}
 	}
 	if !d.settles() {

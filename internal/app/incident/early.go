@@ -102,10 +102,8 @@ func (r *Incident) mayBeAhead(ctx context.Context) error {
 		return nil
 	}
 	why := ""
-	for _, c := range r.shape.Values {
-		if c.Type.Kind != recount.KindInt64 && c.Type.Kind != recount.KindDecimal {
-			why = "column " + c.Name + " does not add up"
-		}
+	if c, ok := r.inexact(); ok {
+		why = "column " + c.Name + " does not add up"
 	}
 	for _, v := range r.logics() {
 		if why != "" {
