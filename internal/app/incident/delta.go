@@ -227,9 +227,6 @@ func (r *Incident) setDeltas(l *live, d *deltas, changes []recount.Change) error
 			continue
 		}
 		if c.Action == recount.ActionDelete || !r.explains(d, *c) {
-			if c.Action == recount.ActionDelete {
-				c.After = nil
-			}
 			c.Action = recount.ActionHeld
 			continue
 		}
