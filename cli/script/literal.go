@@ -61,8 +61,10 @@ func postgresText(s string) string {
 
 // sqliteText joins literals and char(…) calls: SQLite has no escapes.
 func sqliteText(s string) string {
+	const mostArguments = 100 // the least that a build of SQLite takes is 127
 	var parts []string
 	var plain, odd strings.Builder
+	arguments := 0
 	flush := func() {
 		if plain.Len() > 0 {
 			parts = append(parts, "'"+plain.String()+"'")
@@ -72,6 +74,7 @@ func sqliteText(s string) string {
 		}
 		plain.Reset()
 		odd.Reset()
+		arguments = 0
 	}
 	for _, r := range s {
 		if unicode.IsPrint(r) {
@@ -84,16 +87,28 @@ func sqliteText(s string) string {
 			plain.WriteRune(r)
 			continue
 		}
-		if plain.Len() > 0 {
+		if plain.Len() > 0 || arguments == mostArguments {
 			flush()
 		}
+		arguments++
 		if odd.Len() > 0 {
 			odd.WriteByte(',')
 		}
 		fmt.Fprintf(&odd, "%d", r)
 	}
 	flush()
-	return strings.Join(parts, " || ")
+	return concatenated(parts)
+}
+
+// concatenated joins expressions by halves: SQLite refuses one that is more than
+// 1000 deep, which a chain of so many would be.
+func concatenated(parts []string) string {
+	const flat = 100
+	if len(parts) <= flat {
+		return strings.Join(parts, " || ")
+	}
+	half := len(parts) / 2
+	return "(" + concatenated(parts[:half]) + ") || (" + concatenated(parts[half:]) + ")"
 }
 
 // value spells a value as a text or NULL.
