@@ -1,6 +1,9 @@
 package recount
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // Snapshot is what the archive of one stream holds at one commit: the committed
 // files and nothing else.
@@ -17,6 +20,14 @@ type Snapshot struct {
 	Fields  []Field
 	Files   []DataFile
 	Marks   []MarksFile
+	// Gaps are the positions that hold no event, with the reason, in the order of
+	// the commits that recorded them.
+	Gaps []Gap
+	// Pulled are the spans of event time that were brought in by themselves. Where
+	// there are any, an event after the watermark can be in the archive.
+	Pulled []Window
+	// Since: events before it were taken out by retention. Zero: none were.
+	Since time.Time
 }
 
 // DataFile is one committed Parquet file of events.
@@ -36,6 +47,13 @@ type DataFile struct {
 	// Before is the archive watermark before the file's commit: events older
 	// than it came late.
 	Before time.Time
+	// Arrivals replaces Before where the file was compacted out of files of several
+	// commits: by growing sequence number, the watermark before each. Nil elsewhere.
+	Arrivals []Arrival
+	// Origin is where the file lies if it was adopted in place and is none of the
+	// archive's own objects; its bytes are then of Format, and no Parquet of the
+	// archive. Empty elsewhere.
+	Origin string
 	// Fields names the typed columns that the file has, with their types.
 	Fields []Field
 	// Format and Header are what a payload needs to be read again.
@@ -46,6 +64,13 @@ type DataFile struct {
 	Repeats   int64
 	Conflicts int64
 	Faults    int64
+}
+
+// Arrival says that events up to LastSeq came when the archive watermark was
+// Before.
+type Arrival struct {
+	LastSeq int64
+	Before  time.Time
 }
 
 // PositionSpan is a run of positions of one partition, both ends inside.
@@ -87,4 +112,38 @@ type Mark struct {
 	Time   time.Time // zero: unknown
 	Broken []string
 	Why    string
+}
+
+// Gap is a run of positions of one partition that hold no event of the archive,
+// and why: what a source knows of them is recorded, so that a position which is
+// missing without a word is a damage.
+type Gap struct {
+	Partition string    `json:"partition"`
+	From      string    `json:"from"` // the first position of the gap
+	To        string    `json:"to"`   // the first one after it
+	Reason    GapReason `json:"reason"`
+}
+
+// GapReason says why positions hold no event.
+type GapReason string
+
+// The reasons. Of these, only GapRetention means that events were lost.
+const (
+	// GapControl: transaction markers and aborted records take positions.
+	GapControl GapReason = "control"
+	// GapCompacted: the source keeps the newest record of a key alone, or the
+	// positions of a partition never were dense.
+	GapCompacted GapReason = "compacted"
+	// GapReplay: records that Recount itself published; they are no new events.
+	GapReplay GapReason = "replay"
+	// GapRetention: the source deleted events before they were archived.
+	GapRetention GapReason = "retention"
+)
+
+// Lost says whether events are missing.
+func (g Gap) Lost() bool { return g.Reason == GapRetention }
+
+// String shows the gap as partition:[from, to).
+func (g Gap) String() string {
+	return fmt.Sprintf("%s:[%s, %s)", g.Partition, ShortPosition(g.From), ShortPosition(g.To))
 }

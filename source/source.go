@@ -37,6 +37,9 @@ type Info struct {
 	HasID bool
 	// Place is where the events come from, for a person.
 	Place string
+	// Dense says that a partition's positions are numbers without holes: each one
+	// holds an event or lies in a gap that was told.
+	Dense bool
 	// Own returns the part of a payload by which copies of one id are compared; nil:
 	// all of it. It is safe for concurrent use.
 	Own func(payload []byte) []byte
@@ -46,10 +49,14 @@ type Info struct {
 // adapter's own; the archive keeps them without looking inside.
 type Cursor map[string]string
 
-// Batch is a run of events of one partition, in order.
+// Batch is a run of events of one partition, in order. It may hold no event where
+// it tells a gap or moves the cursor.
 type Batch struct {
 	Partition string
 	Events    []recount.Event
+	// Gaps are the positions that were passed and hold no event, in order, of the
+	// batch's partition.
+	Gaps []recount.Gap
 	// Cursor is the partition's cursor after the last event of the batch.
 	Cursor string
 	// Format and Header are what Decoder needs to read these payloads again.
@@ -67,9 +74,10 @@ type End struct {
 	Partitions int
 }
 
-// Decoder reads one payload into the fields of the mapping. The result has
-// Fields, Fault and Broken set, and the rest of the envelope as far as the
-// payload holds it. It is safe for concurrent use.
+// Decoder reads an archived event again into the fields of the mapping. What is
+// archived of it is given: Data, Key, Headers, Partition, Position and times. The
+// result has Fields, Fault and Broken set, and the rest of the envelope as far as
+// the mapping reads it. It is safe for concurrent use.
 type Decoder interface {
-	Decode(payload []byte) recount.Event
+	Decode(archived recount.Event) recount.Event
 }

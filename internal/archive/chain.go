@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -165,6 +166,9 @@ func (ch *chain) add(c *commit, digest string) error {
 	if err := ch.addFiles(c, fields); err != nil {
 		return err
 	}
+	if err := ch.addSpans(c); err != nil {
+		return err
+	}
 	maps.Copy(ch.cursor, c.Cursor)
 	s.ID, s.Commit, s.Watermark, s.Lateness, s.Fields = digest, c.Number, watermark, lateness, fields
 	s.Mapping, ch.lastSeq = c.Mapping, c.LastSeq
@@ -176,8 +180,37 @@ func (ch *chain) add(c *commit, digest string) error {
 	return nil
 }
 
+// addSpans adds what a commit says of positions and times beside its files.
+func (ch *chain) addSpans(c *commit) error {
+	s := &ch.snapshot
+	s.Gaps = append(s.Gaps, c.Gaps...)
+	for _, p := range c.Pulled {
+		from, err := parseTime(p.From)
+		if err != nil {
+			return fmt.Errorf("pulled span: %w", err)
+		}
+		to, err := parseTime(p.To)
+		if err != nil {
+			return fmt.Errorf("pulled span: %w", err)
+		}
+		s.Pulled = append(s.Pulled, recount.Window{From: from, To: to, By: recount.ByEvent})
+	}
+	since, err := parseTime(c.Since)
+	if err != nil {
+		return fmt.Errorf("since: %w", err)
+	}
+	if since.After(s.Since) {
+		s.Since = since
+	}
+	return nil
+}
+
 func (ch *chain) addFiles(c *commit, fields []recount.Field) error {
 	s := &ch.snapshot
+	replaced, err := ch.drop(c)
+	if err != nil {
+		return err
+	}
 	for _, m := range c.Marked {
 		if !ch.mark(m) {
 			return fmt.Errorf("it marks events of %q, which no earlier commit has", m.Name)
@@ -197,9 +230,49 @@ func (ch *chain) addFiles(c *commit, fields []recount.Field) error {
 		ch.ids = append(ch.ids, idSpan{f.FirstID, f.LastID})
 		rows += f.Rows
 	}
-	if rows != c.Counts.Events {
-		return fmt.Errorf("its files have %d rows, not %d", rows, c.Counts.Events)
+	if rows != c.Counts.Events+replaced {
+		return fmt.Errorf("its files have %d rows, not %d", rows, c.Counts.Events+replaced)
 	}
+	return ch.addMarks(c)
+}
+
+// drop takes out the files that a commit replaces or removes, and counts the rows
+// of those that it replaces.
+func (ch *chain) drop(c *commit) (replaced int64, err error) {
+	s := &ch.snapshot
+	gone := map[string]bool{} // and whether the file was found
+	for _, name := range slices.Concat(c.Replaces, c.Removes) {
+		gone[name] = false
+	}
+	if len(gone) == 0 {
+		return 0, nil
+	}
+	removed := map[string]bool{}
+	for _, name := range c.Removes {
+		removed[name] = true
+	}
+	files, ids := s.Files[:0:0], ch.ids[:0:0]
+	for i, f := range s.Files {
+		if _, out := gone[f.Name]; !out {
+			files, ids = append(files, f), append(ids, ch.ids[i])
+			continue
+		}
+		gone[f.Name] = true
+		if !removed[f.Name] {
+			replaced += f.Rows
+		}
+	}
+	for name, found := range gone {
+		if !found {
+			return 0, fmt.Errorf("it takes out %q, which no earlier commit has", name)
+		}
+	}
+	s.Files, ch.ids = files, ids
+	return replaced, nil
+}
+
+func (ch *chain) addMarks(c *commit) error {
+	s := &ch.snapshot
 	for _, m := range c.Marks {
 		if m.Rows < 1 || m.Bytes < 0 || store.CheckName(m.Name) != nil {
 			return fmt.Errorf("file of marks %q cannot be: %d rows", m.Name, m.Rows)

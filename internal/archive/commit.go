@@ -15,10 +15,11 @@ import (
 func (r *run) commit(ctx context.Context, watermark time.Time) error {
 	ch := r.chain
 	c := &commit{
-		Format: formatVersion, Stream: r.opts.Stream, Number: ch.snapshot.Commit + 1, Previous: ch.snapshot.ID,
+		Stream: r.opts.Stream, Number: ch.snapshot.Commit + 1, Previous: ch.snapshot.ID,
 		At: r.archive.clock.Now().UTC().Truncate(time.Microsecond), Program: r.opts.Program, Mapping: r.opts.MappingDigest,
 		Fields: fieldEntries(r.opts.Fields), Lateness: r.opts.Lateness.String(), Watermark: timeText(watermark), LastSeq: r.seq,
 		Cursor: maps.Clone(r.cursor), Counts: counts{Events: r.events},
+		Gaps:  r.gaps,
 		Files: []fileEntry{}, Marks: []marksEntry{}, Marked: []markedEntry{},
 	}
 	if r.batch != nil {
@@ -55,7 +56,7 @@ func (r *run) committed(c *commit) {
 	}
 	r.result.Commits++
 	r.result.Snapshot, r.result.Watermark = r.chain.snapshot.ID, r.chain.snapshot.Watermark
-	r.events, r.bytes, r.faults, r.ids, r.cursor = 0, 0, nil, idSet{}, source.Cursor{}
+	r.events, r.bytes, r.faults, r.gaps, r.ids, r.cursor = 0, 0, nil, nil, idSet{}, source.Cursor{}
 }
 
 // judge writes the marks of a batch: faults as they were read, repeats and

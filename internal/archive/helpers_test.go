@@ -307,9 +307,9 @@ func (s *fakeSource) Close() error                                   { return ni
 
 type fakeDecoder struct{}
 
-func (fakeDecoder) Decode(payload []byte) recount.Event {
+func (fakeDecoder) Decode(e recount.Event) recount.Event {
 	var v any
-	_ = json.Unmarshal(payload, &v)
+	_ = json.Unmarshal(e.Data, &v)
 	return recount.Event{}
 }
 

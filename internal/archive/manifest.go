@@ -13,8 +13,12 @@ import (
 	"recount"
 )
 
-// formatVersion is the version of the commit log. A higher one is refused.
-const formatVersion = 1
+// formatVersion is the version of the commit log. A higher one is refused. A
+// commit that says nothing which version 1 could not is written as version 1.
+const (
+	formatVersion = 2
+	firstVersion  = 1
+)
 
 // commit is one entry of the commit log.
 type commit struct {
@@ -35,6 +39,45 @@ type commit struct {
 	Marks     []marksEntry      `json:"marks"`
 	// Marked counts marks of this commit about events of earlier ones.
 	Marked []markedEntry `json:"marked"`
+
+	// What follows is of format 2.
+
+	// Gaps are the positions that were passed and hold no event.
+	Gaps []recount.Gap `json:"gaps,omitempty"`
+	// Pulled are the spans of event time that this commit brings in by themselves:
+	// its cursor is empty and its watermark that of the commit before.
+	Pulled []spanEntry `json:"pulled,omitempty"`
+	// Replaces names files whose events, with their sequence numbers, are in this
+	// commit's files from here on. Its counts are zero.
+	Replaces []string `json:"replaces,omitempty"`
+	// Removes names files that are taken out with their events; all events before
+	// Since are gone.
+	Removes []string `json:"removes,omitempty"`
+	Since   string   `json:"since,omitempty"`
+}
+
+// spanEntry is a span of event time.
+type spanEntry struct {
+	From string `json:"from"`
+	To   string `json:"to"`
+}
+
+// arrivalEntry is recount.Arrival.
+type arrivalEntry struct {
+	LastSeq int64  `json:"last_seq"`
+	Before  string `json:"before"`
+}
+
+// version is the lowest format that can say what the commit says.
+func (c *commit) version() int {
+	newer := len(c.Gaps)+len(c.Pulled)+len(c.Replaces)+len(c.Removes) > 0
+	for _, f := range c.Files {
+		newer = newer || f.Origin != "" || len(f.Arrivals) > 0
+	}
+	if newer {
+		return formatVersion
+	}
+	return firstVersion
 }
 
 // counts counts events and marks by kind.
@@ -68,6 +111,8 @@ type fileEntry struct {
 	Repeats   int64                  `json:"repeats"`
 	Conflicts int64                  `json:"conflicts"`
 	Faults    int64                  `json:"faults"`
+	Arrivals  []arrivalEntry         `json:"arrivals,omitempty"`
+	Origin    string                 `json:"origin,omitempty"` // of a file that was adopted where it lies
 }
 
 type marksEntry struct {
@@ -94,6 +139,7 @@ const (
 // encode returns the object of a commit and its digest: the SHA-256 of its body,
 // which is also the id of the snapshot that it makes.
 func (c *commit) encode() (object []byte, digest string, err error) {
+	c.Format = c.version()
 	var body bytes.Buffer
 	enc := json.NewEncoder(&body)
 	enc.SetEscapeHTML(false)
@@ -204,8 +250,19 @@ func (f *fileEntry) dataFile(c *commit, fields []recount.Field, before time.Time
 	if err != nil {
 		return recount.DataFile{}, fmt.Errorf("file %q: %w", f.Name, err)
 	}
+	arrivals := make([]recount.Arrival, 0, len(f.Arrivals))
+	for _, a := range f.Arrivals {
+		at, err := parseTime(a.Before)
+		if err != nil {
+			return recount.DataFile{}, fmt.Errorf("file %q: %w", f.Name, err)
+		}
+		arrivals = append(arrivals, recount.Arrival{LastSeq: a.LastSeq, Before: at})
+	}
+	if len(arrivals) == 0 {
+		arrivals = nil
+	}
 	return recount.DataFile{
-		Name: f.Name, SHA256: f.SHA256, Bytes: f.Bytes, Rows: f.Rows, Commit: c.Number, FirstSeq: f.FirstSeq, LastSeq: f.LastSeq,
+		Arrivals: arrivals, Origin: f.Origin, Name: f.Name, SHA256: f.SHA256, Bytes: f.Bytes, Rows: f.Rows, Commit: c.Number, FirstSeq: f.FirstSeq, LastSeq: f.LastSeq,
 		FirstTime: first, LastTime: last, TimeKnown: f.FirstTime != "", Spans: f.Spans, Before: before, Fields: fields,
 		Format: f.Format, Header: f.Header, Repeats: f.Repeats, Conflicts: f.Conflicts, Faults: f.Faults,
 	}, nil

@@ -91,6 +91,7 @@ type run struct {
 	bytes  int64
 	cursor source.Cursor // of the partitions that moved in this batch
 	faults []recount.Mark
+	gaps   []recount.Gap
 	places []string // where the first faults stand, for the message
 
 	partition string // the last one that was found to be UTF-8
@@ -210,6 +211,7 @@ func (r *run) emit(ctx context.Context, b source.Batch) error {
 			}
 		}
 	}
+	r.gaps = append(r.gaps, b.Gaps...)
 	r.cursor[b.Partition] = b.Cursor
 	r.act.Add(int64(len(b.Events)))
 	if r.events >= r.opts.CommitEvents || r.bytes >= r.opts.CommitBytes {

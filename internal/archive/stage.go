@@ -232,7 +232,7 @@ func (x *extraction) group(ef *eventfile.File, group int) error {
 	rows := eventfile.NewRows(x.meta.Fields)
 	for i := range events {
 		e := &events[i]
-		now := x.decoder.Decode(e.Data)
+		now := x.decoder.Decode(e.Event)
 		e.Fields = now.Fields
 		if len(e.Fields) != len(x.meta.Fields) {
 			e.Fields = nulls(len(x.meta.Fields))

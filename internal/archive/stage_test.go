@@ -21,8 +21,8 @@ import (
 // csvDecoder reads the payloads of event(): id,user,time,value.
 type csvDecoder struct{ fields []recount.Field }
 
-func (d csvDecoder) Decode(payload []byte) recount.Event {
-	parts := strings.Split(string(payload), ",")
+func (d csvDecoder) Decode(archived recount.Event) recount.Event {
+	parts := strings.Split(string(archived.Data), ",")
 	var e recount.Event
 	for _, f := range d.fields {
 		var text string

@@ -3,6 +3,7 @@ package config
 import (
 	"net/url"
 	"reflect"
+	"slices"
 	"strings"
 
 	"recount"
@@ -19,46 +20,67 @@ func (l *loader) archive(v value) {
 	if !ok {
 		return
 	}
-	path, ok := archivePath(v, text)
+	name, key, place, ok := l.archivePlace(v, text)
 	if !ok {
 		return
 	}
-	spec, ok := l.reg.Lookup(adapter.Store, diskStore)
+	spec, ok := l.reg.Lookup(adapter.Store, name)
 	if !ok {
-		v.r.problemAs(recount.CodeUnsupported, nextMend, v.at(), "archive: this program was built without the store %q", diskStore)
+		v.r.problemAs(recount.CodeUnsupported, nextMend, v.at(), "archive: this program was built without the store %q", name)
 		return
 	}
 	config := spec.NewConfig()
 	setDefaults(reflect.ValueOf(config).Elem())
-	setPath(reflect.ValueOf(config).Elem(), path)
-	l.project.Archive = ArchiveConfig{Adapter: diskStore, Config: config, URL: text}
+	setText(reflect.ValueOf(config).Elem(), key, place)
+	l.project.Archive = ArchiveConfig{Adapter: name, Config: config, URL: text}
 }
 
-func archivePath(v value, text string) (string, bool) {
+// archivePlace says which store a text means, and the key of its block that takes
+// the place: path for a folder, url for all others, whose scheme is their name.
+func (l *loader) archivePlace(v value, text string) (name, key, place string, ok bool) {
 	scheme, _, hasScheme := strings.Cut(text, ":")
 	switch {
 	case strings.TrimSpace(text) == "":
 		v.problem("the folder is empty")
-		return "", false
+		return "", "", "", false
 	case !hasScheme || strings.ContainsAny(scheme, `/\.`) || len(scheme) < 2: // a folder, or a drive letter
-		return text, true
+		return diskStore, "path", text, true
 	case scheme != "file":
+		if spec, known := l.reg.Lookup(adapter.Store, scheme); known && slices.ContainsFunc(spec.Keys(), func(k adapter.Key) bool { return k.Name == "url" }) {
+			return scheme, "url", text, true
+		}
 		v.r.problemAs(recount.CodeUnsupported, nextMend, v.at(),
-			"archive: %q is not supported; the archive can be a folder, or file:/ and its absolute path", clip(scheme)+":")
-		return "", false
+			"archive: %q is not supported; the archive can be a folder, %s", clip(scheme)+":", l.otherPlaces())
+		return "", "", "", false
 	}
 	u, err := url.Parse(text)
 	if err != nil || u.Path == "" || u.Host != "" && u.Host != "localhost" || u.RawQuery != "" || u.Fragment != "" {
 		v.problem("%q is no folder's URL; write file:/ and the absolute path", text)
-		return "", false
+		return "", "", "", false
 	}
-	return u.Path, true
+	return diskStore, "path", u.Path, true
 }
 
-func setPath(into reflect.Value, path string) {
+// otherPlaces lists what an archive can be besides a folder.
+func (l *loader) otherPlaces() string {
+	const file = "file:/ and its absolute path"
+	var list []string
+	for _, name := range l.reg.Names(adapter.Store) {
+		spec, _ := l.reg.Lookup(adapter.Store, name)
+		if slices.ContainsFunc(spec.Keys(), func(k adapter.Key) bool { return k.Name == "url" }) {
+			list = append(list, name+"://")
+		}
+	}
+	if len(list) == 0 {
+		return "or " + file
+	}
+	return file + ", or an URL of " + strings.Join(list, ", ")
+}
+
+func setText(into reflect.Value, key, text string) {
 	for i := range into.NumField() {
-		if keyOf(into.Type().Field(i)) == "path" && into.Field(i).Kind() == reflect.String {
-			into.Field(i).SetString(path)
+		if keyOf(into.Type().Field(i)) == key && into.Field(i).Kind() == reflect.String {
+			into.Field(i).SetString(text)
 		}
 	}
 }

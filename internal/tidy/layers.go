@@ -38,6 +38,8 @@ var layers = []layer{
 	{folder: "internal/STEP/", may: []string{".", "adapter", "source", "store", "engine", "target", "internal/clock", "internal/STEP/"}, vendor: true, why: "a step's folders know no other step"},
 	{folder: "internal/demo", may: []string{".", "adapter", "internal/app", "internal/clock", "internal/config"}, vendor: true, why: "the demo is a user of app, in a shop of its own"},
 	{folder: "internal/pgtest", may: []string{"."}, vendor: true, why: "it starts a server for tests"},
+	{folder: "internal/servertest", may: []string{"."}, vendor: true, why: "it starts servers for tests"},
+	{folder: "internal/servertest/", may: []string{".", "internal/servertest"}, vendor: true, why: "it starts servers for tests"},
 	{folder: "internal/incidents", vendor: true, why: "tests alone: they run the product on a live table"},
 	{folder: "internal/guess", may: []string{"."}, vendor: true, why: "guesses are made from files alone"},
 	{folder: "internal/rowfile", may: []string{"."}, vendor: true, why: "rows are read from a file alone"},

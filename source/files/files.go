@@ -104,8 +104,13 @@ func (s *Source) Decoder(format, header string) (source.Decoder, error) {
 	if err != nil {
 		return nil, located(err, s.where("")+", events archived before")
 	}
-	return d, nil
+	return again{d}, nil
 }
+
+// again reads archived payloads: all of a record lies in its payload.
+type again struct{ decoder *payload.Decoder }
+
+func (a again) Decode(e recount.Event) recount.Event { return a.decoder.Decode(e.Data) }
 
 // Check opens every file and reads its header.
 func (s *Source) Check(ctx context.Context) error {

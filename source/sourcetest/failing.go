@@ -72,7 +72,7 @@ func decoder(t *testing.T, h Harness) {
 			t.Fatalf("decoder of %s: %v", b.Format, err)
 		}
 		for _, want := range b.Events {
-			got := d.Decode(want.Data)
+			got := d.Decode(want)
 			got.Partition, got.Position = want.Partition, want.Position
 			if !reflect.DeepEqual(got, want) {
 				t.Errorf("event %q: got %.200v, want %.200v", want.ID, got, want)

@@ -1,0 +1,92 @@
+package source
+
+import (
+	"context"
+	"time"
+
+	"recount"
+)
+
+// The interfaces below are what a Source may offer beyond Read. An adapter that
+// offers one promises it as sourcetest has it; one that does not is asked for
+// nothing, and the command that would need it says so.
+
+// Waiter is a source that can say when there may be something new.
+type Waiter interface {
+	// Wait returns when Read would find something after cursor, or when ctx ends,
+	// which is no error. It may return too early, never too late by more than a
+	// second.
+	Wait(ctx context.Context, cursor Cursor) error
+}
+
+// Acknowledger is a source that must be told what is safe: until then it keeps
+// everything for us.
+type Acknowledger interface {
+	// Committed says that all up to cursor is in the archive. It is called after
+	// each commit, and at the start of a run with the archive's cursor. An error
+	// ends the run; nothing is lost by it.
+	Committed(ctx context.Context, cursor Cursor) error
+}
+
+// Span is a part of a stream: of event time, or of positions.
+type Span struct {
+	From, To  time.Time // by the source's own clock, [From, To); used where Positions is empty
+	Positions []recount.PositionWindow
+}
+
+// Spanned is a source that can read a part of its stream by itself.
+type Spanned interface {
+	// ReadSpan hands over the events of a span like Read, and no event outside of
+	// it but those whose time lies beside it in the source's order. Where a
+	// partition no longer holds the beginning, it tells the gap (GapRetention).
+	// The End's watermark has no meaning.
+	ReadSpan(ctx context.Context, span Span, emit func(Batch) error) (End, error)
+}
+
+// Grouped is a source whose consumers keep their positions in it.
+type Grouped interface {
+	// Processed returns by partition the first position that a consumer group has
+	// not processed, spelled as archived. recount.ErrNotFound: there is no such
+	// group, or it has no position.
+	Processed(ctx context.Context, group string) (map[string]string, error)
+}
+
+// Bus is a source whose kind can also be written to: archived events are
+// published to a topic or stream that is not the source's own.
+type Bus interface {
+	// Reads says whether the source reads that destination.
+	Reads(destination string) bool
+	// Publisher opens a destination of the source's own servers.
+	Publisher(ctx context.Context, destination string) (Publisher, error)
+}
+
+// Publisher writes to one destination. It is used by one goroutine.
+type Publisher interface {
+	// Publish writes messages so that those of one key, and those of one partition
+	// of the archive without a key, stay in order, and returns when all are
+	// acknowledged. After an error some may have been written.
+	Publish(ctx context.Context, messages []Message) error
+	// Last returns the newest messages that carry the header name=value, so that a
+	// replay that was interrupted goes on after them: by archive partition the
+	// position in the header HeaderPosition.
+	Last(ctx context.Context, name, value string) (map[string]string, error)
+	Close() error
+}
+
+// Message is what a Publisher writes.
+type Message struct {
+	Key     []byte // nil: none
+	Data    []byte // nil: a tombstone
+	Headers []recount.Header
+	Time    time.Time
+	// Partition is the archive's partition; a bus whose destination has as many
+	// may keep it.
+	Partition string
+}
+
+// The headers of messages that Recount publishes. A record that carries
+// HeaderReplay is no new event: sources tell it as a gap (GapReplay).
+const (
+	HeaderReplay   = "recount-replay"   // the id of the replay
+	HeaderPosition = "recount-position" // partition@position in the archive
+)
