@@ -16,6 +16,7 @@ const (
 	CodeLogicFile     Code = "RC1009"
 	CodeUnsupported   Code = "RC1010"
 	CodeWindow        Code = "RC1011"
+	CodeRegistry      Code = "RC1017"
 	CodePlanDamaged   Code = "RC2101"
 	CodePlanExpired   Code = "RC2102"
 	CodePlanTarget    Code = "RC2103"
@@ -110,6 +111,7 @@ var Codes = []CodeInfo{
 	{CodeLogicFile, ExitUsage, "the logic's file cannot be read"},
 	{CodeUnsupported, ExitUsage, "this is not supported"},
 	{CodeWindow, ExitUsage, "the window is no window"},
+	{CodeRegistry, ExitError, "the schema registry does not answer as it should"},
 	{CodePlanDamaged, ExitTampered, "the plan file was cut or edited"},
 	{CodePlanExpired, ExitTampered, "the plan has expired"},
 	{CodePlanTarget, ExitTampered, "the plan is for another target"},
