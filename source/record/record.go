@@ -283,10 +283,10 @@ func (s *session) decode(value []byte) (doc []byte, derived bool, err error) {
 	if err != nil {
 		return nil, false, err
 	}
+	s.needs[id] = schema
 	if schema.Type != s.values.Format {
 		return nil, false, fmt.Errorf("its schema %d is %s, not %s", id, schema.Type, s.values.Format)
 	}
-	s.needs[id] = schema
 	if s.values.Format == formatJSONSchema {
 		return rest, false, nil
 	}
