@@ -4,6 +4,7 @@ import (
 	"encoding/pem"
 	"os"
 	"testing"
+	"time"
 
 	"recount"
 	"recount/source/record"
@@ -84,4 +85,16 @@ func TestMappingsThatCannotBe(t *testing.T) {
 			wantCode(t, err, recount.CodeConfig, c.want)
 		})
 	}
+}
+
+func withoutFields(o record.Options) record.Options {
+	o.Mapping.Fields = nil
+	return o
+}
+
+func stampOf(e recount.Event) string {
+	if e.Time.IsZero() {
+		return ""
+	}
+	return e.Time.Format(time.RFC3339Nano)
 }
