@@ -20,7 +20,7 @@ import (
 const (
 	maxProtobuf      = 32 << 20
 	maxProtobufDepth = 100
-	maxJSON          = 16 << 20 // and maxGrowth times the value's bytes
+	maxJSON          = 4 << 20 // and maxGrowth times the value's bytes
 	maxGrowth        = 64
 )
 

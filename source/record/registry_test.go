@@ -35,7 +35,7 @@ type registry struct {
 	user     string
 }
 
-func newRegistry(t *testing.T) *registry {
+func newRegistry(t testing.TB) *registry {
 	r := &registry{schemas: map[int]map[string]any{}, subjects: map[string]int{}}
 	r.Server = httptest.NewServer(http.HandlerFunc(r.answer))
 	t.Cleanup(r.Close)
