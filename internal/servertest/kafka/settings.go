@@ -109,6 +109,9 @@ func settings(dir string, port, control, secure int, o Options) (string, error) 
 		"log.retention.check.interval.ms=500",
 		"log.segment.delete.delay.ms=500",
 		"log.cleaner.backoff.ms=200",
+		// A broker that was killed comes back only when its old session has ended.
+		"broker.session.timeout.ms=2000",
+		"broker.heartbeat.interval.ms=500",
 	}
 	lines = append(append(lines, more...), o.Lines...)
 	return strings.Join(lines, "\n") + "\n", nil
