@@ -105,6 +105,8 @@ func settings(dir string, port, control, secure int, o Options) (string, error) 
 		"auto.create.topics.enable=false",
 		"message.max.bytes=75497472",
 		"log.segment.bytes=16777216",
+		// Tests write times of long ago, which retention by time would delete at once.
+		"log.retention.ms=-1",
 		"log.initial.task.delay.ms=500",
 		"log.retention.check.interval.ms=500",
 		"log.segment.delete.delay.ms=500",
