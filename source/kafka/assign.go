@@ -106,7 +106,7 @@ func (a *assignment) begin(r *reading, promised bool) {
 // it. Where it ended is not known: all positions from the cursor on are lost.
 func (a *assignment) end(h held, from int64) {
 	m := h.mark
-	m.Over, m.From, m.Next = true, from, lastOffset
+	m.Over, m.Last, m.From, m.Next = true, h.mark.Next, from, lastOffset
 	a.before = append(a.before, source.Batch{
 		Partition: h.name, Gaps: []recount.Gap{gap(h.name, h.mark.Next, lastOffset, recount.GapRetention)}, Cursor: m.text(),
 	})

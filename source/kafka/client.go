@@ -6,6 +6,8 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"strings"
 	"time"
 
@@ -125,10 +127,21 @@ func (s *Source) explained(act string, err error) error {
 		e.Code, e.What = recount.CodeNoTopic, "a topic does not exist"
 		e.Next = "check topics: of the source, and that its user may describe them"
 	default:
-		e.Err = errors.Join(recount.ErrUnreachable, err)
+		if passes(err) {
+			e.Err = errors.Join(recount.ErrUnreachable, err)
+		}
 		e.Next = "check brokers: of the source, and that the brokers run; nothing is lost, and the next run goes on from the archive's cursor"
 	}
 	return e
+}
+
+// passes says whether the same may succeed later with nothing changed.
+func passes(err error) bool {
+	if errors.Is(err, errAgain) || errors.Is(err, errMoved) || kerr.IsRetriable(err) || kgo.IsRetryableBrokerErr(err) {
+		return true
+	}
+	_, network := errors.AsType[net.Error](err)
+	return network || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
 // refused says whether a broker knows us and will not answer.

@@ -28,9 +28,10 @@ type mark struct {
 	Epoch int32 `json:"epoch"`
 	// End is where the log ended when it was last looked at.
 	End int64 `json:"end"`
-	// Over says that the log is gone and its loss is told; From is where the next
-	// generation begins.
+	// Over says that the log is gone and its loss is told. Last is the first offset
+	// that was never read, and From where the next generation begins.
 	Over bool  `json:"over,omitempty"`
+	Last int64 `json:"last,omitempty"`
 	From int64 `json:"from,omitempty"`
 }
 

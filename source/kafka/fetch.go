@@ -26,6 +26,9 @@ const (
 // looked up again.
 var errAgain = errors.New("the partitions have moved")
 
+// errMoved says that a log became another while it was read.
+var errMoved = errors.New("the log is another by now")
+
 // again wraps what made a fetch stop that can succeed later.
 type again struct{ cause error }
 
@@ -107,7 +110,7 @@ func (s *Source) refresh(ctx context.Context, open []*reading, emit func(source.
 
 // moved is an error that the next read resolves: it finds another generation.
 func (s *Source) moved(why string) error {
-	return s.explained("fetch records", errors.New(why))
+	return s.explained("fetch records", fmt.Errorf("%w: %s", errMoved, why))
 }
 
 // round fetches from every leader at once, and hands over in the order of each
@@ -198,7 +201,8 @@ type fetcher struct {
 	leader int32
 	open   []*reading
 	out    func(*piece) error
-	empty  int // answers in a row in which the first partition had nothing
+	each   func(*kgo.Record) // where it is set, records are looked at and not handed out
+	empty  int               // answers in a row in which nobody had anything
 }
 
 func (f *fetcher) run(ctx context.Context) error {
@@ -301,6 +305,13 @@ func (f *fetcher) take(r *reading, p *kmsg.FetchResponseTopicPartition, d kgo.De
 	const twice = 2
 	if next == asked && len(p.RecordBatches) == 0 && sole && f.empty >= twice && p.HighWatermark >= r.end && p.LastStableOffset >= r.end {
 		next = r.end // compaction has left nothing up to the end
+	}
+	if f.each != nil {
+		for _, rec := range got.Records {
+			f.each(rec)
+		}
+		r.fetched = next
+		return nil
 	}
 	for _, piece := range cut(r, got.Records, min(next, r.end)) {
 		if err := f.out(piece); err != nil {

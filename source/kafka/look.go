@@ -4,11 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
+
+	"recount"
+	"recount/source"
 )
 
 // view is how the topics stood at one moment.
@@ -53,8 +57,7 @@ func (s *Source) look(ctx context.Context) (view, error) {
 	for try := 1; ; try++ {
 		v, err := s.lookOnce(ctx)
 		unknown := errors.Is(err, kerr.UnknownTopicOrPartition)
-		passing := errors.As(err, new(*kerr.Error)) && kerr.IsRetriable(err)
-		if err == nil || !passing || try >= tries || unknown && try >= unknownTries {
+		if err == nil || !passes(err) || noHost(err) || try >= tries || unknown && try >= unknownTries {
 			return v, s.explained("look at the topics", err)
 		}
 		if err := rest(ctx, pause); err != nil {
@@ -213,17 +216,46 @@ func (s *Source) watermark(ctx context.Context, begun time.Time, v view) (time.T
 // Check asks whether the topics can be read. What stands in the archive is not
 // known here: Overtaken looks at that.
 func (s *Source) Check(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	_, err := s.look(ctx)
-	if errors.Is(err, context.DeadlineExceeded) {
-		return s.explained("look at the topics", errors.New("no broker answered in time"))
+	if _, err := s.lookOnce(ctx); err != nil {
+		return s.explained("look at the topics", err)
 	}
-	if err != nil {
-		return err
-	}
-	_, err = s.compacted(ctx)
+	_, err := s.compacted(ctx)
 	return err
+}
+
+// Overtaken tells what retention and topics made anew have taken away after cursor.
+func (s *Source) Overtaken(ctx context.Context, cursor source.Cursor) ([]recount.Gap, error) {
+	a, _, err := s.prepare(ctx, cursor)
+	if err != nil {
+		return nil, err
+	}
+	var lost []recount.Gap
+	for _, b := range a.before {
+		lost = append(lost, b.Gaps...)
+	}
+	return lost, nil
+}
+
+// prepare looks at the topics and finds what a read after cursor has to do.
+func (s *Source) prepare(ctx context.Context, cursor source.Cursor) (assignment, view, error) {
+	known, err := holdings(cursor)
+	if err != nil {
+		return assignment{}, view{}, located(err, s.where())
+	}
+	v, err := s.look(ctx)
+	if err != nil {
+		return assignment{}, view{}, err
+	}
+	cut, err := s.cutBack(ctx, v, known)
+	if err != nil {
+		return assignment{}, view{}, err
+	}
+	return s.assign(v, known, cut), v, nil
+}
+
+func noHost(err error) bool {
+	dns, ok := errors.AsType[*net.DNSError](err)
+	return ok && dns.IsNotFound
 }
 
 // byLeader groups readings by the broker that leads them.

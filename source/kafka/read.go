@@ -18,7 +18,7 @@ func (s *Source) Read(ctx context.Context, cursor source.Cursor, emit func(sourc
 	}
 	// The clock is read before the ends, so that it never claims too much.
 	begun := s.env.Now()
-	v, err := s.look(ctx)
+	a, v, err := s.prepare(ctx, cursor)
 	if err != nil {
 		return source.End{}, err
 	}
@@ -26,15 +26,6 @@ func (s *Source) Read(ctx context.Context, cursor source.Cursor, emit func(sourc
 	if err != nil {
 		return source.End{}, err
 	}
-	known, err := holdings(cursor)
-	if err != nil {
-		return source.End{}, located(err, s.where())
-	}
-	cut, err := s.cutBack(ctx, v, known)
-	if err != nil {
-		return source.End{}, err
-	}
-	a := s.assign(v, known, cut)
 	for _, b := range a.before {
 		if err := handOver(ctx, b, emit); err != nil {
 			return source.End{}, err
@@ -86,19 +77,10 @@ func (s *Source) Wait(ctx context.Context, cursor source.Cursor) error {
 }
 
 func (s *Source) news(ctx context.Context, cursor source.Cursor) (bool, error) {
-	v, err := s.look(ctx)
+	a, _, err := s.prepare(ctx, cursor)
 	if err != nil {
 		return false, err
 	}
-	known, err := holdings(cursor)
-	if err != nil {
-		return false, located(err, s.where())
-	}
-	cut, err := s.cutBack(ctx, v, known)
-	if err != nil {
-		return false, err
-	}
-	a := s.assign(v, known, cut)
 	if len(a.before) > 0 {
 		return true, nil
 	}
