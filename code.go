@@ -16,6 +16,10 @@ const (
 	CodeLogicFile     Code = "RC1009"
 	CodeUnsupported   Code = "RC1010"
 	CodeWindow        Code = "RC1011"
+	CodeSourceDown    Code = "RC1012"
+	CodeSourceAccess  Code = "RC1013"
+	CodeNoTopic       Code = "RC1014"
+	CodeSourceData    Code = "RC1015"
 	CodePlanDamaged   Code = "RC2101"
 	CodePlanExpired   Code = "RC2102"
 	CodePlanTarget    Code = "RC2103"
@@ -112,6 +116,10 @@ var Codes = []CodeInfo{
 	{CodeLogicFile, ExitUsage, "the logic's file cannot be read"},
 	{CodeUnsupported, ExitUsage, "this is not supported"},
 	{CodeWindow, ExitUsage, "the window is no window"},
+	{CodeSourceDown, ExitError, "the source cannot be reached"},
+	{CodeSourceAccess, ExitUsage, "the source refused the connection"},
+	{CodeNoTopic, ExitUsage, "the topic does not exist"},
+	{CodeSourceData, ExitError, "the source's own data is damaged"},
 	{CodePlanDamaged, ExitTampered, "the plan file was cut or edited"},
 	{CodePlanExpired, ExitTampered, "the plan has expired"},
 	{CodePlanTarget, ExitTampered, "the plan is for another target"},
