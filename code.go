@@ -48,6 +48,8 @@ const (
 	CodeNewerArchive  Code = "RC3010"
 	CodeNoEvent       Code = "RC3011"
 	CodeMapping       Code = "RC3012"
+	CodeNoSnapshot    Code = "RC3018"
+	CodeExpire        Code = "RC3019"
 	CodeSQL           Code = "RC4001"
 	CodeSQLRefused    Code = "RC4002"
 	CodeNondetermined Code = "RC4003"
@@ -142,6 +144,8 @@ var Codes = []CodeInfo{
 	{CodeNewerArchive, ExitError, "a newer version wrote this"},
 	{CodeNoEvent, ExitError, "the archive has no such event"},
 	{CodeMapping, ExitUsage, "the archive was made under another mapping"},
+	{CodeNoSnapshot, ExitUsage, "the archive has no such snapshot"},
+	{CodeExpire, ExitUsage, "events cannot be expired so"},
 	{CodeSQL, ExitUsage, "the SQL has a mistake"},
 	{CodeSQLRefused, ExitRefused, "the SQL is not deterministic by its form"},
 	{CodeNondetermined, ExitNondetermin, "the calculation is not deterministic"},

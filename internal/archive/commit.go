@@ -14,6 +14,9 @@ import (
 // files first, then marks, then the entry that names them.
 func (r *run) commit(ctx context.Context, watermark time.Time) error {
 	ch := r.chain
+	if _, err := r.archive.catchUp(ctx, ch, nil); err != nil {
+		return err
+	}
 	c := &commit{
 		Stream: r.opts.Stream, Number: ch.snapshot.Commit + 1, Previous: ch.snapshot.ID,
 		At: r.archive.clock.Now().UTC().Truncate(time.Microsecond), Program: r.opts.Program, Mapping: r.opts.MappingDigest,
@@ -34,7 +37,7 @@ func (r *run) commit(ctx context.Context, watermark time.Time) error {
 	if err := r.judge(ctx, c); err != nil {
 		return err
 	}
-	digest, err := r.archive.putCommit(ctx, c)
+	digest, err := r.archive.putAfter(ctx, ch, c)
 	if err != nil {
 		return err
 	}

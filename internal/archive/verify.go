@@ -97,9 +97,10 @@ func (a *Archive) verifyStream(ctx context.Context, stream string, progress reco
 		return r, a.nothing(stream)
 	}
 	s := ch.snapshot
-	r.Snapshot, r.Commits, r.Files, r.Marks, r.Events = s.ID, s.Commit, len(s.Files), len(s.Marks), ch.totals.Events
+	r.Snapshot, r.Commits, r.Files, r.Marks = s.ID, s.Commit, len(s.Files), len(s.Marks)
 	for _, f := range s.Files {
 		r.Bytes += f.Bytes
+		r.Events += f.Rows
 	}
 	for _, m := range s.Marks {
 		r.Bytes += m.Bytes
@@ -145,6 +146,9 @@ func (a *Archive) leftovers(ctx context.Context, ch *chain) ([]Leftover, error) 
 	named := map[string]bool{}
 	for _, f := range ch.snapshot.Files {
 		named[f.Name] = true
+	}
+	for _, d := range ch.dropped { // an older snapshot has it
+		named[d.file.Name] = true
 	}
 	for _, m := range ch.snapshot.Marks {
 		named[m.Name] = true
@@ -192,7 +196,9 @@ func (v *verification) run(ctx context.Context) error {
 		seq += c.counts.Events
 	}
 	for _, f := range files {
-		v.commits[f.Commit].left++
+		for _, a := range broughtBy(f) {
+			v.commits[a.Commit].left++
+		}
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(readers())
