@@ -95,17 +95,14 @@ func TestArchivingGoesOnAfterACompaction(t *testing.T) {
 
 // TestACrashOfACompactionLeavesTheArchiveAsItWas lets every call go wrong.
 func TestACrashOfACompactionLeavesTheArchiveAsItWas(t *testing.T) {
-	build := func() (*mem.Store, map[int64]row) {
-		s := &mem.Store{}
-		archived(t, s, 7, 60, 6)
-		return s, rows(t, s, snapshot(t, s))
-	}
-	s, want := build()
-	dry := fault.Wrap(s, nil)
+	first := &mem.Store{}
+	archived(t, first, 7, 32, 4)
+	want := rows(t, first, snapshot(t, first))
+	dry := fault.Wrap(copied(t, first), nil)
 	compact(t, open(dry))
 	kinds := []fault.Kind{fault.Crash, fault.After, fault.Lost, fault.Fail, fault.Short}
 	for n := 1; n <= dry.Calls(); n++ {
-		s, _ := build()
+		s := copied(t, first)
 		kind := kinds[n%len(kinds)]
 		wrapped := fault.Wrap(s, fault.Nth(n, kind))
 		_, err := open(wrapped).Compact(t.Context(), compacting(t))

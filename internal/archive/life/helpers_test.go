@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"slices"
 	"strconv"
@@ -16,6 +17,7 @@ import (
 	"recount/internal/clock"
 	"recount/source"
 	"recount/store"
+	"recount/store/mem"
 )
 
 var noon = time.Date(2024, 6, 10, 12, 0, 0, 0, time.UTC)
@@ -123,6 +125,24 @@ func archived(t testing.TB, s store.Store, seed uint64, n, portion int) *log {
 		l.run(t, open(s), end)
 	}
 	return l
+}
+
+// copied is another store with the same objects.
+func copied(t testing.TB, s store.Store) *mem.Store {
+	t.Helper()
+	out := &mem.Store{}
+	err := s.List(context.Background(), "", func(name string, _ int64) error {
+		r, err := s.Open(context.Background(), name)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = r.Close() }()
+		return out.Put(context.Background(), name, func(w io.Writer) error { _, err := io.Copy(w, r); return err })
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
 }
 
 func compacting(t testing.TB) archive.CompactOptions {
