@@ -143,16 +143,7 @@ func (ch *chain) partitions() []PartitionSummary {
 // leftovers lists the stream's objects that no commit names. It is the one place
 // where a listing is believed, and nothing follows from it.
 func (a *Archive) leftovers(ctx context.Context, ch *chain) ([]Leftover, error) {
-	named := map[string]bool{}
-	for _, f := range ch.snapshot.Files {
-		named[f.Name] = true
-	}
-	for _, d := range ch.dropped { // an older snapshot has it
-		named[d.file.Name] = true
-	}
-	for _, m := range ch.snapshot.Marks {
-		named[m.Name] = true
-	}
+	named := ch.named()
 	left := []Leftover{}
 	for _, folder := range []string{ch.stream + "/", metaFolder + ch.stream + "/"} {
 		err := a.store.List(ctx, folder, func(name string, size int64) error {
