@@ -54,6 +54,8 @@ const (
 	CodeMapping       Code = "RC3012"
 	CodeOutOfReach    Code = "RC3013"
 	CodeLost          Code = "RC3014"
+	CodeNoSnapshot    Code = "RC3018"
+	CodeExpire        Code = "RC3019"
 	CodeSQL           Code = "RC4001"
 	CodeSQLRefused    Code = "RC4002"
 	CodeNondetermined Code = "RC4003"
@@ -154,6 +156,8 @@ var Codes = []CodeInfo{
 	{CodeMapping, ExitUsage, "the archive was made under another mapping"},
 	{CodeOutOfReach, ExitError, "a source or store cannot be reached"},
 	{CodeLost, ExitIncomplete, "the source deleted events before they were archived"},
+	{CodeNoSnapshot, ExitUsage, "the archive has no such snapshot"},
+	{CodeExpire, ExitUsage, "events cannot be expired so"},
 	{CodeSQL, ExitUsage, "the SQL has a mistake"},
 	{CodeSQLRefused, ExitRefused, "the SQL is not deterministic by its form"},
 	{CodeNondetermined, ExitNondetermin, "the calculation is not deterministic"},

@@ -21,7 +21,7 @@ const (
 	// Larger objects are put in parts of this size, if the server checks their
 	// condition too: 10,000 parts, the most there can be, hold 156 GiB.
 	single   = 16 << 20
-	attempts = 5        // of a put
+	attempts = 5 // of a put
 	patience = 15 * time.Second
 )
 
