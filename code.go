@@ -20,6 +20,7 @@ const (
 	CodeSourceAccess  Code = "RC1013"
 	CodeNoTopic       Code = "RC1014"
 	CodeSourceData    Code = "RC1015"
+	CodeRegistry      Code = "RC1017"
 	CodePlanDamaged   Code = "RC2101"
 	CodePlanExpired   Code = "RC2102"
 	CodePlanTarget    Code = "RC2103"
@@ -122,6 +123,7 @@ var Codes = []CodeInfo{
 	{CodeSourceAccess, ExitUsage, "the source refused the connection"},
 	{CodeNoTopic, ExitUsage, "the topic does not exist"},
 	{CodeSourceData, ExitError, "the source's own data is damaged"},
+	{CodeRegistry, ExitError, "the schema registry does not answer as it should"},
 	{CodePlanDamaged, ExitTampered, "the plan file was cut or edited"},
 	{CodePlanExpired, ExitTampered, "the plan has expired"},
 	{CodePlanTarget, ExitTampered, "the plan is for another target"},
