@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path"
 	"path/filepath"
 	"strings"
@@ -48,13 +47,17 @@ const (
 
 // Store is a folder of objects. It is safe for concurrent use.
 type Store struct {
-	dir string
-	now func() time.Time
+	dir    string
+	now    func() time.Time
+	system FileSystem
 }
 
 // Open returns the store of a folder, which need not exist yet. now tells the
 // time for the lock's holder; it may be nil.
-func Open(dir string, now func() time.Time) (*Store, error) {
+func Open(dir string, now func() time.Time) (*Store, error) { return OpenOn(machine{}, dir, now) }
+
+// OpenOn returns the store of a folder of another file system than the machine's.
+func OpenOn(system FileSystem, dir string, now func() time.Time) (*Store, error) {
 	if dir == "" {
 		return nil, &recount.Error{
 			Code: recount.CodeConfig, What: "the archive has no folder", Where: "archive",
@@ -65,7 +68,7 @@ func Open(dir string, now func() time.Time) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open archive folder %q: %w", dir, err)
 	}
-	return &Store{dir: abs, now: now}, nil
+	return &Store{dir: abs, now: now, system: system}, nil
 }
 
 // Place returns the folder.
@@ -89,11 +92,11 @@ func (s *Store) Path(name string) (string, error) {
 }
 
 // open opens the folder itself; recount.ErrNotFound where it does not exist.
-func (s *Store) open(act, name string) (*os.Root, error) {
+func (s *Store) open(act, name string) (Folder, error) {
 	if err := checkName(name); err != nil {
 		return nil, err
 	}
-	root, err := os.OpenRoot(s.dir)
+	root, err := s.system.OpenRoot(s.dir)
 	if err != nil {
 		return nil, s.refused(act, name, err)
 	}
@@ -128,7 +131,7 @@ func (s *Store) Put(ctx context.Context, name string, write func(io.Writer) erro
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if err := makeDurable(s.dir); err != nil {
+	if err := makeDurable(s.system, s.dir); err != nil {
 		return s.refused("make", name, err)
 	}
 	root, err := s.open("write", name)
@@ -157,7 +160,7 @@ func (s *Store) Put(ctx context.Context, name string, write func(io.Writer) erro
 
 // fill writes and syncs. After a failed sync the file is given up, never synced
 // again: the kernel may have dropped what it could not write.
-func (s *Store) fill(ctx context.Context, f *os.File, name string, write func(io.Writer) error) error {
+func (s *Store) fill(ctx context.Context, f File, name string, write func(io.Writer) error) error {
 	const buffer = 256 << 10
 	disk := &diskWriter{f: f}
 	w := bufio.NewWriterSize(disk, buffer)
@@ -178,7 +181,7 @@ func (s *Store) fill(ctx context.Context, f *os.File, name string, write func(io
 
 // diskWriter tells errors of the disk from errors of the caller.
 type diskWriter struct {
-	f   *os.File
+	f   File
 	err error
 }
 
@@ -190,7 +193,7 @@ func (w *diskWriter) Write(p []byte) (int, error) {
 	return n, err
 }
 
-func (s *Store) publish(root *os.Root, tmp, name string) error {
+func (s *Store) publish(root Folder, tmp, name string) error {
 	if err := root.Link(tmp, name); err != nil {
 		if errors.Is(err, fs.ErrExist) {
 			return fmt.Errorf("put %q: %w", name, recount.ErrExists)
@@ -214,7 +217,7 @@ func (s *Store) Open(ctx context.Context, name string) (store.Reader, error) {
 		return nil, err
 	}
 	defer closeQuietly(root)
-	f, err := root.Open(name)
+	f, err := openFile(root, name)
 	if err != nil {
 		return nil, s.refused("open", name, err)
 	}
