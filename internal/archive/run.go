@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"recount"
+	"recount/internal/archive/cover"
 	"recount/internal/archive/eventfile"
 	"recount/source"
 )
@@ -118,7 +119,7 @@ func (a *Archive) Run(ctx context.Context, opts RunOptions) (result RunResult, e
 	if err != nil {
 		return RunResult{}, err
 	}
-	if err := SameMapping(ch.snapshot, opts.MappingDigest); err != nil {
+	if err := cover.SameMapping(ch.snapshot, opts.MappingDigest); err != nil {
 		return RunResult{}, err
 	}
 	r := &run{archive: a, opts: opts, chain: ch, seq: ch.lastSeq, cursor: source.Cursor{}, free: make(chan *eventfile.Rows, encoders())}

@@ -1,4 +1,7 @@
-package archive
+// Package cover answers whether what a snapshot of the archive holds is enough: which
+// files a window needs, and what is missing of it. It knows no store and reads no
+// file.
+package cover
 
 import (
 	"fmt"
