@@ -16,24 +16,41 @@ import (
 	"recount"
 )
 
-// makeDurable makes the store's own folder and syncs each one that is new.
-func makeDurable(system FileSystem, dir string) error {
-	if info, err := system.Stat(dir); err == nil {
-		if !info.IsDir() {
-			return fmt.Errorf("%s is a file, no folder", dir)
-		}
+// makeDurable makes the store's own folder, and each above it that is missing. A
+// folder that is there may be one that a killed process made and did not sync, so
+// that each is synced once by every Store.
+func (s *Store) makeDurable(dir string) error {
+	info, err := s.system.Stat(dir)
+	switch {
+	case err == nil && !info.IsDir():
+		return fmt.Errorf("%s is a file, no folder", dir)
+	case err == nil && s.isDurable(dir):
 		return nil
 	}
-	parent := filepath.Dir(dir)
-	if parent != dir {
-		if err := makeDurable(system, parent); err != nil {
+	there, parent := err == nil, filepath.Dir(dir)
+	if parent == dir {
+		return nil
+	}
+	if err := s.makeDurable(parent); err != nil {
+		return err
+	}
+	if !there {
+		if err := s.system.Mkdir(dir, 0o777); err != nil && !errors.Is(err, fs.ErrExist) {
 			return err
 		}
 	}
-	if err := system.Mkdir(dir, 0o777); err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
+	err = s.syncPath(parent)
+	if there && errors.Is(err, fs.ErrPermission) {
+		err = nil // who may not read a folder has made nothing in it
 	}
-	root, err := system.OpenRoot(parent)
+	if err == nil {
+		s.setDurable(dir)
+	}
+	return err
+}
+
+func (s *Store) syncPath(dir string) error {
+	root, err := s.system.OpenRoot(dir)
 	if err != nil {
 		return err
 	}
@@ -41,24 +58,45 @@ func makeDurable(system FileSystem, dir string) error {
 	return syncDir(root, ".")
 }
 
-// makeDirs makes the folders of an object; each parent of a new one is synced,
-// or the object's name could be lost with it.
-func makeDirs(root Folder, dir string) error {
+// makeDirs makes the folders of an object; the parent of each is synced, or the
+// object's name could be lost with it.
+func (s *Store) makeDirs(root Folder, dir string) error {
 	if dir == "." {
 		return nil
 	}
-	if info, err := root.Stat(dir); err == nil && info.IsDir() {
+	full := filepath.Join(s.dir, dir)
+	info, err := root.Stat(dir)
+	there := err == nil && info.IsDir()
+	if there && s.isDurable(full) {
 		return nil
 	}
-	if err := makeDirs(root, path.Dir(dir)); err != nil {
+	if err := s.makeDirs(root, path.Dir(dir)); err != nil {
 		return err
 	}
-	if err := root.Mkdir(dir, 0o777); err != nil && !errors.Is(err, fs.ErrExist) {
+	if !there {
+		if err := root.Mkdir(dir, 0o777); err != nil && !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+	}
+	// Also where another writer made it, now or before it was killed: ours must not
+	// return before the folder is durable.
+	if err := syncDir(root, path.Dir(dir)); err != nil {
 		return err
 	}
-	// Also where another writer made it just now: ours must not return before
-	// the folder is durable.
-	return syncDir(root, path.Dir(dir))
+	s.setDurable(full)
+	return nil
+}
+
+func (s *Store) isDurable(dir string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.durable[dir]
+}
+
+func (s *Store) setDurable(dir string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.durable[dir] = true
 }
 
 // openFile opens a file or folder for reading.

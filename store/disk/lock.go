@@ -41,7 +41,7 @@ func (s *Store) Lock(ctx context.Context, name string) (func() error, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if err := makeDurable(s.system, s.dir); err != nil {
+	if err := s.makeDurable(s.dir); err != nil {
 		return nil, s.refused("make", name, err)
 	}
 	root, err := s.open("lock", name)
@@ -50,7 +50,7 @@ func (s *Store) Lock(ctx context.Context, name string) (func() error, error) {
 	}
 	defer closeQuietly(root)
 	dir := path.Dir(name)
-	if err := makeDirs(root, dir); err != nil {
+	if err := s.makeDirs(root, dir); err != nil {
 		return nil, s.refused("make the folder of", name, err)
 	}
 	// The file stays for ever: removing it would let two processes hold locks on

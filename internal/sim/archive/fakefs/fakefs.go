@@ -92,14 +92,14 @@ func New(locks bool) *System { return &System{state: &state{root: newDir(), noLo
 // own.
 func (s *System) View() *System { return &System{state: s.state} }
 
-// Mode says what a power cut leaves of what was not synced.
+// Mode says what a crash leaves of what was not synced.
 type Mode int
 
 // The modes.
 const (
-	All  Mode = iota // all is there: the process alone was killed
-	None             // nothing is
-	Some             // each name, and each file or a part of it, by chance
+	All  Mode = iota // all is there, and still not synced: the process alone was killed
+	None             // nothing is: the power was cut
+	Some             // each name, and each file or a part of it, by chance: it was cut a little later
 )
 
 // String names the mode.
@@ -121,22 +121,34 @@ type copier struct {
 
 func (c *copier) copy(n *node) *node {
 	if made := c.done[n]; made != nil {
-		made.names++
 		return made
 	}
-	made := &node{dir: n.dir, names: 1}
+	made := &node{dir: n.dir}
 	c.done[n] = made
 	if !n.dir {
 		made.data = c.content(n)
 		made.synced = made.data
+		if c.mode == All { // what was not synced still is not
+			made.synced, made.unsynced = n.synced, n.unsynced
+		}
 		return made
 	}
-	made.entries = map[string]*node{}
-	left := c.names(n)
-	for _, name := range slices.Sorted(maps.Keys(left)) {
-		made.entries[name] = c.copy(left[name])
+	made.entries = c.folder(c.names(n))
+	for _, child := range made.entries {
+		child.names++
 	}
 	made.stable = maps.Clone(made.entries)
+	if c.mode == All {
+		made.stable = c.folder(n.stable)
+	}
+	return made
+}
+
+func (c *copier) folder(names map[string]*node) map[string]*node {
+	made := map[string]*node{}
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		made[name] = c.copy(names[name])
+	}
 	return made
 }
 

@@ -62,6 +62,13 @@ func TestWhatWasNotSyncedIsLost(t *testing.T) {
 		if err := put(t, open(t, system), "a"); err != nil {
 			t.Fatal(err)
 		}
+		killed := system.Image(fakefs.All, nil)
+		if got := string(killed.Files()["/new/archive/a"]); got != "some bytes" {
+			t.Errorf("no %s: the process alone was killed, and %q is there", kind, got)
+		}
+		if got := string(killed.Image(fakefs.None, nil).Files()["/new/archive/a"]); got != "" {
+			t.Errorf("no %s: after a kill and a power cut %q is there", kind, got)
+		}
 		if got := string(system.Image(fakefs.None, nil).Files()["/new/archive/a"]); got != "" {
 			t.Errorf("no %s: %q is there", kind, got)
 		}
