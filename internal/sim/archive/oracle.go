@@ -213,6 +213,9 @@ func (o *oracle) exactlyOnce(f *findings, events []eventfile.Stored, truth fakeb
 		if want != digest(e.Data) {
 			f.damaged("the event at %s has other bytes", key)
 		}
+		if at := truth.Times[key]; e.TimeKnown && !e.Time.Equal(at) || !e.TimeKnown && at.Year() < 10_000 && !at.IsZero() {
+			f.damaged("the event at %s has time %s, not %s", key, e.Time, at)
+		}
 		if got[key]++; got[key] > 1 {
 			f.note(&f.Doubled, "the event at %s is there %d times", key, got[key])
 		}

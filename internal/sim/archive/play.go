@@ -45,9 +45,10 @@ type game struct {
 	first    bool // ends with the first finding
 	say      func(format string, args ...any)
 
-	mu    sync.Mutex
-	point int
-	tally tally
+	mu       sync.Mutex
+	point    int
+	finished int
+	tally    tally
 }
 
 func newGame(s *scenario, plant *planted) *game {
@@ -153,7 +154,8 @@ func (g *game) crash(ctx context.Context, w *world, a *archiver, format string, 
 // recover goes on from what a crash left: archivers are started, some of which
 // crash again or meet failures, until one has read all.
 func (g *game) recover(ctx context.Context, w *world, rng *rand.Rand, made int) (f findings) {
-	before, err := readLog(w.files())
+	// What is to be seen and not durable may still go.
+	before, err := readLog(w.image(fakefs.None, g.scenario.rng(3)).files())
 	if err != nil {
 		f.damaged("after the crash: %v", err)
 	}
@@ -285,7 +287,14 @@ func (g *game) finish(ctx context.Context, f *findings, w *world, before []logge
 	if f.first == "" {
 		f.first = more.first
 	}
-	if err := g.verify(ctx, left); err != nil && !f.any() {
+	// The oracle has looked at every byte; the product's own look costs as much as
+	// the archive, and has its turn.
+	const seldom = 8
+	g.finished++
+	if g.finished%seldom != 0 || f.any() {
+		return
+	}
+	if err := g.verify(ctx, left); err != nil {
 		f.damaged("verify: %v", err)
 	}
 }
@@ -349,7 +358,7 @@ func (g *game) failure(ctx context.Context, n int) error {
 	if err := explained(a.run(ctx)); err != nil {
 		f.damaged("%v", err)
 	}
-	before, err := readLog(w.files())
+	before, err := readLog(w.image(fakefs.None, g.scenario.rng(3)).files())
 	if err != nil {
 		f.damaged("after the failure: %v", err)
 	}

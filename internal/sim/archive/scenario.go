@@ -54,22 +54,22 @@ func (s *scenario) rng(purpose ...uint64) *rand.Rand {
 }
 
 // draw draws a scenario. It is small, since each of its crashes is played to the
-// end: some twenty events in three hours make some five commits.
+// end: some ten events of two hours in some three commits.
 func draw(seed uint64, number int) *scenario {
 	s := &scenario{seed: seed, number: number}
 	rng := s.rng(0)
 	s.objects = number%2 == 1
 	s.noLocks = rng.IntN(3) == 0
 	s.lag = rng.IntN(40)
-	s.commit = 2 + rng.Int64N(6)
+	s.commit = 3 + rng.Int64N(6)
 	s.topic = fakebus.New(1+rng.IntN(5), rng.Uint64(), noon)
 	s.topic.Forgets = rng.IntN(2) == 0
 	s.topic.Retention = rng.IntN(4) == 0
 	var sent []recount.Event
-	for p := range 1 + rng.IntN(3) {
+	for p := range 1 + rng.IntN(2) {
 		var events []*recount.Event
 		var jumps []int64
-		for range 4 + rng.IntN(10) {
+		for range 4 + rng.IntN(6) {
 			jump := int64(0)
 			switch rng.IntN(12) {
 			case 0:
@@ -95,7 +95,7 @@ func draw(seed uint64, number int) *scenario {
 // event draws an event: most are sound, some are sent twice, come in two
 // versions, cannot be read, or lie at the edges of time.
 func (s *scenario) event(rng *rand.Rand, n int, sent []recount.Event) recount.Event {
-	at := noon.Add(-time.Duration(rng.Int64N(int64(3 * time.Hour)))).Truncate(time.Microsecond)
+	at := noon.Add(-time.Duration(rng.Int64N(int64(80 * time.Minute)))).Truncate(time.Microsecond)
 	value := fmt.Sprintf("%d.%02d", n, n%100)
 	e := recount.Event{
 		ID: fmt.Sprintf("e-%04d", n), Time: at, IngestTime: noon, Fields: []recount.Value{recount.Text("u1"), recount.Text(value)},
@@ -105,7 +105,7 @@ func (s *scenario) event(rng *rand.Rand, n int, sent []recount.Event) recount.Ev
 		time.Date(1969, 12, 31, 23, 59, 59, 999999000, time.UTC), time.Date(9999, 12, 31, 23, 59, 59, 999999000, time.UTC),
 		time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC),
 	}
-	switch rng.IntN(16) {
+	switch rng.IntN(24) {
 	case 0:
 		e.Time = edges[rng.IntN(len(edges))]
 	case 1:

@@ -110,14 +110,15 @@ type Truth struct {
 	Events map[string]string // by partition@position the SHA-256 of the payload
 	// Optional are events that were deleted before an archiver had committed them.
 	Optional map[string]string
-	Next     map[string]int64 // by partition the first position that does not exist
+	Times    map[string]time.Time // of all events; zero: it cannot be read
+	Next     map[string]int64     // by partition the first position that does not exist
 }
 
 // Truth returns what an archive that has read all must hold.
 func (t *Topic) Truth() Truth {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	truth := Truth{Events: map[string]string{}, Optional: map[string]string{}, Next: map[string]int64{}}
+	truth := Truth{Events: map[string]string{}, Optional: map[string]string{}, Times: map[string]time.Time{}, Next: map[string]int64{}}
 	for _, p := range t.partitions {
 		for i, e := range p.entries {
 			truth.Next[p.name] = e.position + 1
@@ -129,7 +130,8 @@ func (t *Topic) Truth() Truth {
 			if p.taken[i] {
 				into = truth.Optional
 			}
-			into[p.name+"@"+e.event.Position] = hex.EncodeToString(sum[:])
+			key := p.name + "@" + e.event.Position
+			into[key], truth.Times[key] = hex.EncodeToString(sum[:]), e.event.Time
 		}
 	}
 	return truth
