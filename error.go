@@ -55,6 +55,9 @@ var (
 	ErrExists      = errors.New("exists already")
 	ErrUnsupported = errors.New("not supported")
 	ErrUnreachable = errors.New("not reachable")
+	// ErrTransient says that the same act may succeed later with nothing changed: a
+	// server that is down or overloaded, a time-out, a throttled call.
+	ErrTransient = errors.New("may succeed later")
 	ErrPermission  = errors.New("not permitted")
 	ErrLocked      = errors.New("locked by another run")
 	ErrUnknown     = errors.New("outcome unknown")

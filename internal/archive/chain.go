@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"recount"
+	"recount/internal/archive/positions"
 	"recount/source"
 	"recount/store"
 )
@@ -25,6 +26,7 @@ type chain struct {
 	lastSeq  int64
 	totals   counts
 	commits  []commitInfo
+	reached  positions.Reached
 }
 
 // idSpan is the smallest and largest id of a file; both empty where no event has
@@ -169,6 +171,8 @@ func (ch *chain) add(c *commit, digest string) error {
 	if err := ch.addSpans(c); err != nil {
 		return err
 	}
+	ch.reached.Add(c.read(), c.Dense)
+	s.Reached, s.Followed = ch.reached.Stretches(), s.Followed || len(c.Cursor) > 0 || !watermark.IsZero()
 	maps.Copy(ch.cursor, c.Cursor)
 	s.ID, s.Commit, s.Watermark, s.Lateness, s.Fields = digest, c.Number, watermark, lateness, fields
 	s.Mapping, ch.lastSeq = c.Mapping, c.LastSeq
@@ -258,7 +262,9 @@ func (ch *chain) drop(c *commit) (replaced int64, err error) {
 			continue
 		}
 		gone[f.Name] = true
-		if !removed[f.Name] {
+		if removed[f.Name] {
+			ch.reached.Remove(f.Spans)
+		} else {
 			replaced += f.Rows
 		}
 	}
