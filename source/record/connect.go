@@ -59,14 +59,8 @@ func clock(unit time.Duration) func(b []byte, n int64) []byte {
 
 func stamp(unit time.Duration, local bool) func(b []byte, n int64) []byte {
 	return func(b []byte, n int64) []byte {
-		at := time.Unix(0, n)
-		switch unit {
-		case time.Millisecond:
-			at = time.UnixMilli(n)
-		case time.Microsecond:
-			at = time.UnixMicro(n)
-		}
-		return derive.Stamp(b, at, local)
+		perSecond := int64(time.Second / unit)
+		return derive.Stamp(b, time.Unix(n/perSecond, n%perSecond*int64(unit)), local)
 	}
 }
 
