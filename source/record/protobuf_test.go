@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/bufbuild/protocompile"
+	"github.com/twmb/franz-go/pkg/sr"
+	"github.com/twmb/franz-go/pkg/sr/srfake"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
@@ -193,4 +195,36 @@ func TestMessagesReadBack(t *testing.T) {
 		got, _ := events(t, d, record.Record{Value: framed(t, 8, []int{0}, value)})
 		wantEvent(t, got[0], "", "", "2024-06-10T12:00:00Z", strconv.FormatInt(units, 10)+"|"+currency, "")
 	})
+}
+
+// TestARegistryOfOthers reads from the registry that franz-go tests itself with,
+// what its client has registered and then deleted softly.
+func TestARegistryOfOthers(t *testing.T) {
+	fake := srfake.New()
+	defer fake.Close()
+	client, err := sr.NewClient(sr.URLs(fake.URL()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	register := func(subject string, s sr.Schema) int {
+		made, err := client.CreateSchema(t.Context(), subject, s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return made.ID
+	}
+	register("shop/money", sr.Schema{Schema: money, Type: sr.TypeProtobuf})
+	const order = `syntax = "proto3"; package shop; import "shop/money.proto"; message Order { string id = 1; Money price = 2; }`
+	id := register("orders-value", sr.Schema{Schema: order, Type: sr.TypeProtobuf, References: []sr.SchemaReference{{Name: "shop/money.proto", Subject: "shop/money", Version: 1}}})
+	if _, err := client.DeleteSubject(t.Context(), "orders-value", sr.SoftDelete); err != nil {
+		t.Fatal(err)
+	}
+	d := decoder(t, record.Options{
+		Values:  record.Values{Format: "protobuf", Registry: record.Registry{URL: fake.URL()}},
+		Mapping: recount.Mapping{ID: "id", Time: "record:timestamp", Fields: typed(recount.KindInt64, "units=$.price.units")},
+	})
+	value := message(t, map[string]string{"order.proto": order, "shop/money.proto": money}, "shop.Order", `{"id":"a","price":{"units":"5"}}`)
+	got, _ := events(t, d, record.Record{Value: framed(t, id, []int{0}, value)}, record.Record{Value: framed(t, id+100, []int{0}, value)})
+	wantEvent(t, got[0], "a", "", "2024-06-10T12:00:00Z", "5", "")
+	wantEvent(t, got[1], "", "", "2024-06-10T12:00:00Z", "NULL", "unknown to the registry")
 }
