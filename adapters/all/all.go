@@ -6,6 +6,7 @@ import (
 	_ "recount/engine/duckdb"   // runs SQL calculations
 	_ "recount/source/files"    // reads files of events
 	_ "recount/source/kafka"    // reads topics of Apache Kafka
+	_ "recount/source/logs"     // follows log files
 	_ "recount/store/disk"      // keeps the archive in a folder
 	_ "recount/target/files"    // live results in CSV files
 	_ "recount/target/postgres" // live tables in PostgreSQL
