@@ -81,7 +81,7 @@ func (s *Store) refused(act, name string, err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case isNotFound(err):
+	case act != "put" && isNotFound(err):
 		return fmt.Errorf("%s %q: %w", act, name, recount.ErrNotFound)
 	case errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("%s %q: %w", act, name, err)
