@@ -9,7 +9,7 @@ import (
 
 	"recount"
 	"recount/internal/app/incident"
-	"recount/internal/archive"
+	"recount/internal/archive/cover"
 	"recount/internal/config"
 )
 
@@ -108,7 +108,7 @@ func (d *doctor) archived(ctx context.Context, src config.Source) (string, error
 	if err != nil {
 		return "", err
 	}
-	if err := archive.SameMapping(snapshot, digest); err != nil {
+	if err := cover.SameMapping(snapshot, digest); err != nil {
 		return "", err
 	}
 	var rows int64

@@ -22,7 +22,7 @@ import (
 // StageOptions say which files are made ready for an engine.
 type StageOptions struct {
 	Snapshot recount.Snapshot
-	Files    []recount.DataFile // of the snapshot: see Select
+	Files    []recount.DataFile // of the snapshot: see cover.Select
 	Fields   []recount.Field    // that the engine shall find in every file
 	// Decoder reads payloads again where a file lacks a field, or has it with
 	// another type or from another path.

@@ -12,6 +12,7 @@ import (
 
 	"recount"
 	"recount/internal/archive"
+	"recount/internal/archive/cover"
 	"recount/internal/archive/eventfile"
 	"recount/source"
 	"recount/store/disk"
@@ -194,7 +195,7 @@ func TestSelectTakesWhatMayLieInTheWindow(t *testing.T) {
 	src.add(unknown)
 	mustRun(t, open(s), options(src))
 	snap := mustSnapshot(t, open(s))
-	got := archive.Select(snap, recount.Window{From: noon.Add(-2 * time.Hour), To: noon})
+	got := cover.Select(snap, recount.Window{From: noon.Add(-2 * time.Hour), To: noon})
 	if len(got) != 3 || got[2].TimeKnown {
 		t.Errorf("selected: %+v", got)
 	}

@@ -13,6 +13,7 @@ import (
 	client "github.com/colinmarc/hdfs/v2"
 
 	"recount"
+	"recount/store/remote"
 )
 
 // errReplaced says that a name now holds another file.
@@ -101,15 +102,15 @@ func (s *Store) refused(act, name string, err error) error {
 		return s.problem("the archive's folder refused", name, err,
 			fmt.Sprintf("give user %s the right to read and write %s, or name another user with ?user=…", s.user, s.path("")), recount.ErrPermission)
 	case class == safeMode:
-		return s.problem("HDFS is in safe mode, where nothing is written", name, err, "wait until the cluster leaves it, then run the command again", recount.ErrUnreachable)
+		return s.problem("HDFS is in safe mode, where nothing is written", name, err, "wait until the cluster leaves it, then run the command again", remote.ErrUnreachable)
 	case class == standby:
-		return s.problem("the NameNode is on standby", name, err, "write the address of the active NameNode after archive: in recount.yaml", recount.ErrUnreachable)
+		return s.problem("the NameNode is on standby", name, err, "write the address of the active NameNode after archive: in recount.yaml", remote.ErrUnreachable)
 	case strings.HasSuffix(class, "QuotaExceededException"):
 		return s.problem("the archive's folder is full", name, err, "raise its quota, then run the command again: it goes on from the last commit", nil)
 	case errors.Is(err, errReplaced):
 		return s.problem("an object was replaced while it was read", name, err, "find out what writes into the archive's folder besides Recount, then recount archive verify", nil)
 	case isBroken(err):
-		return s.problem("HDFS cannot be reached", name, err, "look at the address and the NameNode, then run the command again", recount.ErrUnreachable)
+		return s.problem("HDFS cannot be reached", name, err, "look at the address and the NameNode, then run the command again", remote.ErrUnreachable)
 	}
 	return s.problem(fmt.Sprintf("HDFS could not %s an object", act), name, err, "look at the cluster, then run the command again", nil)
 }

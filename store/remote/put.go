@@ -27,6 +27,9 @@ const (
 	patience = 15 * time.Second // of the question what became of it
 )
 
+// ErrUnreachable is of a service that does not answer, or not now: later it may.
+var ErrUnreachable = errors.Join(recount.ErrUnreachable, recount.ErrTransient)
+
 // Put is one object on its way to a store. All functions are needed.
 type Put struct {
 	Name string

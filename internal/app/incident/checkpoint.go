@@ -21,6 +21,7 @@ import (
 	"recount"
 	"recount/engine"
 	"recount/internal/archive"
+	"recount/internal/archive/cover"
 	"recount/internal/replay"
 )
 
@@ -116,7 +117,7 @@ func (r *Incident) makeCheckpoint(ctx context.Context, logic, opening string, la
 		read.From = last.Time
 	}
 	input := engine.Input{Window: recount.Window{From: read.From, To: at, By: recount.ByEvent}, Read: read, Opening: opening}
-	session, err := r.open(ctx, input, archive.Select(r.snapshot, read))
+	session, err := r.open(ctx, input, cover.Select(r.snapshot, read))
 	if err != nil {
 		return nil, err
 	}

@@ -7,7 +7,7 @@ import (
 
 	"recount"
 	"recount/engine"
-	"recount/internal/archive"
+	"recount/internal/archive/cover"
 	"recount/internal/diff"
 )
 
@@ -134,7 +134,7 @@ func (r *Incident) controlInput(span recount.Window) engine.Input {
 }
 
 func (r *Incident) compareSpan(ctx context.Context, l *live, span recount.Window, input engine.Input) (found comparison, err error) {
-	session, err := r.open(ctx, input, archive.Select(r.snapshot, input.Read))
+	session, err := r.open(ctx, input, cover.Select(r.snapshot, input.Read))
 	if err != nil {
 		return found, err
 	}
@@ -177,7 +177,7 @@ func (r *Incident) controlSpans() []recount.Window {
 	after.To = bucket.Floor(after.To)
 	var spans []recount.Window
 	for _, w := range []recount.Window{before, after} {
-		if w.From.Before(w.To) && archive.Complete(r.snapshot, w) == nil {
+		if w.From.Before(w.To) && cover.Complete(r.snapshot, w) == nil {
 			spans = append(spans, w)
 		}
 	}

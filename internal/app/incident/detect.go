@@ -8,7 +8,7 @@ import (
 
 	"recount"
 	"recount/engine"
-	"recount/internal/archive"
+	"recount/internal/archive/cover"
 	"recount/internal/diff"
 	"recount/internal/replay"
 	"recount/internal/solve"
@@ -105,7 +105,7 @@ func (d *detecting) start(ctx context.Context) error {
 		return err
 	}
 	input := engine.Input{Window: d.window, Read: d.read, Hits: recount.Hits{Window: recount.Window{By: recount.ByPosition}}}
-	session, err := d.open(ctx, input, archive.Select(d.snapshot, d.read))
+	session, err := d.open(ctx, input, cover.Select(d.snapshot, d.read))
 	d.session = session
 	return err
 }
@@ -341,7 +341,7 @@ func (d *detecting) replayAnswer(ctx context.Context, l *live) (err error) {
 		v.Again = append(v.Again, recount.Again{EventList: list, Times: s.Times})
 	}
 	input := engine.Input{Window: d.window, Read: d.read, Hits: hits, Until: d.until}
-	session, err := d.open(ctx, input, archive.Select(d.snapshot, d.read))
+	session, err := d.open(ctx, input, cover.Select(d.snapshot, d.read))
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ import (
 	"recount"
 	"recount/engine"
 	"recount/internal/archive"
+	"recount/internal/archive/cover"
 	"recount/internal/config"
 	"recount/internal/diff"
 	"recount/source"
@@ -89,7 +90,7 @@ func Prepare(ctx context.Context, host Host, name string, hits recount.Hits) (*I
 	if err != nil {
 		return nil, err
 	}
-	if err := archive.SameMapping(r.snapshot, digest); err != nil {
+	if err := cover.SameMapping(r.snapshot, digest); err != nil {
 		return nil, err
 	}
 	r.snapshot.Lateness = src.Lateness // as it is configured now, not as it was when events came in

@@ -10,7 +10,7 @@ import (
 
 	"recount"
 	"recount/engine"
-	"recount/internal/archive"
+	"recount/internal/archive/cover"
 	"recount/internal/diff"
 	"recount/internal/replay"
 )
@@ -143,7 +143,7 @@ func (a *accounting) single() []attempt {
 
 // partitions leave out one partition each.
 func (a *accounting) partitions() (list []attempt) {
-	names := sortedNames(archive.Reach(a.snapshot))
+	names := sortedNames(cover.Reach(a.snapshot))
 	if len(names) < 2 || len(names) > mostPartitions || a.calc.Logic.Kind != recount.LogicSQL {
 		return nil
 	}
@@ -367,7 +367,7 @@ func (a *accounting) furtherSpans(ctx context.Context, spans []redSpan, reasons 
 
 // inSession opens a session for what is done in it.
 func (a *accounting) inSession(ctx context.Context, input engine.Input, do func(engine.Session) error) (err error) {
-	session, err := a.open(ctx, input, archive.Select(a.snapshot, input.Read))
+	session, err := a.open(ctx, input, cover.Select(a.snapshot, input.Read))
 	if err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 	"recount"
 	"recount/engine"
 	"recount/internal/archive"
+	"recount/internal/archive/cover"
 	"recount/internal/config"
 	"recount/source"
 )
@@ -182,7 +183,7 @@ func (r *Incident) start(ctx context.Context) error {
 	if checkpoint != nil {
 		input.Opening, input.Read.From = opening, checkpoint.Time
 	}
-	session, err := r.open(ctx, input, archive.Select(r.snapshot, input.Read))
+	session, err := r.open(ctx, input, cover.Select(r.snapshot, input.Read))
 	if err != nil {
 		return err
 	}

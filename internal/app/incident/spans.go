@@ -9,7 +9,7 @@ import (
 
 	"recount"
 	"recount/engine"
-	"recount/internal/archive"
+	"recount/internal/archive/cover"
 	"recount/internal/config"
 )
 
@@ -125,10 +125,10 @@ func (r *Incident) everything() bool {
 func (r *Incident) scout(ctx context.Context) (found engine.HitSpan, err error) {
 	files := r.snapshot.Files
 	if r.hits.Window.By == recount.ByPosition {
-		if err := archive.CompletePositions(r.snapshot, r.hits.Positions); err != nil {
+		if err := cover.CompletePositions(r.snapshot, r.hits.Positions); err != nil {
 			return found, err
 		}
-		files = archive.SelectPositions(r.snapshot, r.hits.Positions)
+		files = cover.SelectPositions(r.snapshot, r.hits.Positions)
 	}
 	if r.hits.Window.By == recount.ByIngest {
 		if r.source.Mapping.IngestTime == "" {
@@ -196,12 +196,12 @@ func (r *Incident) complete() error {
 		needed = r.compared
 	}
 	if r.hits.Window.By == recount.ByPosition && r.calc.Bucket.None() {
-		return archive.CompleteCut(r.snapshot, r.until)
+		return cover.CompleteCut(r.snapshot, r.until)
 	}
-	if err := archive.Complete(r.snapshot, needed); err != nil {
+	if err := cover.Complete(r.snapshot, needed); err != nil {
 		return err
 	}
-	return archive.CompleteCut(r.snapshot, r.until)
+	return cover.CompleteCut(r.snapshot, r.until)
 }
 
 // ReadCut finds out how far the live rows have absorbed events; paused is the
@@ -255,7 +255,7 @@ func (r *Incident) readPaused(file string) (err error) {
 	if r.until, err = config.ReadPositions(config.Path(r.host.Dir(), file)); err != nil {
 		return err
 	}
-	for partition := range archive.Reach(r.snapshot) {
+	for partition := range cover.Reach(r.snapshot) {
 		if _, named := r.until[partition]; !named {
 			return noCut(r.calc.Name, fmt.Sprintf("%s does not name partition %q, which the archive holds", file, partition))
 		}

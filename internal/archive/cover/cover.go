@@ -1,4 +1,7 @@
-package archive
+// Package cover answers whether what a snapshot of the archive holds is enough: which
+// files a window needs, and what is missing of it. It knows no store and reads no
+// file.
+package cover
 
 import (
 	"fmt"
@@ -148,4 +151,18 @@ func SameMapping(s recount.Snapshot, digest string) error {
 		Why:  fmt.Sprintf("event: or timezone: changed since commit %d, so the archived events have other ids, times or partitions than recount.yaml says", s.Commit),
 		Next: fmt.Sprintf("put event: and timezone: back as they were, or give the source a new name, such as %s_2, and archive it anew", s.Stream),
 	}
+}
+
+// Pulled says whether a span of time lies whole in those that were pulled.
+func Pulled(s recount.Snapshot, w recount.Window) bool {
+	from := w.From
+	for moved := true; moved && from.Before(w.To); {
+		moved = false
+		for _, p := range s.Pulled {
+			if !p.From.After(from) && p.To.After(from) {
+				from, moved = p.To, true
+			}
+		}
+	}
+	return !from.Before(w.To)
 }

@@ -1,0 +1,233 @@
+// Package kafka starts a real Kafka broker for tests and simulators: broker and
+// controller in one process (KRaft), on ports of the loopback interface. Its jars
+// are fetched by .ci/servers/kafka.
+package kafka
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"recount/internal/servertest"
+)
+
+// Name is what RECOUNT_TEST_REQUIRE calls the broker.
+const Name = "kafka"
+
+// patience is how long a broker may take to come up on a busy machine.
+const patience = 90 * time.Second
+
+// Options of a broker of one's own.
+type Options struct {
+	// Dir keeps configuration, log and data; empty: a temporary folder, which Close
+	// removes.
+	Dir string
+	// Lines are further lines of the broker's configuration, key=value. A later
+	// line of a key replaces an earlier one.
+	Lines []string
+	// Secure opens a second listener, of TLS and passwords; nil: none.
+	Secure *Secure
+}
+
+// Broker is one server. Its methods are called by one goroutine.
+type Broker struct {
+	// Addr is host:port of the plain listener, the same over restarts.
+	Addr string
+	// SecureAddr is that of the listener of TLS and passwords; empty: none.
+	SecureAddr string
+
+	dir       string
+	temporary bool
+	port      int
+	running   *exec.Cmd
+	stop      func()
+}
+
+// Missing says what is not there to start a broker; empty: nothing.
+func Missing() string {
+	if _, err := exec.LookPath("java"); err != nil {
+		return "no java was found in PATH (.ci/servers/kafka installs it)"
+	}
+	if _, err := os.Stat(filepath.Join(cache(), "version")); err != nil {
+		return "no Kafka broker lies in " + cache() + " (.ci/servers/kafka fetches it)"
+	}
+	return ""
+}
+
+func cache() string { return filepath.Join(servertest.Cache(), Name) }
+
+var shared struct {
+	once   sync.Once
+	broker *Broker
+	err    error
+}
+
+// Start returns the broker that all tests of this process share: it is never
+// stopped, and each test makes topics of its own. Without a broker on this machine
+// the test is skipped.
+func Start(t testing.TB) *Broker {
+	t.Helper()
+	require(t)
+	// The server ends with this process, and leaves its folder.
+	shared.once.Do(func() { shared.broker, shared.err = Launch(context.Background(), Options{}) })
+	if shared.err != nil {
+		t.Fatalf("start Kafka: %v", shared.err)
+	}
+	return shared.broker
+}
+
+// New returns a broker of the test's own, which ends with the test.
+func New(t testing.TB, o Options) *Broker {
+	t.Helper()
+	require(t)
+	b, err := Launch(t.Context(), o)
+	if err != nil {
+		t.Fatalf("start Kafka: %v", err)
+	}
+	t.Cleanup(func() { _ = b.Close() })
+	return b
+}
+
+func require(t testing.TB) {
+	t.Helper()
+	if missing := Missing(); missing != "" {
+		servertest.Require(t, Name, missing)
+	}
+}
+
+// Launch starts a broker and returns when it answers.
+func Launch(ctx context.Context, o Options) (*Broker, error) {
+	b := &Broker{dir: o.Dir}
+	if b.dir == "" {
+		dir, err := os.MkdirTemp("", "recount-kafka-")
+		if err != nil {
+			return nil, fmt.Errorf("make folder: %w", err)
+		}
+		b.dir, b.temporary = dir, true
+	}
+	if err := b.prepare(ctx, o); err != nil {
+		return nil, errors.Join(err, b.Close())
+	}
+	if err := b.Restart(ctx); err != nil {
+		return nil, errors.Join(err, b.Close())
+	}
+	return b, nil
+}
+
+// prepare writes the configuration, and formats the data folder where it is new.
+func (b *Broker) prepare(ctx context.Context, o Options) error {
+	port, err := servertest.FreePort()
+	if err != nil {
+		return err
+	}
+	control, err := servertest.FreePort()
+	if err != nil {
+		return err
+	}
+	secure := 0
+	if o.Secure != nil {
+		if secure, err = servertest.FreePort(); err != nil {
+			return err
+		}
+		b.SecureAddr = fmt.Sprintf("127.0.0.1:%d", secure)
+	}
+	b.port, b.Addr = port, fmt.Sprintf("127.0.0.1:%d", port)
+	text, err := settings(b.dir, port, control, secure, o)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(b.config(), []byte(text), 0o600); err != nil {
+		return fmt.Errorf("write configuration: %w", err)
+	}
+	if _, err := os.Stat(filepath.Join(b.dir, "data", "meta.properties")); err == nil {
+		return nil
+	}
+	id := make([]byte, 16)
+	_, _ = rand.Read(id)
+	args := []string{"kafka.tools.StorageTool", "format", "-t", base64.RawURLEncoding.EncodeToString(id), "-c", b.config()}
+	if out, err := b.java(ctx, append(args, o.Secure.scram()...)...).CombinedOutput(); err != nil {
+		return fmt.Errorf("format storage: %w: %s", err, out)
+	}
+	return nil
+}
+
+func (b *Broker) config() string { return filepath.Join(b.dir, "kafka.properties") }
+
+// Log is the file of the server's output since it was last started.
+func (b *Broker) Log() string { return filepath.Join(b.dir, "log") }
+
+func (b *Broker) java(ctx context.Context, args ...string) *exec.Cmd {
+	// One test uses a broker for seconds: the quick collector and compiler cost less.
+	flags := []string{"-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xms64m", "-Xmx1g", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", filepath.Join(cache(), "libs", "*")}
+	cmd := exec.CommandContext(ctx, "java", append(flags, args...)...)
+	cmd.Dir = b.dir
+	return cmd
+}
+
+// Restart starts a stopped broker on its data and its port, and returns when it
+// answers.
+func (b *Broker) Restart(ctx context.Context) error {
+	if b.running != nil {
+		return errors.New("the broker runs already")
+	}
+	// The server outlives the context of the call that started it.
+	cmd := b.java(context.WithoutCancel(ctx), "kafka.Kafka", b.config())
+	stop, err := servertest.Spawn(b.Log(), cmd)
+	if err != nil {
+		return err
+	}
+	b.running, b.stop = cmd, stop
+	if err := servertest.Listens(ctx, b.port, patience); err != nil {
+		log, _ := os.ReadFile(b.Log())
+		b.Kill9()
+		return fmt.Errorf("broker did not come up: %w: %s", err, log)
+	}
+	return nil
+}
+
+// Stop ends the broker as an operator would: it closes its logs in order.
+func (b *Broker) Stop() error {
+	if b.running == nil {
+		return nil
+	}
+	cmd := b.running
+	b.running = nil
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		b.stop()
+		return fmt.Errorf("stop broker: %w", err)
+	}
+	// A controller that waits for nobody ends within seconds; the rest is patience.
+	late := time.AfterFunc(patience, func() { _ = cmd.Process.Kill() })
+	defer late.Stop()
+	_ = cmd.Wait() // a signalled JVM ends with 143
+	return nil
+}
+
+// Kill9 ends the broker as a crash would.
+func (b *Broker) Kill9() {
+	if b.running != nil {
+		b.stop()
+		b.running = nil
+	}
+}
+
+// Close ends the broker and removes a temporary folder.
+func (b *Broker) Close() error {
+	b.Kill9()
+	if !b.temporary {
+		return nil
+	}
+	if err := os.RemoveAll(b.dir); err != nil {
+		return fmt.Errorf("remove folder of broker: %w", err)
+	}
+	return nil
+}
