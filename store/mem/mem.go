@@ -74,21 +74,24 @@ func (s *Store) Open(ctx context.Context, name string) (store.Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &reader{bytes.NewReader(b)}, nil
+	return &reader{Reader: bytes.NewReader(b)}, nil
 }
 
-type reader struct{ *bytes.Reader }
+type reader struct {
+	*bytes.Reader
+	closed bool
+}
 
 // Read reads, until the reader is closed.
 func (r *reader) Read(p []byte) (int, error) {
-	if r.Reader == nil {
+	if r.closed {
 		return 0, fs.ErrClosed
 	}
 	return r.Reader.Read(p)
 }
 
 func (r *reader) Close() error {
-	r.Reader = nil
+	r.closed = true
 	return nil
 }
 
