@@ -77,7 +77,7 @@ func (r *run) committed(c *commit) {
 	r.result.Lost = append(r.result.Lost, lost...)
 	r.attempt = nil
 	r.forget()
-	r.alarm.set(r.opts.Flush, r.opts.Live)
+	r.alarm.set()
 	r.opts.Tell(Status{Stream: r.opts.Stream, Result: r.result, Lost: lost})
 }
 

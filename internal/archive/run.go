@@ -134,7 +134,7 @@ type run struct {
 	// be written: it must not be committed.
 	broken  bool
 	attempt *commit // whose outcome is unknown
-	alarm   alarm   // of a live run: time to commit
+	alarm   *alarm  // of a live run: time to commit
 	wall    wall
 
 	partition string // the last one that was found to be UTF-8
@@ -322,7 +322,7 @@ func (r *run) emit(ctx, writing context.Context, b source.Batch) (err error) {
 		return err
 	}
 	if fresh {
-		r.alarm.set(r.opts.Flush, r.opts.Live)
+		r.alarm.set()
 	}
 	if r.batch == nil && len(b.Events) > 0 {
 		r.batch = newBatch(writing, r.archive, r.chain, r.opts, r.free)
