@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -576,4 +577,115 @@ func TestTombstonesAndLargeEvents(t *testing.T) {
 		t.Errorf("payloads: %v, %v, %d bytes, %v", got.bySeq[1].Data, got.bySeq[2].Data, len(got.bySeq[3].Data), got.bySeq[4].Data)
 	}
 	verified(t, s)
+}
+
+// TestVerifySaysWhatEachPositionIs also takes a source at its word that it is
+// dense, and finds where it lied.
+func TestVerifySaysWhatEachPositionIs(t *testing.T) {
+	runs := func(report archive.Report) string {
+		var b strings.Builder
+		for _, p := range report.Streams[0].Partitions {
+			for _, r := range p.Runs {
+				fmt.Fprintf(&b, "%s:%s %s-%s\n", p.Partition, r.Kind, recount.ShortPosition(r.First), recount.ShortPosition(r.Last))
+			}
+		}
+		return b.String()
+	}
+	s, bus := &mem.Store{}, newBus()
+	bus.watermark = func() time.Time { return noon }
+	bus.grow("0", 100, noon.Add(-100*time.Minute)) // over two hours, so in several files
+	bus.grow("1", 50, noon.Add(-100*time.Minute))
+	bus.gaps["0"] = map[int]recount.Gap{
+		40: {Partition: "0", From: pad(40), To: pad(45), Reason: recount.GapControl},
+		99: {Partition: "0", From: pad(99), To: pad(100), Reason: recount.GapControl},
+	}
+	bus.first["0"] = 10
+	opts := options(bus)
+	opts.CommitEvents = 30
+	if _, err := open(s).Run(t.Context(), opts); code(err) != recount.CodeLost {
+		t.Fatal(err)
+	}
+	report := verified(t, s)
+	if got, want := runs(report), "0:lost 0-9\n0:sealed 10-99\n1:sealed 0-49\n"; got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+	if p := report.Streams[0].Partitions[0]; !p.Dense || p.Gaps[recount.GapControl] != 6 || p.Gaps[recount.GapRetention] != 10 {
+		t.Errorf("partition: %+v", p)
+	}
+	// A hole and a position twice.
+	bus.parts["1"][20].Position = pad(19)
+	s = &mem.Store{}
+	if _, err := open(s).Run(t.Context(), opts); code(err) != recount.CodeLost {
+		t.Fatal(err)
+	}
+	report, err := open(s).Verify(t.Context(), nil, nil)
+	wantCode(t, err, recount.CodeDamaged)
+	if got, want := runs(report), "0:lost 0-9\n0:sealed 10-99\n1:sealed 0-19\n1:overlap 19-19\n1:hole 20-20\n1:sealed 21-49\n"; got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+	if len(report.Streams[0].Problems) != 2 {
+		t.Errorf("problems: %v", report.Streams[0].Problems)
+	}
+	// What was pulled stands apart, and is no hole.
+	bus.parts["1"][20].Position = pad(20)
+	s = &mem.Store{}
+	for _, w := range [][2]int{{60, 70}, {20, 30}} {
+		opts.Pull = &source.Span{Positions: []recount.PositionWindow{{Partition: "0", From: pad(w[0]), To: pad(w[1])}}}
+		mustRun(t, open(s), opts)
+	}
+	if got, want := runs(verified(t, s)), "0:sealed 20-29\n0:sealed 60-69\n"; got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+}
+
+// TestManyOpenHoursStayWithinTheBudget opens two thousand hours in one commit.
+func TestManyOpenHoursStayWithinTheBudget(t *testing.T) {
+	const hours, each, budget = 2000, 40, 48 << 20
+	s := &mem.Store{}
+	src := &heapSource{fakeSource: fakeSource{partitions: map[string][]recount.Event{}, batch: 500, watermark: noon}}
+	for i := range hours * each {
+		e := event(i, noon.Add(-time.Duration(i%hours)*time.Hour))
+		e.Data = append(e.Data, bytes.Repeat([]byte("0123456789"), 60)...)
+		src.add(e)
+	}
+	opts := options(src)
+	opts.MemoryBudget = budget
+	src.before = heap()
+	res := mustRun(t, open(s), opts)
+	if res.Events != hours*each || res.Commits != 1 {
+		t.Errorf("result: %+v", res)
+	}
+	written := res.Bytes // the store keeps them in memory
+	t.Logf("%d files, %d MiB written; at most %d MiB on the heap", res.Files, written>>20, src.most>>20)
+	if src.most > budget+uint64(written) {
+		t.Errorf("the heap grew by %d MiB, of which %d MiB are what is stored; the budget is %d MiB", src.most>>20, written>>20, budget>>20)
+	}
+}
+
+// heapSource measures the heap while it is read.
+type heapSource struct {
+	fakeSource
+	before, most uint64
+}
+
+func heap() uint64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
+
+func (s *heapSource) Read(ctx context.Context, cursor source.Cursor, emit func(source.Batch) error) (source.End, error) {
+	n := 0
+	return s.fakeSource.Read(ctx, cursor, func(b source.Batch) error {
+		if err := emit(b); err != nil {
+			return err
+		}
+		if n++; n%8 == 0 {
+			if now := heap(); now > s.before {
+				s.most = max(s.most, now-s.before)
+			}
+		}
+		return nil
+	})
 }

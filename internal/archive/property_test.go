@@ -220,7 +220,7 @@ func TestARunArchivesWhatTheSourceHolds(t *testing.T) {
 	if err := a.VerifyFiles(t.Context(), snap.Files, snap.Marks); err != nil {
 		t.Error(err)
 	}
-	if err := cover.Complete(snap, recount.Window{From: noon.Add(-time.Hour), To: noon}); err != nil {
+	if err := cover.Complete(snap, recount.Window{From: noon.Add(-time.Hour), To: noon}, recount.Window{From: noon.Add(-time.Hour), To: noon}); err != nil {
 		t.Error(err)
 	}
 	again, err := a.Run(t.Context(), options(src))

@@ -43,6 +43,31 @@ type PartitionSummary struct {
 	Last      string
 	Events    int64
 	Files     int
+	// Dense says that its positions are numbers without holes, so that Runs say what
+	// each position is. How far the source is ahead of the last one nobody can know
+	// from the archive.
+	Dense bool
+	Runs  []PositionRun
+	// Gaps counts the positions that hold no event, by reason.
+	Gaps map[recount.GapReason]int64
+}
+
+// RunKind says what a run of positions is.
+type RunKind string
+
+// The kinds of runs. RunHole and RunOverlap are damages.
+const (
+	RunSealed  RunKind = "sealed"  // each position is archived once, or lies in a gap whose events are none
+	RunLost    RunKind = "lost"    // the source deleted events before they were archived
+	RunRemoved RunKind = "removed" // retention took events out
+	RunHole    RunKind = "hole"    // neither archived nor in a gap
+	RunOverlap RunKind = "overlap" // archived twice
+)
+
+// PositionRun is a run of positions of one kind, both ends inside.
+type PositionRun struct {
+	Kind        RunKind
+	First, Last string
 }
 
 // Leftover is an object that no commit names.
@@ -107,12 +132,15 @@ func (a *Archive) verifyStream(ctx context.Context, stream string, progress reco
 	r.Partitions = ch.partitions()
 	act := progress.Begin("verify "+stream, r.Bytes)
 	defer act.End()
-	v := &verification{archive: a, chain: ch, act: act, problems: map[int]*recount.Error{}, commits: map[int64]*seen{}}
+	v := &verification{archive: a, chain: ch, act: act, problems: map[int]*recount.Error{}, commits: map[int64]*seen{}, held: map[string]*heldPositions{}}
 	if err := v.run(ctx); err != nil {
 		return r, err
 	}
 	for _, i := range slices.Sorted(maps.Keys(v.problems)) {
 		r.Problems = append(r.Problems, v.problems[i])
+	}
+	for i := range r.Partitions {
+		r.Problems = append(r.Problems, v.positions(&r.Partitions[i])...)
 	}
 	r.Leftovers, err = a.leftovers(ctx, ch)
 	return r, err
@@ -174,6 +202,7 @@ type verification struct {
 	mu       sync.Mutex
 	problems map[int]*recount.Error // by the place of the file, marks after all files
 	commits  map[int64]*seen
+	held     map[string]*heldPositions // by partition, where positions are dense
 }
 
 // seen says which sequence numbers of a commit its files hold.

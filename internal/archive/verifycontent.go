@@ -9,6 +9,7 @@ import (
 
 	"recount"
 	"recount/internal/archive/eventfile"
+	"recount/internal/archive/positions"
 )
 
 // file verifies a file's bytes, then that it holds what its commit says.
@@ -19,11 +20,12 @@ func (v *verification) file(ctx context.Context, i int, f recount.DataFile) erro
 		var got found
 		err = v.archive.openFile(ctx, f.Name, func(ef *eventfile.File) error {
 			var err error
-			got, err = readFound(ef)
+			got, err = readFound(ef, v.dense(f))
 			return err
 		})
 		if err == nil {
 			seqs = got.seqs
+			v.hold(got.numbers)
 			if wrong := got.compare(v.chain.stream, f, v.chain.ids[i]); wrong != "" {
 				err = v.archive.otherContent(f.Name, wrong)
 			}
@@ -31,6 +33,7 @@ func (v *verification) file(ctx context.Context, i int, f recount.DataFile) erro
 	}
 	if err != nil {
 		seqs = nil
+		v.unread(f)
 	}
 	if other := v.covered(f, seqs); err == nil {
 		err = other
@@ -54,10 +57,11 @@ type found struct {
 	ids         idSpan
 	faults      int64
 	spans       map[string]*recount.PositionSpan
+	numbers     map[string][]positions.Span // of the partitions whose positions are dense
 }
 
-func readFound(ef *eventfile.File) (found, error) {
-	got := found{meta: ef.Meta(), spans: map[string]*recount.PositionSpan{}}
+func readFound(ef *eventfile.File, dense map[string][]positions.Span) (found, error) {
+	got := found{meta: ef.Meta(), spans: map[string]*recount.PositionSpan{}, numbers: dense}
 	for group := range ef.Groups() {
 		if err := got.read(ef, group); err != nil {
 			return got, err
@@ -131,6 +135,9 @@ func (got *found) readSpans(ef *eventfile.File, group int) error {
 			s.Last = string(v)
 		}
 		s.Rows++
+		if numbers, dense := got.numbers[s.Partition]; dense {
+			got.numbers[s.Partition] = appended(numbers, string(v))
+		}
 		return nil
 	})
 }
