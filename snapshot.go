@@ -34,6 +34,9 @@ type Snapshot struct {
 	// Followed says that the stream was read from its beginning to the watermark.
 	// Where it was not, only the pulled spans are in.
 	Followed bool
+	// Removed are the files that retention took out: what was made of their events
+	// before is told by them. They may be deleted.
+	Removed []DataFile
 }
 
 // DataFile is one committed Parquet file of events.
@@ -53,8 +56,9 @@ type DataFile struct {
 	// Before is the archive watermark before the file's commit: events older
 	// than it came late.
 	Before time.Time
-	// Arrivals replaces Before where the file was compacted out of files of several
-	// commits: by growing sequence number, the watermark before each. Nil elsewhere.
+	// Arrivals replaces Before where the file was compacted out of files of earlier
+	// commits: by growing sequence number, each commit and the watermark before it.
+	// Nil elsewhere.
 	Arrivals []Arrival
 	// Origin is where the file lies if it was adopted in place and is none of the
 	// archive's own objects; its bytes are then of Format, and no Parquet of the
@@ -72,11 +76,23 @@ type DataFile struct {
 	Faults    int64
 }
 
-// Arrival says that events up to LastSeq came when the archive watermark was
-// Before.
+// Arrival says that events up to LastSeq came with Commit, when the archive
+// watermark was Before.
 type Arrival struct {
 	LastSeq int64
 	Before  time.Time
+	Commit  int64
+}
+
+// Brought is the commit that brought the event with a sequence number of the
+// file.
+func (f DataFile) Brought(seq int64) int64 {
+	for _, a := range f.Arrivals {
+		if seq <= a.LastSeq {
+			return a.Commit
+		}
+	}
+	return f.Commit
 }
 
 // PositionSpan is a run of positions of one partition, both ends inside.

@@ -15,6 +15,10 @@ import (
 // that are whole with it.
 func (r *run) commit(ctx context.Context, pulled []spanEntry) (err error) {
 	ch := r.chain
+	defer func() { r.broken = r.broken || err != nil }()
+	if _, err := r.archive.catchUp(ctx, ch, nil); err != nil {
+		return err
+	}
 	watermark := r.watermark
 	if r.opts.Pull != nil {
 		watermark = ch.snapshot.Watermark
@@ -27,7 +31,6 @@ func (r *run) commit(ctx context.Context, pulled []spanEntry) (err error) {
 		Dense: r.opts.Source.Info().Dense && r.events+int64(len(r.gaps)) > 0,
 		Files: []fileEntry{}, Marks: []marksEntry{}, Marked: []markedEntry{},
 	}
-	defer func() { r.broken = r.broken || err != nil }()
 	if r.batch != nil {
 		files, err := r.batch.finish()
 		if err != nil {
@@ -41,7 +44,7 @@ func (r *run) commit(ctx context.Context, pulled []spanEntry) (err error) {
 		return err
 	}
 	r.attempt = c
-	digest, err := r.archive.putCommit(ctx, c)
+	digest, err := r.archive.putAfter(ctx, ch, c)
 	if err != nil {
 		return err
 	}

@@ -73,13 +73,14 @@ type spanEntry struct {
 type arrivalEntry struct {
 	LastSeq int64  `json:"last_seq"`
 	Before  string `json:"before"`
+	Commit  int64  `json:"commit"`
 }
 
 // version is the lowest format that can say what the commit says.
 func (c *commit) version() int {
 	newer := c.Dense || len(c.Gaps)+len(c.Pulled)+len(c.Replaces)+len(c.Removes) > 0
 	for _, f := range c.Files {
-		newer = newer || f.Origin != "" || len(f.Arrivals) > 0
+		newer = newer || f.Origin != "" || len(f.Arrivals) > 0 || f.Fields != nil
 	}
 	if newer {
 		return formatVersion
@@ -154,6 +155,9 @@ type fileEntry struct {
 	Faults    int64                  `json:"faults"`
 	Arrivals  []arrivalEntry         `json:"arrivals,omitempty"`
 	Origin    string                 `json:"origin,omitempty"` // of a file that was adopted where it lies
+	// Fields are the file's typed columns where they are not the commit's: those of
+	// the commits that a compacted file stands for.
+	Fields *[]fieldEntry `json:"fields,omitempty"`
 }
 
 type marksEntry struct {
@@ -255,9 +259,11 @@ func fieldEntries(fields []recount.Field) []fieldEntry {
 	return list
 }
 
-func (c *commit) fields() ([]recount.Field, error) {
-	list := make([]recount.Field, len(c.Fields))
-	for i, f := range c.Fields {
+func (c *commit) fields() ([]recount.Field, error) { return fieldsOf(c.Fields) }
+
+func fieldsOf(entries []fieldEntry) ([]recount.Field, error) {
+	list := make([]recount.Field, len(entries))
+	for i, f := range entries {
 		t, err := recount.ParseType(f.Type)
 		if err != nil {
 			return nil, fmt.Errorf("field %q: %w", f.Name, err)
@@ -297,10 +303,15 @@ func (f *fileEntry) dataFile(c *commit, fields []recount.Field, before time.Time
 		if err != nil {
 			return recount.DataFile{}, fmt.Errorf("file %q: %w", f.Name, err)
 		}
-		arrivals = append(arrivals, recount.Arrival{LastSeq: a.LastSeq, Before: at})
+		arrivals = append(arrivals, recount.Arrival{LastSeq: a.LastSeq, Before: at, Commit: a.Commit})
 	}
 	if len(arrivals) == 0 {
 		arrivals = nil
+	}
+	if f.Fields != nil {
+		if fields, err = fieldsOf(*f.Fields); err != nil {
+			return recount.DataFile{}, fmt.Errorf("file %q: %w", f.Name, err)
+		}
 	}
 	return recount.DataFile{
 		Arrivals: arrivals, Origin: f.Origin, Name: f.Name, SHA256: f.SHA256, Bytes: f.Bytes, Rows: f.Rows, Commit: c.Number, FirstSeq: f.FirstSeq, LastSeq: f.LastSeq,
