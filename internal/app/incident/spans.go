@@ -2,6 +2,7 @@ package incident
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -211,18 +212,24 @@ func (r *Incident) complete() error {
 }
 
 // Needs is the span of the source that the incident reads, up to the lateness of
-// its last events; a zero edge is open. Under the clock of positions it is known
-// once those are archived.
-func (r *Incident) Needs(ctx context.Context) (recount.Window, error) {
+// its last events, and whether the archive lacks any of it. A zero edge is open.
+func (r *Incident) Needs(ctx context.Context) (needs recount.Window, lacking bool, err error) {
 	if err := r.locate(ctx); err != nil {
-		return recount.Window{}, err
+		return needs, false, err
 	}
-	needs := r.read
-	if needed := r.needed(); needs.To.IsZero() || needed.To.After(needs.To) {
+	needs = r.read
+	if needed := r.needed(); !needs.To.IsZero() && needed.To.After(needs.To) {
 		needs.To = needed.To
 	}
-	needs.To = needs.To.Add(r.snapshot.Lateness)
-	return needs, nil
+	if !needs.To.IsZero() {
+		needs.To = needs.To.Add(r.snapshot.Lateness)
+	}
+	err = r.complete()
+	var e *recount.Error
+	if errors.As(err, &e) && e.Code == recount.CodeIncomplete {
+		return needs, true, nil
+	}
+	return needs, false, err
 }
 
 // ReadCut finds out how far the live rows have absorbed events; paused is the
