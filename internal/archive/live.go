@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"recount"
+	"recount/internal/archive/cover"
 	"recount/internal/clock"
 	"recount/source"
 )
@@ -234,4 +235,50 @@ func (r *run) credible(watermark time.Time) time.Time {
 		return due
 	}
 	return watermark
+}
+
+// pull brings in a span of the source by itself. It may take several commits: the
+// last says that the span is whole.
+func (r *run) pull(ctx, writing context.Context) error {
+	span := *r.opts.Pull
+	spanned, ok := r.opts.Source.(source.Spanned)
+	if !ok {
+		return &recount.Error{
+			Code: recount.CodeUnsupported, What: fmt.Sprintf("source %s cannot be read by a span", r.opts.Stream), Where: r.opts.Source.Info().Place,
+			Why:  "its kind keeps no index of times and positions, so that it is read from its beginning",
+			Next: fmt.Sprintf("recount archive run %s --once: it brings in what is new, and reads nothing twice", r.opts.Stream), Err: recount.ErrUnsupported,
+		}
+	}
+	s := r.chain.snapshot
+	if len(span.Positions) == 0 {
+		if now := r.archive.clock.Now().UTC().Truncate(time.Microsecond); span.To.After(now) {
+			span.To = now // what comes later is not in it
+		}
+		if !span.From.Before(span.To) {
+			return &recount.Error{
+				Code: recount.CodeWindow, What: "the span lies in the future", Where: "source " + r.opts.Stream, Why: "nothing of it can have come yet",
+				Next: "give an earlier --from",
+			}
+		}
+		if span.From.Before(s.Since) {
+			return &recount.Error{
+				Code: recount.CodeWindow, What: "the span begins before what the archive keeps", Where: "stream " + r.opts.Stream,
+				Why:  fmt.Sprintf("events before %s were taken out by retention", recount.FormatTimestamp(s.Since)),
+				Next: "give a later --from, or bring the span in under another source's name",
+			}
+		}
+	}
+	end, err := spanned.ReadSpan(ctx, span, func(b source.Batch) error { return r.emit(ctx, writing, b) })
+	if err != nil {
+		return err
+	}
+	r.result.Partitions = end.Partitions
+	var pulled []spanEntry
+	if w := (recount.Window{From: span.From, To: span.To}); len(span.Positions) == 0 && !cover.Pulled(s, w) {
+		pulled = []spanEntry{{From: recount.FormatTimestamp(span.From), To: recount.FormatTimestamp(span.To)}}
+	}
+	if !r.taken() && len(pulled) == 0 {
+		return nil
+	}
+	return r.commit(writing, pulled)
 }

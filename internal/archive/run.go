@@ -251,6 +251,13 @@ func (r *run) read(ctx, writing context.Context) error {
 	return nil
 }
 
+// place is how far the run has read, committed or not.
+func (r *run) place() source.Cursor {
+	cursor := maps.Clone(r.chain.cursor)
+	maps.Copy(cursor, r.cursor)
+	return cursor
+}
+
 // moved says whether there is anything to commit.
 func (r *run) moved() bool {
 	return r.taken() || r.ended && (r.chain.snapshot.Commit == 0 || r.watermark.After(r.chain.snapshot.Watermark))

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"recount"
+	"recount/internal/archive/positions"
 )
 
 // Report is what Verify found.
@@ -43,31 +44,12 @@ type PartitionSummary struct {
 	Last      string
 	Events    int64
 	Files     int
-	// Dense says that its positions are numbers without holes, so that Runs say what
-	// each position is. How far the source is ahead of the last one nobody can know
-	// from the archive.
-	Dense bool
-	Runs  []PositionRun
+	// Runs say what each position is, where positions are numbers without holes; nil
+	// elsewhere. How far the source is ahead of the last one nobody can know from the
+	// archive.
+	Runs []positions.Run
 	// Gaps counts the positions that hold no event, by reason.
 	Gaps map[recount.GapReason]int64
-}
-
-// RunKind says what a run of positions is.
-type RunKind string
-
-// The kinds of runs. RunHole and RunOverlap are damages.
-const (
-	RunSealed  RunKind = "sealed"  // each position is archived once, or lies in a gap whose events are none
-	RunLost    RunKind = "lost"    // the source deleted events before they were archived
-	RunRemoved RunKind = "removed" // retention took events out
-	RunHole    RunKind = "hole"    // neither archived nor in a gap
-	RunOverlap RunKind = "overlap" // archived twice
-)
-
-// PositionRun is a run of positions of one kind, both ends inside.
-type PositionRun struct {
-	Kind        RunKind
-	First, Last string
 }
 
 // Leftover is an object that no commit names.
@@ -133,7 +115,7 @@ func (a *Archive) verifyStream(ctx context.Context, stream string, progress reco
 	r.Partitions = ch.partitions()
 	act := progress.Begin("verify "+stream, r.Bytes)
 	defer act.End()
-	v := &verification{archive: a, chain: ch, act: act, problems: map[int]*recount.Error{}, commits: map[int64]*seen{}, held: map[string]*heldPositions{}}
+	v := &verification{archive: a, chain: ch, act: act, problems: map[int]*recount.Error{}, commits: map[int64]*seen{}, held: map[string]*positions.Held{}}
 	if err := v.run(ctx); err != nil {
 		return r, err
 	}
@@ -197,7 +179,7 @@ type verification struct {
 	mu       sync.Mutex
 	problems map[int]*recount.Error // by the place of the file, marks after all files
 	commits  map[int64]*seen
-	held     map[string]*heldPositions // by partition, where positions are dense
+	held     map[string]*positions.Held // by partition, where positions are dense
 }
 
 // seen says which sequence numbers of a commit its files hold.
