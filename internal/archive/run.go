@@ -134,7 +134,7 @@ type run struct {
 	// be written: it must not be committed.
 	broken  bool
 	attempt *commit // whose outcome is unknown
-	alarm   alarm   // of a live run: time to commit
+	alarm   *alarm  // of a live run: time to commit
 	wall    wall
 
 	partition string // the last one that was found to be UTF-8
@@ -251,6 +251,13 @@ func (r *run) read(ctx, writing context.Context) error {
 	return nil
 }
 
+// place is how far the run has read, committed or not.
+func (r *run) place() source.Cursor {
+	cursor := maps.Clone(r.chain.cursor)
+	maps.Copy(cursor, r.cursor)
+	return cursor
+}
+
 // moved says whether there is anything to commit.
 func (r *run) moved() bool {
 	return r.taken() || r.ended && (r.chain.snapshot.Commit == 0 || r.watermark.After(r.chain.snapshot.Watermark))
@@ -322,7 +329,7 @@ func (r *run) emit(ctx, writing context.Context, b source.Batch) (err error) {
 		return err
 	}
 	if fresh {
-		r.alarm.set(r.opts.Flush, r.opts.Live)
+		r.alarm.set()
 	}
 	if r.batch == nil && len(b.Events) > 0 {
 		r.batch = newBatch(writing, r.archive, r.chain, r.opts, r.free)
