@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"recount"
 	"recount/source"
 	"recount/store"
@@ -25,6 +27,14 @@ type chain struct {
 	lastSeq  int64
 	totals   counts
 	commits  []commitInfo
+
+	head  *head    // that the chain was read from, or that was made last; never nil
+	keeps bool     // since is wanted
+	since [][]byte // the commits after it, for the next one
+}
+
+func newChain(stream string) *chain {
+	return &chain{stream: stream, cursor: source.Cursor{}, snapshot: recount.Snapshot{Stream: stream}, head: &head{}}
 }
 
 // idSpan is the smallest and largest id of a file; both empty where no event has
@@ -40,14 +50,36 @@ type commitInfo struct {
 	counts    counts
 }
 
-// load reads and proves the whole commit log of a stream; one without a commit
-// gives an empty chain.
+// load reads the commit log of a stream up to its end, beginning with the newest
+// head; one without a commit gives an empty chain.
 func (a *Archive) load(ctx context.Context, stream string) (*chain, error) {
 	if err := checkStream(stream); err != nil {
 		return nil, err
 	}
-	ch := &chain{stream: stream, cursor: source.Cursor{}, snapshot: recount.Snapshot{Stream: stream}}
-	for n := int64(1); ; n++ {
+	return a.follow(ctx, a.fromHead(ctx, stream))
+}
+
+// loadToWrite is load for who makes commits and heads.
+func (a *Archive) loadToWrite(ctx context.Context, stream string) (*chain, error) {
+	if err := checkStream(stream); err != nil {
+		return nil, err
+	}
+	ch := a.fromHead(ctx, stream)
+	ch.keeps = true
+	return a.follow(ctx, ch)
+}
+
+// loadWhole reads and proves the whole commit log, and no head.
+func (a *Archive) loadWhole(ctx context.Context, stream string) (*chain, error) {
+	if err := checkStream(stream); err != nil {
+		return nil, err
+	}
+	return a.follow(ctx, newChain(stream))
+}
+
+// follow reads the commits after those that the chain has.
+func (a *Archive) follow(ctx context.Context, ch *chain) (*chain, error) {
+	for n := ch.snapshot.Commit + 1; ; n++ {
 		found, err := a.loadNext(ctx, ch, n)
 		if err != nil {
 			return nil, err
@@ -84,20 +116,22 @@ func (a *Archive) loadNext(ctx context.Context, ch *chain, n int64) (bool, error
 	if err != nil {
 		return false, a.damagedCommit(ch, name, err)
 	}
+	ch.note(c, digest)
+	const most = 4096
+	if len(ch.since) == most { // of a log that has no head yet
+		_ = a.putHead(ctx, ch, ch.head.IDs)
+	}
 	return true, nil
 }
 
 // hole tells the end of the log from a missing commit: if a later one is there,
 // commit n was lost, or was written just now, in which case the reading goes on.
+// A later one is looked for among the numbers next to n, by name, and in steps that
+// double: lost commits are found if as many follow them, or any within the same
+// thousand.
 func (a *Archive) hole(ctx context.Context, ch *chain, n int64) (again bool, err error) {
-	later := ""
 	name := commitName(ch.stream, n)
-	err = a.store.List(ctx, commitsFolder(ch.stream), func(found string, _ int64) error {
-		if found > name {
-			later = found
-		}
-		return nil
-	})
+	later, err := a.laterCommit(ctx, ch.stream, n)
 	if err != nil {
 		return false, fmt.Errorf("look for commits after %d of stream %q: %w", n, ch.stream, err)
 	}
@@ -108,6 +142,38 @@ func (a *Archive) hole(ctx context.Context, ch *chain, n int64) (again bool, err
 		return err == nil, err
 	}
 	return false, a.damagedCommit(ch, name, fmt.Errorf("it is missing, though %s is there", path.Base(later)))
+}
+
+// laterCommit returns the name of a commit after n, or nothing.
+func (a *Archive) laterCommit(ctx context.Context, stream string, n int64) (string, error) {
+	const steps, digits = 20, 3
+	names := make([]string, steps+1)
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(readers())
+	for i := range steps {
+		name := commitName(stream, n+1<<i)
+		g.Go(func() error {
+			_, err := a.store.Stat(ctx, name)
+			if err == nil {
+				names[i] = name
+			}
+			if errors.Is(err, recount.ErrNotFound) {
+				err = nil
+			}
+			return err
+		})
+	}
+	g.Go(func() error {
+		name := commitName(stream, n)
+		return a.store.List(ctx, strings.TrimSuffix(name, ".json")[:len(name)-len(".json")-digits], func(found string, _ int64) error {
+			if found > name {
+				names[steps] = found
+			}
+			return nil
+		})
+	})
+	err := g.Wait()
+	return slices.Max(names), err
 }
 
 func (a *Archive) damagedCommit(ch *chain, name string, err error) error {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"recount/internal/archive/eventfile"
+	"recount/internal/archive/idindex"
 	"recount/source"
 )
 
@@ -41,7 +42,10 @@ func (r *run) commit(ctx context.Context, watermark time.Time) error {
 	if err := ch.add(c, digest); err != nil {
 		return fmt.Errorf("commit %d: %w", c.Number, err)
 	}
+	ch.note(c, digest)
+	r.index.committed(c.LastSeq)
 	r.committed(c)
+	r.settle(ctx)
 	return nil
 }
 
@@ -56,7 +60,7 @@ func (r *run) committed(c *commit) {
 	}
 	r.result.Commits++
 	r.result.Snapshot, r.result.Watermark = r.chain.snapshot.ID, r.chain.snapshot.Watermark
-	r.events, r.bytes, r.faults, r.gaps, r.ids, r.cursor = 0, 0, nil, nil, idSet{}, source.Cursor{}
+	r.events, r.bytes, r.faults, r.gaps, r.ids, r.cursor = 0, 0, nil, nil, idindex.Set{}, source.Cursor{}
 }
 
 // judge writes the marks of a batch: faults as they were read, repeats and
@@ -68,8 +72,11 @@ func (r *run) judge(ctx context.Context, c *commit) error {
 		return err
 	}
 	c.Counts.Faults = int64(len(r.faults))
-	if !r.ids.empty() {
+	if !r.ids.Empty() {
 		res := newResolver(r.archive, r.chain, c, &r.ids, r.opts.MemoryBudget, r.opts.Source.Info().Own)
+		if err := r.index.narrow(ctx, r.chain, res); err != nil {
+			return fmt.Errorf("find repeats in commit %d: %w", c.Number, err)
+		}
 		if err := res.resolve(ctx, w.Write); err != nil {
 			return fmt.Errorf("find repeats in commit %d: %w", c.Number, err)
 		}

@@ -13,6 +13,7 @@ import (
 	"recount"
 	"recount/internal/archive/cover"
 	"recount/internal/archive/eventfile"
+	"recount/internal/archive/idindex"
 	"recount/source"
 )
 
@@ -86,7 +87,8 @@ type run struct {
 
 	batch  *batch
 	free   chan *eventfile.Rows
-	ids    idSet
+	ids    idindex.Set
+	index  *idIndex
 	seq    int64
 	events int64
 	bytes  int64
@@ -115,7 +117,7 @@ func (a *Archive) Run(ctx context.Context, opts RunOptions) (result RunResult, e
 			err = fmt.Errorf("unlock stream %q: %w", opts.Stream, unlockErr)
 		}
 	}()
-	ch, err := a.load(ctx, opts.Stream)
+	ch, err := a.loadToWrite(ctx, opts.Stream)
 	if err != nil {
 		return RunResult{}, err
 	}
@@ -123,6 +125,8 @@ func (a *Archive) Run(ctx context.Context, opts RunOptions) (result RunResult, e
 		return RunResult{}, err
 	}
 	r := &run{archive: a, opts: opts, chain: ch, seq: ch.lastSeq, cursor: source.Cursor{}, free: make(chan *eventfile.Rows, encoders())}
+	r.index = newIDIndex(a, opts.Stream, ch.head.IDs)
+	defer r.index.close()
 	r.result.Snapshot, r.result.Watermark = ch.snapshot.ID, ch.snapshot.Watermark
 	r.act = opts.Progress.Begin("archive "+opts.Stream, 0)
 	defer r.act.End()
@@ -198,6 +202,9 @@ func (r *run) emit(ctx context.Context, b source.Batch) error {
 		return err
 	}
 	if r.batch == nil {
+		if err := r.index.begin(ctx, r.chain); err != nil {
+			return err
+		}
 		r.batch = newBatch(ctx, r.archive, r.chain, r.opts, r.free)
 	}
 	p := payload{format: b.Format, header: b.Header}
@@ -241,7 +248,9 @@ func (r *run) add(e *recount.Event, p payload) error {
 		}
 	}
 	if e.ID != "" {
-		r.ids.add(hashID(e.ID))
+		hash := idindex.Hash(e.ID)
+		r.ids.Add(hash)
+		r.index.add(hash, r.seq)
 	}
 	r.events++
 	r.bytes += int64(len(e.Data))
