@@ -146,26 +146,34 @@ func (a *Archive) hole(ctx context.Context, ch *chain, n int64) (again bool, err
 
 // laterCommit returns the name of a commit after n, or nothing.
 func (a *Archive) laterCommit(ctx context.Context, stream string, n int64) (string, error) {
-	const steps, digits = 20, 3
+	const steps, near, digits = 20, 1000, 3
 	names := make([]string, steps+1)
+	there := func(ctx context.Context, m int64) (string, error) {
+		name := commitName(stream, m)
+		_, err := a.store.Stat(ctx, name)
+		if errors.Is(err, recount.ErrNotFound) {
+			return "", nil
+		}
+		return name, err
+	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(readers())
 	for i := range steps {
-		name := commitName(stream, n+1<<i)
-		g.Go(func() error {
-			_, err := a.store.Stat(ctx, name)
-			if err == nil {
-				names[i] = name
-			}
-			if errors.Is(err, recount.ErrNotFound) {
-				err = nil
-			}
+		g.Go(func() (err error) {
+			names[i], err = there(ctx, n+1<<i)
 			return err
 		})
 	}
-	g.Go(func() error {
+	g.Go(func() (err error) {
+		if _, ok := a.store.(store.Local); ok {
+			// On a disk, a list reads the names of all commits, and a look is cheap.
+			for m := n + 1; m < n+near && names[steps] == "" && err == nil; m++ {
+				names[steps], err = there(ctx, m)
+			}
+			return err
+		}
 		name := commitName(stream, n)
-		return a.store.List(ctx, strings.TrimSuffix(name, ".json")[:len(name)-len(".json")-digits], func(found string, _ int64) error {
+		return a.store.List(ctx, name[:len(name)-len(".json")-digits], func(found string, _ int64) error {
 			if found > name {
 				names[steps] = found
 			}

@@ -98,7 +98,7 @@ func TestMarksAreTheSameWithAnIndex(t *testing.T) {
 // TestWhatHappensToHeadsAndIndexChangesNothing removes, changes and brings back
 // them at random between runs.
 func TestWhatHappensToHeadsAndIndexChangesNothing(t *testing.T) {
-	for seed := range uint64(40) {
+	for seed := range uint64(15) {
 		if underRace() && seed > 3 {
 			break
 		}
@@ -269,7 +269,7 @@ func BenchmarkLoad(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	if err := archive.FakeLog(b.Context(), open(s), "orders", n); err != nil {
+	if err := archive.FakeLog(open(s), "orders", n); err != nil {
 		b.Fatal(err)
 	}
 	load := func(b *testing.B) {

@@ -215,7 +215,7 @@ type Writer struct {
 
 // NewWriter returns a writer that is to be closed.
 func NewWriter(w io.Writer) (*Writer, error) {
-	z, err := zstd.NewWriter(w, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(window))
+	z, err := zstd.NewWriter(w, zstd.WithEncoderConcurrency(1), zstd.WithLowerEncoderMem(true), zstd.WithWindowSize(window))
 	return &Writer{z: z}, err
 }
 
@@ -240,12 +240,12 @@ func (w *Writer) Close() error { return w.z.Close() }
 // Each hands the records of a pack to use, which must not keep them. Any error
 // that is not use's is ErrDamaged or the reader's.
 func Each(r io.Reader, use func(record []byte) error) error {
-	z, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(window))
+	z, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(window))
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
 	defer z.Close()
-	buffered := bufio.NewReaderSize(z, window)
+	buffered := bufio.NewReaderSize(z, window/16)
 	var record []byte
 	for {
 		n, err := binary.ReadUvarint(buffered)
