@@ -76,8 +76,9 @@ func derived(stream, name string) bool {
 }
 
 // fromHead returns the chain as the newest usable head says, or an empty one. The
-// listing is a hint: what it does not show costs time.
-func (a *Archive) fromHead(ctx context.Context, stream string) *chain {
+// listing is a hint: what it does not show costs time. Where the snapshot until
+// is among the commits, the chain ends with it.
+func (a *Archive) fromHead(ctx context.Context, stream, until string) *chain {
 	var names []string
 	err := a.store.List(ctx, headsFolder(stream), func(name string, _ int64) error {
 		if strings.HasSuffix(name, ".json") {
@@ -91,7 +92,7 @@ func (a *Archive) fromHead(ctx context.Context, stream string) *chain {
 	const tries = 3
 	slices.Reverse(names)
 	for _, name := range names[:min(tries, len(names))] {
-		if ch, err := a.chainOf(ctx, stream, name); err == nil {
+		if ch, err := a.chainOf(ctx, stream, name, until); err == nil {
 			return ch
 		}
 	}
@@ -99,7 +100,7 @@ func (a *Archive) fromHead(ctx context.Context, stream string) *chain {
 }
 
 // chainOf reads the chain that a head stands for, and proves it.
-func (a *Archive) chainOf(ctx context.Context, stream, name string) (*chain, error) {
+func (a *Archive) chainOf(ctx context.Context, stream, name, until string) (*chain, error) {
 	object, err := a.read(ctx, name)
 	if err != nil {
 		return nil, err
@@ -128,8 +129,16 @@ func (a *Archive) chainOf(ctx context.Context, stream, name string) (*chain, err
 	}
 	ch := newChain(stream)
 	for _, p := range h.Packs {
-		if err := a.eachPacked(ctx, p, func(c *packed) error { return ch.add(&c.Commit, c.Digest) }); err != nil {
+		if err := a.eachPacked(ctx, p, func(c *packed) error {
+			if ch.ends(until) {
+				return nil
+			}
+			return ch.add(&c.Commit, c.Digest)
+		}); err != nil {
 			return nil, err
+		}
+		if ch.ends(until) {
+			return ch, nil
 		}
 		if ch.snapshot.Commit != p.To {
 			return nil, fmt.Errorf("pack %q ends with commit %d", p.Name, ch.snapshot.Commit)
@@ -141,6 +150,9 @@ func (a *Archive) chainOf(ctx context.Context, stream, name string) (*chain, err
 	ch.head = h
 	return ch, nil
 }
+
+// ends says whether the chain ends with a snapshot.
+func (ch *chain) ends(id string) bool { return id != "" && ch.snapshot.ID == id }
 
 // eachPacked reads the commits of a pack. Nothing of it may be used before it has
 // returned without an error.

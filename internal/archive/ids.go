@@ -103,6 +103,18 @@ func (x *idIndex) committed(lastSeq int64) {
 	x.gathers = false
 }
 
+// forget says that the present batch is not archived.
+func (x *idIndex) forget() {
+	if !x.gathers {
+		return
+	}
+	x.gathers, x.caught = false, 0
+	x.fresh.Close() // it may have events of the batch
+	if n := len(x.runs); n > 0 {
+		x.caught = x.runs[n-1].Last
+	}
+}
+
 // narrow takes out of the files that a batch is compared with those that have
 // none of its ids.
 func (x *idIndex) narrow(ctx context.Context, ch *chain, res *resolver) error {
