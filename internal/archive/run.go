@@ -177,6 +177,9 @@ func (r *run) open(ctx context.Context) error {
 	if err := cover.SameMapping(ch.snapshot, r.opts.MappingDigest); err != nil {
 		return err
 	}
+	if err := r.archive.confirm(ctx, ch); err != nil {
+		return err
+	}
 	r.chain, r.seq = ch, ch.lastSeq
 	if ch.snapshot.Watermark.After(r.watermark) {
 		r.watermark = ch.snapshot.Watermark
