@@ -179,6 +179,9 @@ func (r *run) open(ctx context.Context) error {
 	if err := cover.SameMapping(ch.snapshot, r.opts.MappingDigest); err != nil {
 		return err
 	}
+	if err := r.archive.confirm(ctx, ch); err != nil {
+		return err
+	}
 	r.chain, r.seq = ch, ch.lastSeq
 	if r.index == nil {
 		r.index = newIDIndex(r.archive, r.opts.Stream, ch.head.IDs)
