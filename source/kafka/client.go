@@ -35,7 +35,8 @@ func (s *Source) clientOptions() ([]kgo.Opt, error) {
 	if id == "" {
 		id = "recount"
 	}
-	const dial, metadata = 5 * time.Second, 100 * time.Millisecond
+	// What is known of topics is asked anew with each look.
+	const dial, metadata = 5 * time.Second, 10 * time.Millisecond
 	options := []kgo.Opt{
 		kgo.SeedBrokers(s.config.Brokers...), kgo.ClientID(id), kgo.DialTimeout(dial), kgo.MetadataMinAge(metadata),
 		kgo.RetryTimeout(patience), kgo.BrokerMaxReadBytes(maxAnswer), kgo.BrokerMaxWriteBytes(maxAnswer),

@@ -15,14 +15,14 @@ func (s *Source) Reads(destination string) bool { return slices.Contains(s.confi
 
 // Publisher opens a topic, which must exist.
 func (s *Source) Publisher(ctx context.Context, destination string) (source.Publisher, error) {
-	there, err := s.partitionsOf(ctx, destination)
+	there, err := s.count(ctx, destination)
 	if err != nil {
 		return nil, err
 	}
 	// A partition is kept only where it says as much there as it did here.
 	keeps := len(s.config.Topics) == 1
 	if keeps {
-		here, err := s.partitionsOf(ctx, s.config.Topics[0])
+		here, err := s.count(ctx, s.config.Topics[0])
 		if err != nil {
 			return nil, err
 		}
