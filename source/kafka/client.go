@@ -113,7 +113,8 @@ func (s *Source) explained(act string, err error) error {
 	var unknown x509.UnknownAuthorityError
 	var host x509.HostnameError
 	var verify *tls.CertificateVerificationError
-	var alert tls.AlertError
+	// The other side's word that ends a handshake has no type of its own.
+	remote, _ := errors.AsType[*net.OpError](err)
 	switch {
 	case refused(err):
 		e.Code, e.What = recount.CodeSourceAccess, "Kafka refused who asks"
@@ -121,7 +122,7 @@ func (s *Source) explained(act string, err error) error {
 	case errors.As(err, &unknown), errors.As(err, &host), errors.As(err, &verify):
 		e.Code, e.What = recount.CodeSourceAccess, "the broker's certificate is not trusted"
 		e.Next = "give tls: the authority of the brokers as ca: file:PATH, or their name as server_name:"
-	case errors.As(err, &alert):
+	case remote != nil && remote.Op == "remote error":
 		e.Code, e.What = recount.CodeSourceAccess, "the broker refused the TLS connection"
 		e.Next = "check tls.cert and tls.key of the source: the broker wants a certificate that its own authority signed"
 	case errors.Is(err, kerr.UnknownTopicOrPartition):

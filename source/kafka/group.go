@@ -130,6 +130,9 @@ func (s *Source) members(ctx context.Context, group string) string {
 // count counts a topic's partitions; recount.ErrNotFound: there is no such topic.
 func (s *Source) count(ctx context.Context, topic string) (int, error) {
 	found, err := s.topics(ctx, topic)
+	for try := 1; try < unknownTries && errors.Is(err, kerr.UnknownTopicOrPartition) && rest(ctx, pause) == nil; try++ {
+		found, err = s.topics(ctx, topic)
+	}
 	if errors.Is(err, kerr.UnknownTopicOrPartition) {
 		return 0, &recount.Error{
 			Code: recount.CodeNoTopic, What: fmt.Sprintf("topic %s does not exist", topic), Where: s.where(), Why: "the brokers do not know it, and none is made by the way",

@@ -233,3 +233,9 @@ func soon(t *testing.T, d time.Duration) context.Context {
 }
 
 func replaceOnce(text, old, with string) string { return strings.Replace(text, old, with, 1) }
+
+func kadmOffsets(topic string, partition int32, at int64) kadm.Offsets {
+	offsets := kadm.Offsets{}
+	offsets.AddOffset(topic, partition, at, -1)
+	return offsets
+}

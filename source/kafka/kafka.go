@@ -20,6 +20,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -104,6 +105,11 @@ func (s *Source) checkConfig() error {
 		return s.misconfigured("no broker is named", "brokers: is empty", `write brokers: ["host:9092"]`)
 	case len(s.config.Topics) == 0:
 		return s.misconfigured("no topic is named", "topics: is empty", "write topics: [orders]")
+	}
+	for _, b := range s.config.Brokers {
+		if _, _, err := net.SplitHostPort(b); err != nil {
+			return s.misconfigured(fmt.Sprintf("broker %q cannot be read", b), "an address is a host and a port", `write brokers: ["host:9092"]`)
+		}
 	}
 	for _, topic := range s.config.Topics {
 		if strings.TrimSpace(topic) == "" || seen[topic] {

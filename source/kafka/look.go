@@ -34,8 +34,13 @@ type part struct {
 	end    int64 // the first one after its last committed record
 }
 
-// pause is how long something that is about to change is left alone.
-const pause = 250 * time.Millisecond
+const (
+	// pause is how long something that is about to change is left alone.
+	pause = 250 * time.Millisecond
+	// unknownTries is how often a topic that is not known is asked for: a broker that
+	// has just started may not know its topics yet.
+	unknownTries = 4
+)
 
 // rest waits a while, or until ctx ends.
 func rest(ctx context.Context, d time.Duration) error {
@@ -53,8 +58,6 @@ func rest(ctx context.Context, d time.Duration) error {
 // no leader or a broker is only just coming up.
 func (s *Source) look(ctx context.Context) (view, error) {
 	const tries = int(patience / pause)
-	// A broker that has just started may not know its topics yet.
-	const unknownTries = 4
 	for try := 1; ; try++ {
 		v, err := s.lookOnce(ctx)
 		unknown := errors.Is(err, kerr.UnknownTopicOrPartition)
