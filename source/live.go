@@ -41,6 +41,8 @@ type Spanned interface {
 	// ReadSpan hands over the events of a span like Read, and no event outside of
 	// it but those whose time lies beside it in the source's order. Where a
 	// partition no longer holds the beginning, it tells the gap (GapRetention).
+	// Between the first and the last event of a partition that it hands over, none
+	// is left out.
 	// The End's watermark has no meaning.
 	ReadSpan(ctx context.Context, span Span, emit func(Batch) error) (End, error)
 }
