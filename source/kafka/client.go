@@ -1,13 +1,17 @@
 package kafka
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -64,23 +68,47 @@ func (s *Source) tlsConfig() (*tls.Config, error) {
 	t := s.config.TLS
 	c := &tls.Config{ServerName: t.ServerName, MinVersion: tls.VersionTLS12}
 	if t.CA != "" {
+		text, err := s.pem(t.CA)
+		if err != nil {
+			return nil, s.misconfigured("tls.ca cannot be read", err.Error(), "name a file of certificates, PEM")
+		}
 		c.RootCAs = x509.NewCertPool()
-		if !c.RootCAs.AppendCertsFromPEM([]byte(t.CA)) {
-			return nil, s.misconfigured("tls.ca holds no certificate", "the text is no PEM of certificates", "write ca: file:PATH of a PEM file")
+		if !c.RootCAs.AppendCertsFromPEM(text) {
+			return nil, s.misconfigured("tls.ca holds no certificate", "the file is no PEM of certificates", "name a file of certificates, PEM")
 		}
 	}
 	if (t.Cert == "") != (t.Key == "") {
 		return nil, s.misconfigured("the client's certificate is incomplete", "tls.cert and tls.key belong together", "give both, or neither")
 	}
-	if t.Cert != "" {
-		pair, err := tls.X509KeyPair([]byte(t.Cert), []byte(t.Key.Reveal()))
-		if err != nil {
-			// The parser's words hold no part of the key.
-			return nil, s.misconfigured("the client's certificate cannot be read", err.Error(), "write cert: file:PATH and key: file:PATH of PEM files that belong together")
-		}
-		c.Certificates = []tls.Certificate{pair}
+	if t.Cert == "" {
+		return c, nil
 	}
+	cert, errCert := s.pem(t.Cert)
+	key, errKey := s.pem(t.Key.Reveal())
+	pair, err := tls.X509KeyPair(cert, key)
+	if err = cmp.Or(errCert, errKey, err); err != nil {
+		// The parser's words hold no part of the key.
+		return nil, s.misconfigured("the client's certificate cannot be read", err.Error(), "name files of tls.cert and tls.key, PEM, that belong together")
+	}
+	c.Certificates = []tls.Certificate{pair}
 	return c, nil
+}
+
+// pem returns the text of a PEM file, or the text itself where it is one.
+func (s *Source) pem(text string) ([]byte, error) {
+	if strings.Contains(text, "-----BEGIN ") {
+		return []byte(text), nil
+	}
+	path := text
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(s.env.Dir, path)
+	}
+	content, err := os.ReadFile(path) //nolint:gosec // the configuration's author names the file
+	if wrapped, ok := errors.AsType[*fs.PathError](err); ok {
+		// The path is left out: somebody may have written the key itself.
+		return nil, fmt.Errorf("the file cannot be read: %w", wrapped.Err)
+	}
+	return content, err
 }
 
 func (s *Source) mechanism() (sasl.Mechanism, error) {
@@ -121,7 +149,7 @@ func (s *Source) explained(act string, err error) error {
 		e.Next = "check sasl: of the source, and that its user may read and describe the topics"
 	case errors.As(err, &unknown), errors.As(err, &host), errors.As(err, &verify):
 		e.Code, e.What = recount.CodeSourceAccess, "the broker's certificate is not trusted"
-		e.Next = "give tls: the authority of the brokers as ca: file:PATH, or their name as server_name:"
+		e.Next = "name the authority of the brokers, tls: {ca: FILE}, or the name in their certificates, server_name:"
 	case remote != nil && remote.Op == "remote error":
 		e.Code, e.What = recount.CodeSourceAccess, "the broker refused the TLS connection"
 		e.Next = "check tls.cert and tls.key of the source: the broker wants a certificate that its own authority signed"
