@@ -24,7 +24,7 @@ func (w *windowFlags) add(cmd *cobra.Command) {
 	f.StringArrayVar(&w.fromPositions, "from-position", nil, "first position, `P:N` such as 3:41200, of each partition")
 	f.StringArrayVar(&w.toPositions, "to-position", nil, "end, itself excluded, `P:N`, of each partition")
 	f.StringVar(&w.ids, "ids", "", "the events of this `FILE`, one id a line, instead of a window")
-	f.StringVar(&w.paused, "paused", "", "the worker stands still at the positions in this `FILE`")
+	f.StringVar(&w.paused, "paused", "", "the worker stands still at the positions in this `FILE`, or where its consumer group stands: group:NAME")
 }
 
 // request checks that the window is there and that its flags go together; what

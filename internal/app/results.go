@@ -19,7 +19,8 @@ type WindowRequest struct {
 	FromPositions []string
 	ToPositions   []string
 	IDs           string // the file of ByIDs, relative to the project
-	// Paused is the file of the positions at which a paused worker stands; empty:
+	// Paused is the file of the positions at which a paused worker stands, or
+	// group:NAME, the consumer group whose offsets they are; empty:
 	// the configuration says how the cut is known.
 	Paused string
 }

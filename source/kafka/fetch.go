@@ -100,7 +100,7 @@ func (s *Source) refresh(ctx context.Context, open []*reading, emit func(source.
 		}
 		r.leader = p.leader
 		if p.start > r.next {
-			if err := handOver(ctx, r.passed(p.start, recount.GapRetention), emit); err != nil {
+			if err := handOver(ctx, r.lost(p.start, s.env.Now()), emit); err != nil {
 				return err
 			}
 		}

@@ -74,6 +74,9 @@ type Source struct {
 
 // Open checks the block; it connects at first use.
 func Open(_ context.Context, env adapter.Env, config Config) (source.Source, error) {
+	if env.Now == nil {
+		return nil, errors.New("open kafka: the source was given no clock")
+	}
 	s := &Source{env: env, config: config}
 	if err := s.checkConfig(); err != nil {
 		return nil, err
