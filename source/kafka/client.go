@@ -1,17 +1,13 @@
 package kafka
 
 import (
-	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"net"
-	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -67,48 +63,25 @@ func (s *Source) clientOptions() ([]kgo.Opt, error) {
 func (s *Source) tlsConfig() (*tls.Config, error) {
 	t := s.config.TLS
 	c := &tls.Config{ServerName: t.ServerName, MinVersion: tls.VersionTLS12}
+	const next = "write file:PATH of a PEM file"
 	if t.CA != "" {
-		text, err := s.pem(t.CA)
-		if err != nil {
-			return nil, s.misconfigured("tls.ca cannot be read", err.Error(), "name a file of certificates, PEM")
-		}
 		c.RootCAs = x509.NewCertPool()
-		if !c.RootCAs.AppendCertsFromPEM(text) {
-			return nil, s.misconfigured("tls.ca holds no certificate", "the file is no PEM of certificates", "name a file of certificates, PEM")
+		if !c.RootCAs.AppendCertsFromPEM([]byte(t.CA)) {
+			return nil, s.misconfigured("tls.ca holds no certificate", "the text is no PEM of certificates", next)
 		}
 	}
 	if (t.Cert == "") != (t.Key == "") {
 		return nil, s.misconfigured("the client's certificate is incomplete", "tls.cert and tls.key belong together", "give both, or neither")
 	}
-	if t.Cert == "" {
-		return c, nil
+	if t.Cert != "" {
+		pair, err := tls.X509KeyPair([]byte(t.Cert), []byte(t.Key.Reveal()))
+		if err != nil {
+			// The parser's words hold no part of the key.
+			return nil, s.misconfigured("the client's certificate cannot be read", err.Error(), next)
+		}
+		c.Certificates = []tls.Certificate{pair}
 	}
-	cert, errCert := s.pem(t.Cert)
-	key, errKey := s.pem(t.Key.Reveal())
-	pair, err := tls.X509KeyPair(cert, key)
-	if err = cmp.Or(errCert, errKey, err); err != nil {
-		// The parser's words hold no part of the key.
-		return nil, s.misconfigured("the client's certificate cannot be read", err.Error(), "name files of tls.cert and tls.key, PEM, that belong together")
-	}
-	c.Certificates = []tls.Certificate{pair}
 	return c, nil
-}
-
-// pem returns the text of a PEM file, or the text itself where it is one.
-func (s *Source) pem(text string) ([]byte, error) {
-	if strings.Contains(text, "-----BEGIN ") {
-		return []byte(text), nil
-	}
-	path := text
-	if !filepath.IsAbs(path) {
-		path = filepath.Join(s.env.Dir, path)
-	}
-	content, err := os.ReadFile(path) //nolint:gosec // the configuration's author names the file
-	if wrapped, ok := errors.AsType[*fs.PathError](err); ok {
-		// The path is left out: somebody may have written the key itself.
-		return nil, fmt.Errorf("the file cannot be read: %w", wrapped.Err)
-	}
-	return content, err
 }
 
 func (s *Source) mechanism() (sasl.Mechanism, error) {
@@ -149,7 +122,7 @@ func (s *Source) explained(act string, err error) error {
 		e.Next = "check sasl: of the source, and that its user may read and describe the topics"
 	case errors.As(err, &unknown), errors.As(err, &host), errors.As(err, &verify):
 		e.Code, e.What = recount.CodeSourceAccess, "the broker's certificate is not trusted"
-		e.Next = "name the authority of the brokers, tls: {ca: FILE}, or the name in their certificates, server_name:"
+		e.Next = "give the authority of the brokers, tls: {ca: file:PATH}, or the name in their certificates, server_name:"
 	case remote != nil && remote.Op == "remote error":
 		e.Code, e.What = recount.CodeSourceAccess, "the broker refused the TLS connection"
 		e.Next = "check tls.cert and tls.key of the source: the broker wants a certificate that its own authority signed"
@@ -158,7 +131,7 @@ func (s *Source) explained(act string, err error) error {
 		e.Next = "check topics: of the source, and that its user may describe them"
 	default:
 		if passes(err) {
-			e.Err = errors.Join(recount.ErrUnreachable, err)
+			e.Err = errors.Join(recount.ErrUnreachable, recount.ErrTransient, err)
 		}
 		e.Next = "check brokers: of the source, and that the brokers run; nothing is lost, and the next run goes on from the archive's cursor"
 	}

@@ -49,9 +49,9 @@ type Config struct {
 
 // TLS is how brokers are known, and the client to them.
 type TLS struct {
-	CA         string         `json:"ca" doc:"The file of the authorities that certificates of brokers come from, PEM; none: those of the system."`
-	Cert       string         `json:"cert" doc:"The file of the client's own certificate, PEM."`
-	Key        recount.Secret `json:"key" doc:"The file of the certificate's key, PEM, or the key itself as env:NAME." secret:"true"`
+	CA         string         `json:"ca" doc:"The authorities that certificates of brokers come from, as PEM: file:ca.pem; none: those of the system."`
+	Cert       string         `json:"cert" doc:"The client's own certificate, as PEM: file:client.pem."`
+	Key        recount.Secret `json:"key" doc:"The key of the client's certificate, as PEM: file:client.key." secret:"true"`
 	ServerName string         `json:"server_name" doc:"The name that the certificates carry, where it is not the broker's host."`
 }
 
@@ -82,7 +82,7 @@ func Open(_ context.Context, env adapter.Env, config Config) (source.Source, err
 		return nil, err
 	}
 	var err error
-	if s.decoder, err = record.New(record.Options{Mapping: env.Mapping, Values: config.Values, Keyed: true, Where: s.where(), Dir: env.Dir}); err != nil {
+	if s.decoder, err = record.New(record.Options{Mapping: env.Mapping, Values: config.Values, Keyed: true, Where: s.where()}); err != nil {
 		return nil, err
 	}
 	if s.options, err = s.clientOptions(); err != nil {
