@@ -136,7 +136,7 @@ type run struct {
 	// be written: it must not be committed.
 	broken  bool
 	attempt *commit // whose outcome is unknown
-	alarm   alarm   // of a live run: time to commit
+	alarm   *alarm  // of a live run: time to commit
 	wall    wall
 
 	partition string // the last one that was found to be UTF-8
@@ -177,6 +177,9 @@ func (r *run) open(ctx context.Context) error {
 		return err
 	}
 	if err := cover.SameMapping(ch.snapshot, r.opts.MappingDigest); err != nil {
+		return err
+	}
+	if err := r.archive.confirm(ctx, ch); err != nil {
 		return err
 	}
 	r.chain, r.seq = ch, ch.lastSeq
@@ -254,6 +257,13 @@ func (r *run) read(ctx, writing context.Context) error {
 		r.watermark = at
 	}
 	return nil
+}
+
+// place is how far the run has read, committed or not.
+func (r *run) place() source.Cursor {
+	cursor := maps.Clone(r.chain.cursor)
+	maps.Copy(cursor, r.cursor)
+	return cursor
 }
 
 // moved says whether there is anything to commit.
@@ -338,7 +348,7 @@ func (r *run) emit(ctx, writing context.Context, b source.Batch) (err error) {
 		return err
 	}
 	if fresh {
-		r.alarm.set(r.opts.Flush, r.opts.Live)
+		r.alarm.set()
 	}
 	if r.batch == nil && len(b.Events) > 0 {
 		if err := r.index.begin(writing, r.chain); err != nil {

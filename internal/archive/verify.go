@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"recount"
+	"recount/internal/archive/positions"
 )
 
 // Report is what Verify found.
@@ -43,6 +44,12 @@ type PartitionSummary struct {
 	Last      string
 	Events    int64
 	Files     int
+	// Runs say what each position is, where positions are numbers without holes; nil
+	// elsewhere. How far the source is ahead of the last one nobody can know from the
+	// archive.
+	Runs []positions.Run
+	// Gaps counts the positions that hold no event, by reason.
+	Gaps map[recount.GapReason]int64
 }
 
 // Leftover is an object that no commit names.
@@ -108,12 +115,15 @@ func (a *Archive) verifyStream(ctx context.Context, stream string, progress reco
 	r.Partitions = ch.partitions()
 	act := progress.Begin("verify "+stream, r.Bytes)
 	defer act.End()
-	v := &verification{archive: a, chain: ch, act: act, problems: map[int]*recount.Error{}, commits: map[int64]*seen{}}
+	v := &verification{archive: a, chain: ch, act: act, problems: map[int]*recount.Error{}, commits: map[int64]*seen{}, held: map[string]*positions.Held{}}
 	if err := v.run(ctx); err != nil {
 		return r, err
 	}
 	for _, i := range slices.Sorted(maps.Keys(v.problems)) {
 		r.Problems = append(r.Problems, v.problems[i])
+	}
+	for i := range r.Partitions {
+		r.Problems = append(r.Problems, v.positions(&r.Partitions[i])...)
 	}
 	r.Leftovers, err = a.leftovers(ctx, ch)
 	return r, err
@@ -169,6 +179,7 @@ type verification struct {
 	mu       sync.Mutex
 	problems map[int]*recount.Error // by the place of the file, marks after all files
 	commits  map[int64]*seen
+	held     map[string]*positions.Held // by partition, where positions are dense
 }
 
 // seen says which sequence numbers of a commit its files hold.
