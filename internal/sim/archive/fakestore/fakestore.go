@@ -48,6 +48,7 @@ const (
 	Lost           // it is done, and the answer is lost
 	Unsent         // nothing is done, and the answer is lost
 	Late           // the answer is lost, and it is done some requests later
+	Bent           // it is done, with other bytes than were sent
 )
 
 // Verdict says what becomes of a request; the zero value lets it through.
@@ -229,6 +230,9 @@ func (s *Store) Put(ctx context.Context, name string, write func(io.Writer) erro
 		a.at += wait
 		s.late = append(s.late, a)
 		return unknown("put", name)
+	case Bent:
+		a.data = bytes.Clone(a.data)
+		a.data[len(a.data)/2] ^= 1
 	case Done, Failed, Lost:
 	}
 	if _, taken := s.objects[name]; taken && !v.Replace {
