@@ -75,6 +75,9 @@ func (g *game) play(ctx context.Context) (tally, error) {
 		if err := g.pause(ctx, n); err != nil {
 			return g.tally, err
 		}
+		if g.plant.races {
+			continue
+		}
 		if err := g.failure(ctx, n); err != nil {
 			return g.tally, err
 		}
@@ -110,7 +113,7 @@ func (g *game) crashes(ctx context.Context) (operations int, err error) {
 			g.mu.Lock()
 			defer g.mu.Unlock()
 			operations++
-			if op.changes {
+			if op.changes && !g.plant.races {
 				g.crash(ctx, w, a, "before %s %s", op.kind, op.name)
 			}
 			return nil
@@ -124,7 +127,9 @@ func (g *game) crashes(ctx context.Context) (operations int, err error) {
 			}
 			return operations, nil
 		}
-		g.crash(ctx, w, a, "after run %d", number)
+		if !g.plant.races {
+			g.crash(ctx, w, a, "after run %d", number)
+		}
 		const runs = 2
 		if number == runs {
 			return operations, nil

@@ -20,9 +20,9 @@ func TestMain(m *testing.M) {
 // TestNoCrashLosesOrDoublesAnEvent crashes before each operation of some archives,
 // pauses some for others, and lets operations fail.
 func TestNoCrashLosesOrDoublesAnEvent(t *testing.T) {
-	scenarios := 10
+	scenarios := 6
 	if testing.Short() {
-		scenarios = 4
+		scenarios = 2
 	}
 	var sum tally
 	for n := range scenarios {
