@@ -160,7 +160,7 @@ func (d *Decoder) Events(ctx context.Context, partition string, records []Record
 			e.IngestTime = micros(r.Time)
 		}
 	}
-	if header, err = d.shelf.header(partition, s.needs); err != nil {
+	if header, err = d.shelf.header(s.needs); err != nil {
 		return nil, "", err
 	}
 	return events, header, nil
