@@ -40,6 +40,13 @@ func TestPartsOfARecord(t *testing.T) {
 	again(t, d, head, got)
 }
 
+func TestAFormatThatIsNotTheOneIsNamed(t *testing.T) {
+	d := decoder(t, record.Options{Mapping: recount.Mapping{Time: "record:timestamp", Fields: typed(recount.KindString, "id")}})
+	got, head := events(t, d, record.Record{Value: framed(t, 7, nil, []byte(`{"id":"a"}`))})
+	wantEvent(t, got[0], "", "", "2024-06-10T12:00:00Z", "NULL", "json-schema")
+	again(t, d, head, got)
+}
+
 func TestRawValuesAreNotRead(t *testing.T) {
 	d := decoder(t, record.Options{Values: record.Values{Format: "raw"}, Mapping: recount.Mapping{
 		ID: "header:id", Time: "record:timestamp", Fields: typed(recount.KindString, "text=record:value"),
