@@ -41,7 +41,7 @@ func TestPartsOfARecord(t *testing.T) {
 }
 
 func TestAFormatThatIsNotTheOneIsNamed(t *testing.T) {
-	d := decoder(t, record.Options{Mapping: recount.Mapping{Time: "record:timestamp", Fields: typed(recount.KindString, "id")}})
+	d := decoder(t, record.Options{Mapping: recount.Mapping{Time: "record:timestamp", Fields: typed(recount.KindString, "name=id")}})
 	got, head := events(t, d, record.Record{Value: framed(t, 7, nil, []byte(`{"id":"a"}`))})
 	wantEvent(t, got[0], "", "", "2024-06-10T12:00:00Z", "NULL", "json-schema")
 	again(t, d, head, got)
