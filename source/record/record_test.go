@@ -74,6 +74,7 @@ func TestMappingsThatCannotBe(t *testing.T) {
 		"a password shown":       {record.Options{Values: record.Values{Format: "avro", Registry: record.Registry{URL: "http://u:p@r"}}}, "holds a user"},
 		"a path into raw":        {record.Options{Values: record.Values{Format: "raw"}, Mapping: recount.Mapping{Fields: typed(recount.KindString, "a")}}, "not read"},
 		"raw changes":            {record.Options{Values: record.Values{Format: "raw", Envelope: "debezium"}}, "raw values"},
+		"a payload in bytes":     {record.Options{Values: record.Values{Format: "raw"}, Mapping: recount.Mapping{Payload: "$.p"}}, "event.payload"},
 		"no envelope":            {record.Options{Mapping: recount.Mapping{ID: "envelope:id"}}, "no envelope"},
 		"a time as a column":     {record.Options{Mapping: recount.Mapping{Fields: typed(recount.KindTimestamp, "at=record:timestamp")}}, "time of a record"},
 		"a field twice":          {record.Options{Mapping: recount.Mapping{Fields: typed(recount.KindString, "a", "A=header:a")}}, "twice"},
