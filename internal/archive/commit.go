@@ -53,7 +53,10 @@ func (r *run) commit(ctx context.Context, pulled []spanEntry) (err error) {
 	if err := ch.add(c, digest); err != nil {
 		return fmt.Errorf("commit %d: %w", c.Number, err)
 	}
+	ch.note(c, digest)
+	r.index.committed(c.LastSeq)
 	r.committed(c)
+	r.settle(ctx)
 	if r.opts.Pull != nil {
 		return nil
 	}
@@ -150,8 +153,11 @@ func (r *run) judge(ctx context.Context, c *commit) error {
 		return err
 	}
 	c.Counts.Faults = int64(len(r.faults))
-	if !r.ids.empty() {
+	if !r.ids.Empty() {
 		res := newResolver(r.archive, r.chain, c, &r.ids, r.opts.MemoryBudget, r.opts.Source.Info().Own)
+		if err := r.index.narrow(ctx, r.chain, res); err != nil {
+			return fmt.Errorf("find repeats in commit %d: %w", c.Number, err)
+		}
 		if err := res.resolve(ctx, w.Write); err != nil {
 			return fmt.Errorf("find repeats in commit %d: %w", c.Number, err)
 		}

@@ -238,7 +238,8 @@ type cannedSource struct {
 	n      int
 	events []recount.Event
 	span   time.Duration
-	again  int // every so many events an id stands again; 0: never
+	again  int    // every so many events an id stands again; 0: never
+	offset uint64 // of the ids
 }
 
 func newCanned(n int) *cannedSource {
@@ -269,7 +270,7 @@ func (s *cannedSource) Read(_ context.Context, _ source.Cursor, emit func(source
 			if s.again > 0 && n%s.again == s.again-1 {
 				id = uint64(rng.IntN(n))
 			}
-			e.ID = string(strconv.AppendUint(ids[:0], id*0x9e3779b97f4a7c15, 36)) + "-b8e1-4e2f"
+			e.ID = string(strconv.AppendUint(ids[:0], (id+s.offset)*0x9e3779b97f4a7c15, 36)) + "-b8e1-4e2f"
 			e.Position = string(strconv.AppendInt(ids[:0], int64(1e11+n), 10))
 			e.Time = noon.Add(-s.span + time.Duration(n)*(s.span/time.Duration(s.n)))
 		}

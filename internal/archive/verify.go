@@ -91,7 +91,7 @@ func (a *Archive) Verify(ctx context.Context, streams []string, progress recount
 
 func (a *Archive) verifyStream(ctx context.Context, stream string, progress recount.Progress) (StreamReport, error) {
 	r := StreamReport{Stream: stream}
-	ch, err := a.load(ctx, stream)
+	ch, err := a.loadWhole(ctx, stream)
 	var e *recount.Error
 	if errors.As(err, &e) && e.Code == recount.CodeDamaged {
 		r.Problems = append(r.Problems, e)
@@ -157,7 +157,7 @@ func (a *Archive) leftovers(ctx context.Context, ch *chain) ([]Leftover, error) 
 	left := []Leftover{}
 	for _, folder := range []string{ch.stream + "/", metaFolder + ch.stream + "/"} {
 		err := a.store.List(ctx, folder, func(name string, size int64) error {
-			aside := strings.HasPrefix(name, commitsFolder(ch.stream)) || strings.HasPrefix(name, checkpointsFolder(ch.stream))
+			aside := strings.HasPrefix(name, commitsFolder(ch.stream)) || strings.HasPrefix(name, checkpointsFolder(ch.stream)) || derived(ch.stream, name)
 			if !named[name] && !aside {
 				left = append(left, Leftover{Name: name, Bytes: size})
 			}
