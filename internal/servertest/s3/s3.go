@@ -62,7 +62,7 @@ var (
 )
 
 func start(program string) (string, error) {
-	dir, err := os.MkdirTemp("", "recount-versitygw-")
+	dir, err := servertest.Folder("versitygw")
 	if err != nil {
 		return "", err
 	}
