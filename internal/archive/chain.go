@@ -409,6 +409,7 @@ func (a *Archive) Snapshot(ctx context.Context, stream string) (recount.Snapshot
 	if ch.snapshot.Commit == 0 {
 		return recount.Snapshot{}, a.nothing(stream)
 	}
+	ch.snapshot.Cursor = maps.Clone(ch.cursor)
 	return ch.snapshot, nil
 }
 
