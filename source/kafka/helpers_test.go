@@ -15,6 +15,7 @@ import (
 
 	"recount"
 	"recount/adapter"
+	"recount/internal/clock"
 	"recount/source"
 )
 
@@ -82,7 +83,7 @@ func (w world) make(t *testing.T, name string, partitions int, configs ...string
 		if !strings.Contains(err.Error(), "EXISTS") {
 			t.Fatalf("make topic %s: %v", name, err)
 		}
-		time.Sleep(50 * time.Millisecond)
+		pass(t, 50*time.Millisecond)
 	}
 	t.Fatalf("topic %s stays there", name)
 }
@@ -143,7 +144,7 @@ func mapping() recount.Mapping {
 func (w world) open(t *testing.T, change func(*Config, *adapter.Env), topics ...string) *Source {
 	t.Helper()
 	c := Config{Brokers: strings.Split(w.addr, ","), Topics: topics}
-	env := adapter.Env{Stream: "orders", Mapping: mapping(), Now: time.Now}
+	env := adapter.Env{Stream: "orders", Mapping: mapping(), Now: now}
 	if change != nil {
 		change(&c, &env)
 	}
@@ -217,11 +218,11 @@ func (l log) want(t *testing.T, want log) {
 
 func wait(t *testing.T, what string, done func() bool) {
 	t.Helper()
-	for end := time.Now().Add(30 * time.Second); !done(); {
-		if time.Now().After(end) {
+	for end := now().Add(30 * time.Second); !done(); {
+		if now().After(end) {
 			t.Fatalf("%s: it did not happen within 30 s", what)
 		}
-		time.Sleep(20 * time.Millisecond)
+		pass(t, 20*time.Millisecond)
 	}
 }
 
@@ -238,4 +239,12 @@ func kadmOffsets(topic string, partition int32, at int64) kadm.Offsets {
 	offsets := kadm.Offsets{}
 	offsets.AddOffset(topic, partition, at, -1)
 	return offsets
+}
+
+func now() time.Time { return clock.System{}.Now() }
+
+// pass lets some time go by.
+func pass(t *testing.T, d time.Duration) {
+	t.Helper()
+	_ = rest(t.Context(), d)
 }
