@@ -76,7 +76,7 @@ func write(b []byte, v reflect.Value) []byte {
 		}
 		return b
 	case reflect.Map:
-		texts := v.Convert(reflect.TypeFor[map[string]string]()).Interface().(map[string]string)
+		texts, _ := reflect.TypeAssert[map[string]string](v.Convert(reflect.TypeFor[map[string]string]()))
 		if texts == nil {
 			return append(b, 0)
 		}
