@@ -47,6 +47,19 @@ func TestABrokerThatRestartsInTheMiddleLosesNothing(t *testing.T) {
 		}
 	}
 	read(t, s, cursor).want(t, log{})
+
+	// A log whose leader changed after a gap is still the same.
+	tx := w.client(t, kgo.TransactionalID(t.Name()))
+	w.transact(t, tx, kgo.TryAbort, row(topic, 0, 0), row(topic, 0, 1))
+	read(t, s, cursor).want(t, log{"0": {fmt.Sprintf("control %d-%d", each, each+3)}})
+	if err := b.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	send(t, w.client(t), row(topic, 0, 2))
+	read(t, s, cursor).want(t, log{"0": {fmt.Sprintf("events %d-%d", each+3, each+3)}})
 }
 
 func TestPartitionsThatMoveAreFollowed(t *testing.T) {
