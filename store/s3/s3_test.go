@@ -1,6 +1,7 @@
 package s3
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -183,5 +184,36 @@ func refusal(t *testing.T, s *Store, what, next string, kind error) {
 	}
 	if all := fmt.Sprintf("%s %s %s %s", err, e.Where, e.Why, e.Next); strings.Contains(all, secret) {
 		t.Errorf("the error holds the secret: %s", all)
+	}
+}
+
+// TestACancelledPutSaysTheTruth cancels a put while its request is under way.
+func TestACancelledPutSaysTheTruth(t *testing.T) {
+	server := fake(t)
+	proxy, good := storetest.Before(t, server), open(t, server, "bucket")
+	for _, after := range []bool{false, true} {
+		name := fmt.Sprintf("after %t", after)
+		proxy.Plan(nil)
+		bad := open(t, proxy.URL, "bucket")
+		if err := bad.checkFence(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		proxy.Plan(func(_ int, r *http.Request) *storetest.Trouble {
+			if r.Method != http.MethodPut {
+				return nil
+			}
+			cancel()
+			return &storetest.Trouble{After: after}
+		})
+		err := bad.Put(ctx, name, func(w io.Writer) error { _, err := io.WriteString(w, "mine"); return err })
+		cancel()
+		_, statErr := good.Stat(t.Context(), name)
+		switch there := statErr == nil; {
+		case errors.Is(err, recount.ErrUnknown) && errors.Is(err, context.Canceled):
+		case err == nil && there:
+		default:
+			t.Errorf("%s: put said %v, and stat %v", name, err, statErr)
+		}
 	}
 }
