@@ -26,9 +26,10 @@ type idIndex struct {
 	// never do.
 	on bool
 	// runs hold the events from the first on, fresh those after them up to caught.
-	runs   []*openRun
-	fresh  idindex.Builder
-	caught int64
+	runs    []*openRun
+	fresh   idindex.Builder
+	caught  int64
+	scanned int64 // ids that were read since for want of an index
 	// gathers: the ids of the present batch go to fresh.
 	gathers bool
 }
@@ -120,7 +121,7 @@ func (x *idIndex) forget() {
 func (x *idIndex) narrow(ctx context.Context, ch *chain, res *resolver) error {
 	rows := int64(0)
 	for _, f := range res.files {
-		if f.earlier {
+		if f.earlier && ch.snapshot.Files[f.index].Origin == "" {
 			rows += ch.snapshot.Files[f.index].Rows
 		}
 	}
@@ -129,6 +130,12 @@ func (x *idIndex) narrow(ctx context.Context, ch *chain, res *resolver) error {
 		few /= 4 // they are gathered anyway; a look at the runs costs as much as so many ids
 	}
 	if rows <= few {
+		return nil
+	}
+	// To make an index, all files are read: that must not cost much more than what
+	// was read without one.
+	const share = 4
+	if x.scanned += rows; !x.on && share*x.scanned < ch.lastSeq {
 		return nil
 	}
 	x.on = true
@@ -141,7 +148,10 @@ func (x *idIndex) narrow(ctx context.Context, ch *chain, res *resolver) error {
 		}
 		hits, err := x.find(ctx, res.ids, ch.lastSeq)
 		if err == nil {
-			res.only(func(file int) bool { f := &ch.snapshot.Files[file]; return hits.In(f.FirstSeq, f.LastSeq) })
+			res.only(func(file int) bool {
+				f := &ch.snapshot.Files[file]
+				return f.Origin != "" || hits.In(f.FirstSeq, f.LastSeq)
+			})
 			return nil
 		}
 		if ctx.Err() != nil {
@@ -218,7 +228,7 @@ func (x *idIndex) catchUp(ctx context.Context, ch *chain) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(min(runtime.GOMAXPROCS(0), most))
 	for _, f := range ch.snapshot.Files {
-		if f.LastSeq <= x.caught {
+		if f.LastSeq <= x.caught || f.Origin != "" { // what was adopted is always looked at
 			continue
 		}
 		g.Go(func() error {
@@ -354,6 +364,6 @@ func (a *Archive) holders(ctx context.Context, ch *chain, id string) func(file i
 	}
 	return func(file int) bool {
 		f := &ch.snapshot.Files[file]
-		return f.LastSeq > covered || hits.In(f.FirstSeq, f.LastSeq)
+		return f.LastSeq > covered || f.Origin != "" || hits.In(f.FirstSeq, f.LastSeq)
 	}
 }

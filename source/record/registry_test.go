@@ -270,19 +270,18 @@ func TestHeadersOnlyGrow(t *testing.T) {
 	two := order(t, orderV2, 9, map[string]any{"id": "b", "units": int64(2), "note": nil})
 	seen := map[string]bool{}
 	for i := range 50 {
-		first := one
+		first := []record.Record{one}
 		if i%2 == 0 {
-			first = two
+			first[0] = two
 		}
-		_, header := events(t, d, first)
+		_, header, err := d.Events(t.Context(), fmt.Sprint(i%3), first)
+		if err != nil {
+			t.Fatal(err)
+		}
 		seen[header] = true
 	}
 	if len(seen) != 2 {
 		t.Errorf("two schemas made %d headers", len(seen))
-	}
-	_, other, err := d.Events(t.Context(), "1", []record.Record{one})
-	if err != nil || strings.Contains(other, `"id":9`) {
-		t.Errorf("another partition's header has a schema that it never met: %s, %v", other, err)
 	}
 }
 
@@ -376,6 +375,12 @@ func TestJSONOfARegistry(t *testing.T) {
 	got, header := events(t, decoder(t, o), record.Record{Value: value}, record.Record{Value: value[5:]})
 	wantEvent(t, got[0], "a", "", "2024-06-10T12:09:24.053001Z", "3|NULL", "")
 	wantEvent(t, got[1], "", "", "", "NULL|NULL", "does not begin with the zero")
+	r.add(9, "", orderV1)
+	other, head := events(t, decoder(t, o), record.Record{Value: append([]byte{0, 0, 0, 0, 8}, value[5:]...)}, record.Record{Value: append([]byte{0, 0, 0, 0, 9}, value[5:]...)})
+	for _, e := range other {
+		wantEvent(t, e, "a", "", "2024-06-10T12:09:24.053001Z", "3|NULL", "")
+	}
+	again(t, decoder(t, o), head, other)
 	if header != `{"schemas":[{"id":7,"type":"json-schema","schema":"{\"type\":\"object\"}"}]}` {
 		t.Errorf("got the header %s", header)
 	}
@@ -401,5 +406,34 @@ func wantCode(t testing.TB, err error, code recount.Code, text string) {
 	var e *recount.Error
 	if !errors.As(err, &e) || e.Code != code || !strings.Contains(e.Error(), text) || e.Next == "" || e.Where == "" && code == recount.CodeConfig {
 		t.Errorf("got %v, want %s with %q", err, code, text)
+	}
+}
+
+func TestPartitionsAreReadAtOnce(t *testing.T) {
+	r := newRegistry(t)
+	r.add(7, "", orderV1)
+	r.add(9, "", orderV2)
+	d := decoder(t, orders(r))
+	one := order(t, orderV1, 7, map[string]any{"id": "a", "units": int64(1)})
+	two := order(t, orderV2, 9, map[string]any{"id": "b", "units": int64(2), "note": nil})
+	var readers sync.WaitGroup
+	for p := range 8 {
+		readers.Go(func() {
+			for range 20 {
+				got, header, err := d.Events(t.Context(), fmt.Sprint(p), []record.Record{one, two, one})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				reads, err := d.Again("avro", header)
+				if err != nil || got[1].ID != "b" || reads.Decode(got[2]).ID != "a" {
+					t.Errorf("got %v, %v", got, err)
+				}
+			}
+		})
+	}
+	readers.Wait()
+	if n := r.questions(); n != 2 {
+		t.Errorf("the registry was asked %d times for two schemas", n)
 	}
 }
