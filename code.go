@@ -48,6 +48,7 @@ const (
 	CodeNewerArchive  Code = "RC3010"
 	CodeNoEvent       Code = "RC3011"
 	CodeMapping       Code = "RC3012"
+	CodeFileOrder     Code = "RC3022"
 	CodeSQL           Code = "RC4001"
 	CodeSQLRefused    Code = "RC4002"
 	CodeNondetermined Code = "RC4003"
@@ -142,6 +143,7 @@ var Codes = []CodeInfo{
 	{CodeNewerArchive, ExitError, "a newer version wrote this"},
 	{CodeNoEvent, ExitError, "the archive has no such event"},
 	{CodeMapping, ExitUsage, "the archive was made under another mapping"},
+	{CodeFileOrder, ExitError, "a sink's file does not follow the one before it"},
 	{CodeSQL, ExitUsage, "the SQL has a mistake"},
 	{CodeSQLRefused, ExitRefused, "the SQL is not deterministic by its form"},
 	{CodeNondetermined, ExitNondetermin, "the calculation is not deterministic"},

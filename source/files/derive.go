@@ -16,8 +16,9 @@ import (
 )
 
 // A row of Parquet becomes canonical JSON: one object, the columns in the
-// schema's order, no white space, nothing escaped that need not be. No value
-// loses anything:
+// schema's order and after them those of the folders, no white space, nothing
+// escaped that need not be. A record of Avro becomes the same. No value loses
+// anything:
 //
 //	int64, uint64, decimal    a string of digits, as in all of Recount's JSON
 //	smaller integers, floats  a number; NaN and the infinities are strings
@@ -29,9 +30,11 @@ import (
 //	                          without an offset where it is a local time
 //	date, time                2024-06-10, 12:09:24.053
 //	list, struct, map         an array; an object; an array of {"key": …, "value": …}
+//
+// A map of Avro, whose keys are texts, is an object, and its union the value alone.
 
-// deriveRows writes each row as a record of a block.
-func deriveRows(batch arrow.RecordBatch) (block, error) {
+// deriveRows writes each row as a record of a block, with tail at its end.
+func deriveRows(batch arrow.RecordBatch, tail []byte) (block, error) {
 	writers := make([]valueWriter, batch.NumCols())
 	keys := make([]string, batch.NumCols())
 	for i, column := range batch.Columns() {
@@ -53,7 +56,7 @@ func deriveRows(batch arrow.RecordBatch) (block, error) {
 				return block{}, fmt.Errorf("column %q: %w", batch.ColumnName(i), err)
 			}
 		}
-		b.data = append(b.data, '}')
+		b.data = append(append(b.data, tail...), '}')
 		if len(b.data) > math.MaxInt32 {
 			return block{}, fmt.Errorf("%d rows take more than 2 GiB", rows)
 		}

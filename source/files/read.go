@@ -13,8 +13,14 @@ func (s *Source) readFile(ctx context.Context, f file, cursor string, emit func(
 	if err != nil {
 		return 0, located(err, s.where(f.partition))
 	}
-	if f.format == formatParquet {
+	if f.listed >= 0 && f.listed == st.Size && (st.Done || !st.Whole) && st.Size > 0 {
+		return f.listed, nil
+	}
+	switch f.format { //nolint:exhaustive // the others are lines
+	case formatParquet:
 		return s.readParquet(ctx, f, st, emit)
+	case formatAvro:
+		return s.readAvro(ctx, f, st, emit)
 	}
 	return s.readLines(ctx, f, st, emit)
 }
