@@ -31,6 +31,7 @@ func (r *run) commit(ctx context.Context, watermark time.Time) error {
 		r.batch = nil
 		c.Files = files
 	}
+	c.Files = append(c.Files, r.adoption.taken()...)
 	if err := r.judge(ctx, c); err != nil {
 		return err
 	}
@@ -51,8 +52,14 @@ func (r *run) committed(c *commit) {
 	r.result.Conflicts += c.Counts.Conflicts
 	r.result.Faults += c.Counts.Faults
 	r.result.Files += len(c.Files)
-	for _, f := range c.Files {
-		r.result.Bytes += f.Bytes
+	var origin string
+	for _, f := range c.Files { // the entries of one original stand together
+		if f.Origin == "" || f.Origin != origin {
+			r.result.Bytes += f.Bytes
+		} else {
+			r.result.Files--
+		}
+		origin = f.Origin
 	}
 	r.result.Commits++
 	r.result.Snapshot, r.result.Watermark = r.chain.snapshot.ID, r.chain.snapshot.Watermark

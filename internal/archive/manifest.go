@@ -113,6 +113,7 @@ type fileEntry struct {
 	Faults    int64                  `json:"faults"`
 	Arrivals  []arrivalEntry         `json:"arrivals,omitempty"`
 	Origin    string                 `json:"origin,omitempty"` // of a file that was adopted where it lies
+	OriginSeq int64                  `json:"origin_seq,omitempty"`
 }
 
 type marksEntry struct {
@@ -262,7 +263,7 @@ func (f *fileEntry) dataFile(c *commit, fields []recount.Field, before time.Time
 		arrivals = nil
 	}
 	return recount.DataFile{
-		Arrivals: arrivals, Origin: f.Origin, Name: f.Name, SHA256: f.SHA256, Bytes: f.Bytes, Rows: f.Rows, Commit: c.Number, FirstSeq: f.FirstSeq, LastSeq: f.LastSeq,
+		Arrivals: arrivals, Origin: f.Origin, OriginSeq: f.OriginSeq, Name: f.Name, SHA256: f.SHA256, Bytes: f.Bytes, Rows: f.Rows, Commit: c.Number, FirstSeq: f.FirstSeq, LastSeq: f.LastSeq,
 		FirstTime: first, LastTime: last, TimeKnown: f.FirstTime != "", Spans: f.Spans, Before: before, Fields: fields,
 		Format: f.Format, Header: f.Header, Repeats: f.Repeats, Conflicts: f.Conflicts, Faults: f.Faults,
 	}, nil

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"recount"
+	"recount/internal/archive/originals"
 )
 
 // Report is what Verify found.
@@ -97,10 +98,8 @@ func (a *Archive) verifyStream(ctx context.Context, stream string, progress reco
 		return r, a.nothing(stream)
 	}
 	s := ch.snapshot
-	r.Snapshot, r.Commits, r.Files, r.Marks, r.Events = s.ID, s.Commit, len(s.Files), len(s.Marks), ch.totals.Events
-	for _, f := range s.Files {
-		r.Bytes += f.Bytes
-	}
+	r.Snapshot, r.Commits, r.Marks, r.Events = s.ID, s.Commit, len(s.Marks), ch.totals.Events
+	r.Files, r.Bytes = sizeOf(s.Files)
 	for _, m := range s.Marks {
 		r.Bytes += m.Bytes
 	}
@@ -196,7 +195,10 @@ func (v *verification) run(ctx context.Context) error {
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(readers())
-	for i, f := range files {
+	own, adopted := originals.Group(files)
+	g.Go(func() error { return v.adopted(ctx, adopted) })
+	for _, i := range own {
+		f := files[i]
 		g.Go(func() error {
 			err := v.file(ctx, i, f)
 			v.act.Add(f.Bytes)
