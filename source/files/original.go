@@ -69,6 +69,9 @@ func (s *Source) ReadOriginal(ctx context.Context, o source.Original, emit func(
 		return err
 	}
 	expected := state{Size: o.Bytes, SHA256: o.SHA256, Whole: true}
+	if f.log != f.partition {
+		expected.Log, expected.Base = f.log, f.base
+	}
 	_, err = s.readFile(ctx, f, expected.String(), func(b source.Batch) error {
 		b.Cursor, b.Gaps = "", nil
 		return emit(b)
