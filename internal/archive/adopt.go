@@ -20,6 +20,7 @@ import (
 
 // adoption is the originals of a run that were read since its last commit.
 type adoption struct {
+	source  source.Originals
 	current source.Original
 	first   int64 // sequence number of its first event
 	files   map[hour]*openFile
@@ -43,17 +44,20 @@ func (a *Archive) Adopt(ctx context.Context, opts RunOptions) (RunResult, error)
 			Next: fmt.Sprintf("recount archive run %s --once, which copies its events into the archive", opts.Stream),
 		}
 	}
-	return a.start(ctx, opts, func(ctx context.Context, r *run) (source.End, error) {
-		r.adoption = &adoption{}
-		end, err := src.ReadOriginals(ctx, maps.Clone(r.chain.cursor), func(o source.Original, b source.Batch) error {
-			return r.adopt(ctx, o, b)
-		})
-		if err != nil {
-			return end, err
-		}
-		r.endOriginal()
-		return end, nil
+	return a.start(ctx, opts, &adoption{source: src})
+}
+
+// readOriginals reads the files of which the archive does not know yet.
+func (r *run) readOriginals(ctx, writing context.Context) error {
+	end, err := r.adoption.source.ReadOriginals(ctx, r.place(), func(o source.Original, b source.Batch) error {
+		return r.adopt(writing, o, b)
 	})
+	if err != nil {
+		return err
+	}
+	r.endOriginal()
+	r.came(end)
+	return nil
 }
 
 // adopt takes in a batch of an original. A commit is made between originals alone.
@@ -65,7 +69,7 @@ func (r *run) adopt(ctx context.Context, o source.Original, b source.Batch) erro
 	if o != ad.current {
 		r.endOriginal()
 		if r.events >= r.opts.CommitEvents || r.bytes >= r.opts.CommitBytes {
-			if err := r.commit(ctx, r.chain.snapshot.Watermark); err != nil {
+			if err := r.commit(ctx, nil); err != nil {
 				return err
 			}
 		}
@@ -73,6 +77,10 @@ func (r *run) adopt(ctx context.Context, o source.Original, b source.Batch) erro
 		if ad.parts == nil {
 			ad.parts = map[hour]int{}
 		}
+	}
+	ad.cursor = [2]string{b.Partition, b.Cursor}
+	if err := r.addGaps(b); err != nil {
+		return err
 	}
 	for i := range b.Events {
 		e := &b.Events[i]
@@ -82,8 +90,6 @@ func (r *run) adopt(ctx context.Context, o source.Original, b source.Batch) erro
 		}
 		r.adoption.add(r.seq, e, known)
 	}
-	r.gaps = append(r.gaps, b.Gaps...)
-	ad.cursor = [2]string{b.Partition, b.Cursor}
 	r.act.Add(int64(len(b.Events)))
 	return ctx.Err()
 }
@@ -125,14 +131,11 @@ func (r *run) endOriginal() {
 	ad.current, ad.files = source.Original{}, nil
 }
 
-// taken returns the entries for a commit and begins anew.
-func (ad *adoption) taken() []fileEntry {
-	if ad == nil {
-		return nil
+// forget drops what was not committed, or what was.
+func (ad *adoption) forget() {
+	if ad != nil {
+		*ad = adoption{source: ad.source}
 	}
-	entries := ad.entries
-	ad.entries, ad.parts = nil, nil
-	return entries
 }
 
 // original writes the wanted events of an original as files of the archive's

@@ -153,7 +153,7 @@ func (a *Archive) search(ctx context.Context, ch *chain, may func(file int) bool
 					mu.Lock()
 					for _, e := range events {
 						found = append(found, CatEvent{
-							Event: e.Event, Seq: e.Seq, TimeKnown: e.TimeKnown, File: f.Name, Commit: f.Commit, Format: f.Format, Header: f.Header,
+							Event: e.Event, Seq: e.Seq, TimeKnown: e.TimeKnown, File: f.Name, Commit: f.Brought(e.Seq), Format: f.Format, Header: f.Header,
 						})
 					}
 					mu.Unlock()

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"recount"
+	"recount/internal/archive/positions"
 	"recount/source"
 	"recount/store"
 )
@@ -25,6 +26,8 @@ type chain struct {
 	lastSeq  int64
 	totals   counts
 	commits  []commitInfo
+	reached  positions.Reached
+	dropped  []droppedFile // files that later commits took out, in their order
 }
 
 // idSpan is the smallest and largest id of a file; both empty where no event has
@@ -34,10 +37,22 @@ type idSpan struct{ first, last string }
 // commitInfo is what is worth knowing of a commit once it has been read.
 type commitInfo struct {
 	number    int64
+	digest    string
 	at        time.Time
 	watermark time.Time
 	program   string
 	counts    counts
+}
+
+func newChain(stream string) *chain {
+	return &chain{stream: stream, cursor: source.Cursor{}, snapshot: recount.Snapshot{Stream: stream}}
+}
+
+// droppedFile is a file that a commit took out: older snapshots have it.
+type droppedFile struct {
+	file recount.DataFile
+	by   int64 // the commit
+	at   time.Time
 }
 
 // load reads and proves the whole commit log of a stream; one without a commit
@@ -46,7 +61,7 @@ func (a *Archive) load(ctx context.Context, stream string) (*chain, error) {
 	if err := checkStream(stream); err != nil {
 		return nil, err
 	}
-	ch := &chain{stream: stream, cursor: source.Cursor{}, snapshot: recount.Snapshot{Stream: stream}}
+	ch := newChain(stream)
 	for n := int64(1); ; n++ {
 		found, err := a.loadNext(ctx, ch, n)
 		if err != nil {
@@ -169,6 +184,8 @@ func (ch *chain) add(c *commit, digest string) error {
 	if err := ch.addSpans(c); err != nil {
 		return err
 	}
+	ch.reached.Add(c.read(), c.Dense)
+	s.Reached, s.Followed = ch.reached.Stretches(), s.Followed || len(c.Cursor) > 0 || !watermark.IsZero()
 	maps.Copy(ch.cursor, c.Cursor)
 	s.ID, s.Commit, s.Watermark, s.Lateness, s.Fields = digest, c.Number, watermark, lateness, fields
 	s.Mapping, ch.lastSeq = c.Mapping, c.LastSeq
@@ -176,7 +193,7 @@ func (ch *chain) add(c *commit, digest string) error {
 	ch.totals.Repeats += c.Counts.Repeats
 	ch.totals.Conflicts += c.Counts.Conflicts
 	ch.totals.Faults += c.Counts.Faults
-	ch.commits = append(ch.commits, commitInfo{number: c.Number, at: c.At, watermark: watermark, program: c.Program, counts: c.Counts})
+	ch.commits = append(ch.commits, commitInfo{number: c.Number, digest: digest, at: c.At, watermark: watermark, program: c.Program, counts: c.Counts})
 	return nil
 }
 
@@ -258,9 +275,13 @@ func (ch *chain) drop(c *commit) (replaced int64, err error) {
 			continue
 		}
 		gone[f.Name] = true
-		if !removed[f.Name] {
-			replaced += f.Rows
+		ch.dropped = append(ch.dropped, droppedFile{file: f, by: c.Number, at: c.At})
+		if removed[f.Name] {
+			ch.reached.Remove(f.Spans)
+			s.Removed = append(s.Removed, f)
+			continue
 		}
+		replaced += f.Rows
 	}
 	for name, found := range gone {
 		if !found {
@@ -304,6 +325,30 @@ func (a *Archive) Snapshot(ctx context.Context, stream string) (recount.Snapshot
 		return recount.Snapshot{}, a.nothing(stream)
 	}
 	return ch.snapshot, nil
+}
+
+// SnapshotAt returns what the archive held of a stream at an older snapshot, by
+// its id. Files that were expired since are named all the same.
+func (a *Archive) SnapshotAt(ctx context.Context, stream, id string) (recount.Snapshot, error) {
+	if err := checkStream(stream); err != nil {
+		return recount.Snapshot{}, err
+	}
+	ch := newChain(stream)
+	for n := int64(1); ; n++ {
+		found, err := a.loadNext(ctx, ch, n)
+		switch {
+		case err != nil:
+			return recount.Snapshot{}, err
+		case !found:
+			return recount.Snapshot{}, &recount.Error{
+				Code: recount.CodeNoSnapshot, What: fmt.Sprintf("the archive has no snapshot %.12s of source %s", id, stream), Where: a.where(commitsFolder(stream)),
+				Why:  fmt.Sprintf("none of its %d commits makes it", n-1),
+				Next: fmt.Sprintf("recount archive ls %s names the newest; a plan names its own", stream),
+			}
+		case ch.snapshot.ID == id:
+			return ch.snapshot, nil
+		}
+	}
 }
 
 func (a *Archive) nothing(stream string) error {

@@ -98,8 +98,11 @@ func (a *Archive) verifyStream(ctx context.Context, stream string, progress reco
 		return r, a.nothing(stream)
 	}
 	s := ch.snapshot
-	r.Snapshot, r.Commits, r.Marks, r.Events = s.ID, s.Commit, len(s.Marks), ch.totals.Events
+	r.Snapshot, r.Commits, r.Marks = s.ID, s.Commit, len(s.Marks)
 	r.Files, r.Bytes = sizeOf(s.Files)
+	for _, f := range s.Files {
+		r.Events += f.Rows
+	}
 	for _, m := range s.Marks {
 		r.Bytes += m.Bytes
 	}
@@ -141,13 +144,7 @@ func (ch *chain) partitions() []PartitionSummary {
 // leftovers lists the stream's objects that no commit names. It is the one place
 // where a listing is believed, and nothing follows from it.
 func (a *Archive) leftovers(ctx context.Context, ch *chain) ([]Leftover, error) {
-	named := map[string]bool{}
-	for _, f := range ch.snapshot.Files {
-		named[f.Name] = true
-	}
-	for _, m := range ch.snapshot.Marks {
-		named[m.Name] = true
-	}
+	named := ch.named()
 	left := []Leftover{}
 	for _, folder := range []string{ch.stream + "/", metaFolder + ch.stream + "/"} {
 		err := a.store.List(ctx, folder, func(name string, size int64) error {
@@ -191,7 +188,9 @@ func (v *verification) run(ctx context.Context) error {
 		seq += c.counts.Events
 	}
 	for _, f := range files {
-		v.commits[f.Commit].left++
+		for _, a := range broughtBy(f) {
+			v.commits[a.Commit].left++
+		}
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(readers())

@@ -178,29 +178,43 @@ func (v *verification) covered(f recount.DataFile, seqs []int64) error {
 	const word = 64
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	s := v.commits[f.Commit]
-	n := v.chain.commits[f.Commit-1].counts.Events
-	s.left--
-	s.whole = s.whole && seqs != nil
-	if !s.whole {
-		s.bits = nil
-		return nil
-	}
-	if s.bits == nil {
-		s.bits = make([]uint64, n/word+1)
-	}
-	for _, seq := range seqs {
-		at := seq - s.first
-		if at < 0 || at >= n || s.bits[at/word]>>(at%word)&1 == 1 {
-			return v.archive.otherContent(f.Name, fmt.Sprintf("sequence number %d stands twice, or is not of commit %d", seq, f.Commit))
+	for _, a := range broughtBy(f) {
+		s := v.commits[a.Commit]
+		n := v.chain.commits[a.Commit-1].counts.Events
+		cut, _ := slices.BinarySearch(seqs, a.LastSeq+1)
+		own := seqs[:cut]
+		s.left--
+		s.whole = s.whole && seqs != nil
+		seqs = seqs[cut:]
+		if !s.whole {
+			s.bits = nil
+			continue
 		}
-		s.bits[at/word] |= 1 << (at % word)
-	}
-	if s.left == 0 {
-		// As many rows as numbers, and none twice: all are there.
-		s.bits = nil
+		if s.bits == nil {
+			s.bits = make([]uint64, n/word+1)
+		}
+		for _, seq := range own {
+			at := seq - s.first
+			if at < 0 || at >= n || s.bits[at/word]>>(at%word)&1 == 1 {
+				return v.archive.otherContent(f.Name, fmt.Sprintf("sequence number %d stands twice, or is not of commit %d", seq, a.Commit))
+			}
+			s.bits[at/word] |= 1 << (at % word)
+		}
+		if s.left == 0 {
+			// As many rows as numbers, and none twice: all are there.
+			s.bits = nil
+		}
 	}
 	return nil
+}
+
+// broughtBy lists the commits that brought a file's events, each with its last
+// sequence number: the file's own, or those that it was compacted out of.
+func broughtBy(f recount.DataFile) []recount.Arrival {
+	if len(f.Arrivals) == 0 {
+		return []recount.Arrival{{LastSeq: f.LastSeq, Commit: f.Commit}}
+	}
+	return f.Arrivals
 }
 
 // marks verifies a file of marks and its counts.

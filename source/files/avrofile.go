@@ -11,8 +11,8 @@ import (
 	"hash/crc32"
 	"io"
 	"math"
+	"slices"
 
-	"github.com/hamba/avro/v2"
 	"github.com/klauspost/compress/flate"
 	"github.com/klauspost/compress/s2"
 	"github.com/klauspost/compress/zstd"
@@ -20,6 +20,13 @@ import (
 	"recount"
 	"recount/source"
 	"recount/source/payload"
+	"recount/source/payload/avrojson"
+)
+
+// What a damaged or hostile file cannot go beyond.
+const (
+	mostAvroBlock = 256 << 20
+	mostAvroRows  = 4 << 20 // in a block
 )
 
 // avroFile is an open object container file of Avro.
@@ -28,8 +35,9 @@ type avroFile struct {
 	raw    io.Reader
 	read   *int64
 	r      *bufio.Reader
-	record *avro.RecordSchema
-	tail   []byte // of each record: what its folders say
+	schema *avrojson.Schema
+	names  []string // of its fields
+	tail   []byte   // of each record: what its folders say
 	codec  string
 	sync   [16]byte
 }
@@ -52,12 +60,9 @@ func (s *Source) startAvro(f file, a *avroFile) error {
 	if err := a.header(); err != nil {
 		return s.fault(f, "it is no whole Avro file", err)
 	}
-	var names, added []string
-	for _, field := range a.record.Fields() {
-		names = append(names, field.Name())
-	}
-	added, a.tail = beside(f.columns, names)
-	return s.checkColumns(f, append(names, added...))
+	var added []string
+	added, a.tail = beside(f.columns, a.names)
+	return s.checkColumns(f, slices.Concat(a.names, added))
 }
 
 // header reads what stands before the first block.
@@ -74,16 +79,14 @@ func (a *avroFile) header() error {
 		return err
 	}
 	a.codec = string(meta["avro.codec"])
-	// Names of types are the file's own, so its schema shares no cache.
-	schema, err := avro.ParseBytesWithCache(meta["avro.schema"], "", &avro.SchemaCache{})
-	if err != nil {
+	if a.schema, err = avrojson.Parse(string(meta["avro.schema"])); err != nil {
 		return fmt.Errorf("its schema cannot be read: %w", err)
 	}
-	record, ok := schema.(*avro.RecordSchema)
+	names, ok := a.schema.Fields()
 	if !ok {
-		return fmt.Errorf("its values are of type %s, and events need records", schema.Type())
+		return errors.New("its values are no records")
 	}
-	a.record = record
+	a.names = names
 	return nil
 }
 
@@ -187,7 +190,7 @@ func unpacked(codec string, b []byte) ([]byte, error) {
 	case "snappy":
 		const sum = 4
 		if len(b) < sum {
-			return nil, errAvroCut
+			return nil, io.ErrUnexpectedEOF
 		}
 		body := b[:len(b)-sum]
 		if n, err := s2.DecodedLen(body); err != nil || n > mostAvroBlock {
@@ -208,22 +211,23 @@ func (a *avroFile) derive(packed []byte, records int64) (block, error) {
 	if err != nil {
 		return block{}, err
 	}
-	d := datum{in: data, out: make([]byte, 0, 2*len(data))}
-	b := block{spans: make([]span, 0, min(records, int64(len(data))+1))}
+	b := block{data: make([]byte, 0, 2*len(data)), spans: make([]span, 0, min(records, int64(len(data))+1))}
 	for range records {
-		from := len(d.out)
-		if err := d.value(a.record, a.tail); err != nil {
+		from := len(b.data)
+		if b.data, data, err = a.schema.Append(b.data, data); err != nil {
 			return block{}, err
 		}
-		if len(d.out) > math.MaxInt32 {
+		if len(a.tail) > 0 {
+			b.data = append(append(b.data[:len(b.data)-1], a.tail...), '}')
+		}
+		if len(b.data) > math.MaxInt32 {
 			return block{}, errors.New("a block takes more than 2 GiB")
 		}
-		b.spans = append(b.spans, span{int32(from), int32(len(d.out))}) //nolint:gosec // checked above
+		b.spans = append(b.spans, span{int32(from), int32(len(b.data))}) //nolint:gosec // checked above
 	}
-	if len(d.in) > 0 {
-		return block{}, fmt.Errorf("%d bytes follow the last record of a block", len(d.in))
+	if len(data) > 0 {
+		return block{}, fmt.Errorf("%d bytes follow the last record of a block", len(data))
 	}
-	b.data = d.out
 	return b, nil
 }
 

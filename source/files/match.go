@@ -16,6 +16,7 @@ import (
 
 	"recount"
 	"recount/source"
+	"recount/source/payload/derive"
 )
 
 type format string
@@ -271,11 +272,11 @@ func beside(columns []column, own []string) (names []string, tail []byte) {
 			tail = append(tail, ',')
 		}
 		names = append(names, c.name)
-		tail = append(appendString(tail, c.name), ':')
+		tail = append(derive.String(tail, c.name), ':')
 		if c.null {
 			tail = append(tail, "null"...)
 		} else {
-			tail = appendString(tail, c.value)
+			tail = derive.String(tail, c.value)
 		}
 	}
 	return names, tail
