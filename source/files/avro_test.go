@@ -131,13 +131,3 @@ func TestDamagedAvroIsAFileFault(t *testing.T) {
 	}
 	wantCode(t, read1(bytes.Replace(whole, []byte(`"name":"id"`), []byte(`"name":"xx"`), 1)), recount.CodeSourceFile, `"id"`)
 }
-
-func FuzzAvro(f *testing.F) {
-	f.Add(avroFile(f, []sourcetest.Row{{ID: "1", Time: "2024-06-10T12:00:00Z", User: "u", Value: "1.00", Note: "n"}}))
-	f.Fuzz(func(t *testing.T, content []byte) {
-		dir := t.TempDir()
-		write(t, filepath.Join(dir, "e.avro"), content)
-		s := open(t, dir, recount.Mapping{Time: "time"}, "e.avro")
-		_, _ = s.Read(t.Context(), nil, func(source.Batch) error { return nil })
-	})
-}
