@@ -70,9 +70,18 @@ func Open(ctx context.Context, env adapter.Env, config Config) (source.Source, e
 	if err != nil {
 		return nil, located(err, s.where(""))
 	}
-	place, _, _ := strings.Cut(config.Store, "?")
-	s.shelf = objects{opened, strings.TrimSuffix(place, "/")}
+	s.shelf = objects{opened, publicURL(config.Store)}
 	return s, nil
+}
+
+// publicURL is what of an URL names a place and is no secret.
+func publicURL(url string) string {
+	place, _, _ := strings.Cut(url, "?")
+	if scheme, rest, ok := strings.Cut(place, "://"); ok {
+		host, path, _ := strings.Cut(rest, "/")
+		place = scheme + "://" + host[strings.LastIndexByte(host, '@')+1:] + "/" + path
+	}
+	return strings.TrimSuffix(place, "/")
 }
 
 func (s *Source) checkConfig() error {

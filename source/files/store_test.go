@@ -49,7 +49,7 @@ func (l *lake) put(t testing.TB, name string, content []byte) {
 
 func (l *lake) source(t testing.TB, m recount.Mapping, c files.Config) source.Source {
 	t.Helper()
-	c.Store = "mem://lake/all?secret=s3cret"
+	c.Store = "mem://me:s3cret@lake/all/?secret=s3cret"
 	s, err := files.Open(t.Context(), adapter.Env{
 		Dir: ".", Stream: "orders", Mapping: m, Now: fixedNow,
 		Objects: func(context.Context, string) (adapter.Objects, error) { return l, nil },
