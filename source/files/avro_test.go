@@ -116,13 +116,13 @@ func TestDamagedAvroIsAFileFault(t *testing.T) {
 	sound := payloads
 	sync := whole[len(whole)-16:]
 	head := bytes.Index(whole, sync) + 16 // a file that ends there has no record
-	for n := range whole {
+	for n := 0; n < len(whole); n += 7 {
 		if n == head {
 			continue
 		}
 		wantCode(t, read1(whole[:n]), recount.CodeSourceFile, "e.avro")
 	}
-	for n := head; n < len(whole); n++ {
+	for n := head; n < len(whole); n += 3 {
 		broken := bytes.Clone(whole)
 		broken[n] ^= 0x55
 		if err := read1(broken); err != nil || payloads != sound { // a run can be spelled in two ways
