@@ -60,7 +60,7 @@ func (a *App) archiveAdopt(ctx context.Context, src config.Source) (ran ArchiveR
 	})
 	return ArchiveRan{
 		Source: src.Name, Adopted: true, Events: res.Events, Repeats: res.Repeats, Conflicts: res.Conflicts, Quarantined: res.Faults, Files: res.Files,
-		Bytes: res.Bytes, Commits: res.Commits, Snapshot: res.Snapshot, Watermark: res.Watermark, TookMS: a.now().Sub(began).Milliseconds(),
+		Bytes: res.Bytes, Commits: res.Commits, Gaps: res.Gaps, Known: res.Known, Snapshot: res.Snapshot, Watermark: res.Watermark, TookMS: a.now().Sub(began).Milliseconds(),
 	}, err
 }
 

@@ -14,7 +14,9 @@ import (
 	"recount"
 	"recount/engine"
 	"recount/internal/archive/eventfile"
+	"recount/internal/archive/idindex"
 	"recount/internal/archive/originals"
+	"recount/internal/archive/positions"
 	"recount/source"
 )
 
@@ -61,7 +63,8 @@ func (r *run) readOriginals(ctx, writing context.Context) error {
 }
 
 // adopt takes in a batch of an original. A commit is made between originals alone.
-func (r *run) adopt(ctx context.Context, o source.Original, b source.Batch) error {
+func (r *run) adopt(ctx context.Context, o source.Original, b source.Batch) (err error) {
+	defer func() { r.broken = r.broken || err != nil }()
 	if err := checkTexts("partition, cursor, origin or header of "+o.Origin, b.Partition, b.Cursor, o.Origin, o.Header, o.Format); err != nil {
 		return err
 	}
@@ -76,6 +79,11 @@ func (r *run) adopt(ctx context.Context, o source.Original, b source.Batch) erro
 		ad.current, ad.first, ad.files, ad.last = o, r.seq+1, map[hour]*openFile{}, nil
 		if ad.parts == nil {
 			ad.parts = map[hour]int{}
+		}
+	}
+	if !r.taken() {
+		if err := r.index.begin(ctx, r.chain); err != nil {
+			return err
 		}
 	}
 	ad.cursor = [2]string{b.Partition, b.Cursor}
@@ -263,7 +271,7 @@ func (v *verification) adopted(ctx context.Context, list []originals.Original) e
 		for i, p := range o.Parts {
 			got[i] = &found{
 				meta:  eventfile.Meta{Stream: v.chain.stream, Format: p.File.Format, Header: p.File.Header},
-				spans: map[string]*recount.PositionSpan{},
+				spans: map[string]*recount.PositionSpan{}, numbers: v.dense(p.File),
 			}
 		}
 		err := reader.Read(ctx, o, func(e *originals.Event) error {
@@ -278,7 +286,7 @@ func (v *verification) adopted(ctx context.Context, list []originals.Original) e
 			if err != nil {
 				// One damage is told once, and the other entries count as unread.
 				for _, other := range o.Parts[i+1:] {
-					_ = v.covered(other.File, nil)
+					v.unread(other.File)
 				}
 				return nil
 			}
@@ -290,15 +298,23 @@ func (v *verification) adopted(ctx context.Context, list []originals.Original) e
 // part compares what was read of an entry with its commit.
 func (v *verification) part(p originals.Part, got *found, err error) error {
 	if err != nil {
-		_ = v.covered(p.File, nil) // err says more
+		v.unread(p.File)
 		return err
 	}
+	v.hold(p.File, got.numbers)
 	// Fields that were declared since can make other events faulty.
 	if wrong := got.compare(v.chain.stream, p.File, v.chain.ids[p.Index], false); wrong != "" {
-		_ = v.covered(p.File, nil)
+		_ = v.covered(p.File, nil) // wrong says more
 		return v.archive.otherContent(p.File.Name, wrong)
 	}
 	return v.covered(p.File, got.seqs)
+}
+
+// unread says that the events of an entry could not be read, which is told
+// already.
+func (v *verification) unread(f recount.DataFile) {
+	v.hold(f, nil)
+	_ = v.covered(f, nil)
 }
 
 // sizeOf counts files and bytes, each original once.
@@ -340,6 +356,9 @@ func (got *found) add(e *originals.Event) {
 	}
 	s.First, s.Last = min(s.First, e.Position), max(s.Last, e.Position)
 	s.Rows++
+	if numbers, dense := got.numbers[s.Partition]; dense {
+		got.numbers[s.Partition] = positions.Append(numbers, e.Position)
+	}
 }
 
 func (f *idFile) isAdopted() bool { return f.entry != nil || f.adopted.Origin != "" }
@@ -372,15 +391,15 @@ func (r *resolver) markAdopted(ctx context.Context) (rows int, err error) {
 	}
 	var mu sync.Mutex
 	err = r.archive.reader(r.stream, nil).Each(ctx, list, func(o int, e *originals.Event) error {
-		h := hashID(e.ID)
-		if e.ID == "" || !r.ids.all.has(h) {
+		h := idindex.Hash(e.ID)
+		if e.ID == "" || !r.ids.Has(h) {
 			return nil
 		}
 		mu.Lock()
 		defer mu.Unlock()
 		files[list[o].Parts[e.Part].Index].groups = []int{0} // there is something in it
 		rows++
-		r.ids.mark(h)
+		r.ids.Mark(h)
 		return nil
 	})
 	return rows, err
@@ -394,7 +413,7 @@ func (r *resolver) collectAdopted(ctx context.Context, wanted func(hash uint64) 
 	}
 	var mu sync.Mutex
 	err = r.archive.reader(r.stream, nil).Each(ctx, list, func(o int, e *originals.Event) error {
-		if e.ID == "" || !wanted(hashID(e.ID)) {
+		if e.ID == "" || !wanted(idindex.Hash(e.ID)) {
 			return nil
 		}
 		c := idCopy{id: e.ID, seq: e.Seq, time: e.Time, file: files[list[o].Parts[e.Part].Index]}

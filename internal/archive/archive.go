@@ -22,11 +22,14 @@ import (
 type Archive struct {
 	store     store.Store
 	clock     clock.Clock
+	tuning    tuning
 	originals originals.Open
 }
 
 // Open returns the archive that lies in a store. It reads nothing yet.
-func Open(s store.Store, c clock.Clock) *Archive { return &Archive{store: s, clock: c} }
+func Open(s store.Store, c clock.Clock) *Archive {
+	return &Archive{store: s, clock: c, tuning: usualTuning}
+}
 
 // UseOriginals says what reads adopted files again. It is called before the first
 // use; without it an archive that holds any refuses to read them.

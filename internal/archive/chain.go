@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"recount"
 	"recount/internal/archive/positions"
 	"recount/source"
@@ -28,6 +30,15 @@ type chain struct {
 	commits  []commitInfo
 	reached  positions.Reached
 	dropped  []droppedFile // files that later commits took out, in their order
+
+	reading bool     // nobody else has the snapshot's files yet
+	head    *head    // that the chain was read from, or that was made last; never nil
+	keeps   bool     // since is wanted
+	since   [][]byte // the commits after it, for the next one
+}
+
+func newChain(stream string) *chain {
+	return &chain{stream: stream, cursor: source.Cursor{}, snapshot: recount.Snapshot{Stream: stream}, head: &head{}}
 }
 
 // idSpan is the smallest and largest id of a file; both empty where no event has
@@ -44,10 +55,6 @@ type commitInfo struct {
 	counts    counts
 }
 
-func newChain(stream string) *chain {
-	return &chain{stream: stream, cursor: source.Cursor{}, snapshot: recount.Snapshot{Stream: stream}}
-}
-
 // droppedFile is a file that a commit took out: older snapshots have it.
 type droppedFile struct {
 	file recount.DataFile
@@ -55,14 +62,38 @@ type droppedFile struct {
 	at   time.Time
 }
 
-// load reads and proves the whole commit log of a stream; one without a commit
-// gives an empty chain.
+// load reads the commit log of a stream up to its end, beginning with the newest
+// head; one without a commit gives an empty chain.
 func (a *Archive) load(ctx context.Context, stream string) (*chain, error) {
 	if err := checkStream(stream); err != nil {
 		return nil, err
 	}
-	ch := newChain(stream)
-	for n := int64(1); ; n++ {
+	return a.follow(ctx, a.fromHead(ctx, stream, ""))
+}
+
+// loadToWrite is load for who makes commits and heads.
+func (a *Archive) loadToWrite(ctx context.Context, stream string) (*chain, error) {
+	if err := checkStream(stream); err != nil {
+		return nil, err
+	}
+	ch := a.fromHead(ctx, stream, "")
+	ch.keeps = true
+	return a.follow(ctx, ch)
+}
+
+// loadWhole reads and proves the whole commit log, and no head.
+func (a *Archive) loadWhole(ctx context.Context, stream string) (*chain, error) {
+	if err := checkStream(stream); err != nil {
+		return nil, err
+	}
+	return a.follow(ctx, newChain(stream))
+}
+
+// follow reads the commits after those that the chain has.
+func (a *Archive) follow(ctx context.Context, ch *chain) (*chain, error) {
+	ch.reading = true
+	defer func() { ch.reading = false }()
+	for n := ch.snapshot.Commit + 1; ; n++ {
 		found, err := a.loadNext(ctx, ch, n)
 		if err != nil {
 			return nil, err
@@ -99,20 +130,22 @@ func (a *Archive) loadNext(ctx context.Context, ch *chain, n int64) (bool, error
 	if err != nil {
 		return false, a.damagedCommit(ch, name, err)
 	}
+	ch.note(c, digest)
+	const most = 4096
+	if len(ch.since) == most { // of a log that has no head yet
+		_ = a.putHead(ctx, ch, ch.head.IDs)
+	}
 	return true, nil
 }
 
 // hole tells the end of the log from a missing commit: if a later one is there,
 // commit n was lost, or was written just now, in which case the reading goes on.
+// A later one is looked for among the numbers next to n, by name, and in steps that
+// double: lost commits are found if as many follow them, or any within the same
+// thousand.
 func (a *Archive) hole(ctx context.Context, ch *chain, n int64) (again bool, err error) {
-	later := ""
 	name := commitName(ch.stream, n)
-	err = a.store.List(ctx, commitsFolder(ch.stream), func(found string, _ int64) error {
-		if found > name {
-			later = found
-		}
-		return nil
-	})
+	later, err := a.laterCommit(ctx, ch.stream, n)
 	if err != nil {
 		return false, fmt.Errorf("look for commits after %d of stream %q: %w", n, ch.stream, err)
 	}
@@ -123,6 +156,46 @@ func (a *Archive) hole(ctx context.Context, ch *chain, n int64) (again bool, err
 		return err == nil, err
 	}
 	return false, a.damagedCommit(ch, name, fmt.Errorf("it is missing, though %s is there", path.Base(later)))
+}
+
+// laterCommit returns the name of a commit after n, or nothing.
+func (a *Archive) laterCommit(ctx context.Context, stream string, n int64) (string, error) {
+	const steps, near, digits = 20, 1000, 3
+	names := make([]string, steps+1)
+	there := func(ctx context.Context, m int64) (string, error) {
+		name := commitName(stream, m)
+		_, err := a.store.Stat(ctx, name)
+		if errors.Is(err, recount.ErrNotFound) {
+			return "", nil
+		}
+		return name, err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(readers())
+	for i := range steps {
+		g.Go(func() (err error) {
+			names[i], err = there(ctx, n+1<<i)
+			return err
+		})
+	}
+	g.Go(func() (err error) {
+		if _, ok := a.store.(store.Local); ok {
+			// On a disk, a list reads the names of all commits, and a look is cheap.
+			for m := n + 1; m < n+near && names[steps] == "" && err == nil; m++ {
+				names[steps], err = there(ctx, m)
+			}
+			return err
+		}
+		name := commitName(stream, n)
+		return a.store.List(ctx, name[:len(name)-len(".json")-digits], func(found string, _ int64) error {
+			if found > name {
+				names[steps] = found
+			}
+			return nil
+		})
+	})
+	err := g.Wait()
+	return slices.Max(names), err
 }
 
 func (a *Archive) damagedCommit(ch *chain, name string, err error) error {
@@ -268,8 +341,20 @@ func (ch *chain) drop(c *commit) (replaced int64, err error) {
 	for _, name := range c.Removes {
 		removed[name] = true
 	}
-	files, ids := s.Files[:0:0], ch.ids[:0:0]
-	for i, f := range s.Files {
+	// Most are among the newest: what lies before all of them stays as it is.
+	from := len(s.Files)
+	for left := len(gone); from > 0 && left > 0; {
+		from--
+		if _, out := gone[s.Files[from].Name]; out {
+			left--
+		}
+	}
+	files, ids := s.Files[:from:from], ch.ids[:from:from]
+	if ch.reading {
+		files, ids = s.Files[:from], ch.ids[:from]
+	}
+	for i := from; i < len(s.Files); i++ {
+		f := s.Files[i]
 		if _, out := gone[f.Name]; !out {
 			files, ids = append(files, f), append(ids, ch.ids[i])
 			continue
@@ -304,7 +389,7 @@ func (ch *chain) addMarks(c *commit) error {
 }
 
 func (ch *chain) mark(m markedEntry) bool {
-	for i := range ch.snapshot.Files {
+	for i := len(ch.snapshot.Files) - 1; i >= 0; i-- {
 		if f := &ch.snapshot.Files[i]; f.Name == m.Name {
 			f.Repeats += m.Repeats
 			f.Conflicts += m.Conflicts
@@ -324,6 +409,7 @@ func (a *Archive) Snapshot(ctx context.Context, stream string) (recount.Snapshot
 	if ch.snapshot.Commit == 0 {
 		return recount.Snapshot{}, a.nothing(stream)
 	}
+	ch.snapshot.Cursor = maps.Clone(ch.cursor)
 	return ch.snapshot, nil
 }
 
@@ -333,8 +419,11 @@ func (a *Archive) SnapshotAt(ctx context.Context, stream, id string) (recount.Sn
 	if err := checkStream(stream); err != nil {
 		return recount.Snapshot{}, err
 	}
-	ch := newChain(stream)
-	for n := int64(1); ; n++ {
+	ch := a.fromHead(ctx, stream, id)
+	for n := ch.snapshot.Commit + 1; ; n++ {
+		if ch.ends(id) {
+			return ch.snapshot, nil
+		}
 		found, err := a.loadNext(ctx, ch, n)
 		switch {
 		case err != nil:
@@ -345,8 +434,6 @@ func (a *Archive) SnapshotAt(ctx context.Context, stream, id string) (recount.Sn
 				Why:  fmt.Sprintf("none of its %d commits makes it", n-1),
 				Next: fmt.Sprintf("recount archive ls %s names the newest; a plan names its own", stream),
 			}
-		case ch.snapshot.ID == id:
-			return ch.snapshot, nil
 		}
 	}
 }

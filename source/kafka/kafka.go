@@ -20,6 +20,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -40,15 +41,15 @@ func init() {
 type Config struct {
 	Brokers  []string `json:"brokers" doc:"Addresses of brokers, host:port; one is enough to find the others."`
 	Topics   []string `json:"topics" doc:"The topics of the stream. Partitions are called 3 where there is one topic, and orders-3 where there are several."`
-	Format   string   `json:"format" doc:"How values are written: json." default:"json"`
 	ClientID string   `json:"client_id" doc:"The name under which brokers see this client." default:"recount"`
 	TLS      *TLS     `json:"tls" doc:"Connect with TLS; an empty block trusts the authorities of the system."`
 	SASL     *SASL    `json:"sasl" doc:"Log in with a user and a password."`
+	record.Values
 }
 
 // TLS is how brokers are known, and the client to them.
 type TLS struct {
-	CA         string         `json:"ca" doc:"The authorities that certificates of brokers come from, as PEM: file:ca.pem." default:""`
+	CA         string         `json:"ca" doc:"The authorities that certificates of brokers come from, as PEM: file:ca.pem; none: those of the system."`
 	Cert       string         `json:"cert" doc:"The client's own certificate, as PEM: file:client.pem."`
 	Key        recount.Secret `json:"key" doc:"The key of the client's certificate, as PEM: file:client.key." secret:"true"`
 	ServerName string         `json:"server_name" doc:"The name that the certificates carry, where it is not the broker's host."`
@@ -73,12 +74,15 @@ type Source struct {
 
 // Open checks the block; it connects at first use.
 func Open(_ context.Context, env adapter.Env, config Config) (source.Source, error) {
+	if env.Now == nil {
+		return nil, errors.New("open kafka: the source was given no clock")
+	}
 	s := &Source{env: env, config: config}
 	if err := s.checkConfig(); err != nil {
 		return nil, err
 	}
 	var err error
-	if s.decoder, err = record.New(record.Options{Mapping: env.Mapping, Format: config.Format, Keyed: true, Where: s.where()}); err != nil {
+	if s.decoder, err = record.New(record.Options{Mapping: env.Mapping, Values: config.Values, Keyed: true, Where: s.where()}); err != nil {
 		return nil, err
 	}
 	if s.options, err = s.clientOptions(); err != nil {
@@ -105,6 +109,11 @@ func (s *Source) checkConfig() error {
 	case len(s.config.Topics) == 0:
 		return s.misconfigured("no topic is named", "topics: is empty", "write topics: [orders]")
 	}
+	for _, b := range s.config.Brokers {
+		if _, _, err := net.SplitHostPort(b); err != nil {
+			return s.misconfigured(fmt.Sprintf("broker %q cannot be read", b), "an address is a host and a port", `write brokers: ["host:9092"]`)
+		}
+	}
 	for _, topic := range s.config.Topics {
 		if strings.TrimSpace(topic) == "" || seen[topic] {
 			return s.misconfigured(fmt.Sprintf("topic %q cannot be read", topic), "topics: holds an empty text, or a topic twice", "remove it")
@@ -121,7 +130,7 @@ func (s *Source) checkConfig() error {
 func (s *Source) Info() source.Info {
 	own, _ := payload.Own(s.env.Mapping.Payload) // Open has read the path
 	return source.Info{
-		HasID: s.env.Mapping.ID != "", Dense: true, Own: own,
+		HasID: s.decoder.HasID(), Dense: true, Own: own,
 		Place: "kafka " + strings.Join(s.config.Brokers, ",") + ", " + strings.Join(s.config.Topics, ", "),
 	}
 }

@@ -16,6 +16,7 @@ package record
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -56,8 +57,6 @@ type Options struct {
 	Keyed bool
 	// Where names the source in errors.
 	Where string
-	// Dir is where relative paths of Values start.
-	Dir string
 }
 
 // Decoder reads records. It is safe for concurrent use; each call is one
@@ -87,7 +86,7 @@ func New(o Options) (*Decoder, error) {
 	if err := o.Values.check(o); err != nil {
 		return nil, err
 	}
-	c, err := newClient(o.Values.Registry, o.Dir, o.Where)
+	c, err := newClient(o.Values.Registry, o.Where)
 	if err != nil {
 		return nil, err
 	}
@@ -162,7 +161,7 @@ func (d *Decoder) Events(ctx context.Context, partition string, records []Record
 			e.IngestTime = micros(r.Time)
 		}
 	}
-	if header, err = d.shelf.header(partition, s.needs); err != nil {
+	if header, err = d.shelf.header(s.needs); err != nil {
 		return nil, "", err
 	}
 	return events, header, nil
@@ -214,7 +213,7 @@ func (s *session) read(ctx context.Context, e *recount.Event, at time.Time) {
 		e.Fields[i] = recount.Null
 	}
 	m := &s.options.Mapping
-	o, err := s.open(e, key)
+	o, err := s.open(e, key) //nolint:contextcheck // compiling a schema waits for nothing
 	switch {
 	case err != nil:
 		e.Fault = err.Error()
@@ -270,6 +269,9 @@ func (s *session) decode(value []byte) (doc []byte, derived bool, err error) {
 	case formatRaw:
 		return nil, false, nil
 	case formatJSON:
+		if _, _, err := frame(value); err == nil && !json.Valid(value) {
+			return nil, false, errors.New("it begins like the values of a schema registry: the source's format may have to be json-schema, avro or protobuf")
+		}
 		return value, false, nil
 	}
 	id, rest, err := frame(value)
