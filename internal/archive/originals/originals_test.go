@@ -17,6 +17,7 @@ import (
 	"recount"
 	"recount/adapter"
 	"recount/internal/archive"
+	"recount/internal/archive/cover"
 	"recount/internal/archive/eventfile"
 	"recount/internal/clock"
 	"recount/internal/fault"
@@ -437,6 +438,54 @@ func TestACrashAtAnyCallLeavesAdoptedFilesWholeOrOut(t *testing.T) {
 				t.Fatalf("call %d, kind %d: got %d events and %d marks", n, kind, len(rows), len(marks))
 			}
 		}
+	}
+}
+
+// lines is n records of a sink of Kafka from an offset on.
+func lines(offset, n int) string {
+	var b strings.Builder
+	for i := offset; i < offset+n; i++ {
+		fmt.Fprintf(&b, "{\"id\":\"k%d\",\"at\":%q,\"user\":\"u\",\"value\":\"1.00\"}\n", i, noon.Add(time.Duration(i-300)*time.Minute).Format(time.RFC3339))
+	}
+	return b.String()
+}
+
+func TestAdoptedFilesOfASinkHaveKafkasPositions(t *testing.T) {
+	p := newProject(t, "topics/**/*.json")
+	p.lake = &mem.Store{}
+	p.config.Names = "{topic}+{partition}+{offset}"
+	p.write("topics/orders/partition=3/orders+3+0000000100.json", lines(100, 50))
+	p.write("topics/orders/partition=3/orders+3+0000000150.json", lines(150, 50))
+	p.adopt()
+	p.verify()
+	snap, err := p.archive(p.store).Snapshot(t.Context(), "orders")
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := func(n int) string { return fmt.Sprintf("%020d", n) }
+	whole := []recount.PositionWindow{{Partition: "3", From: at(120), To: at(180)}}
+	if err := cover.CompletePositions(snap, whole); err != nil {
+		t.Errorf("[120, 180): %v", err)
+	}
+	if files := cover.SelectPositions(snap, whole); len(files) == 0 || len(files) == len(snap.Files) {
+		t.Errorf("got %d of %d files", len(files), len(snap.Files))
+	}
+	if err := cover.CompleteCut(snap, map[string]string{"3": at(200)}); err != nil {
+		t.Errorf("cut 200: %v", err)
+	}
+	if err := cover.CompleteCut(snap, map[string]string{"3": at(201)}); err == nil {
+		t.Error("cut 201: got no error")
+	}
+	// What is missing between two files is told, and is in the archive's account.
+	p.write("topics/orders/partition=3/orders+3+0000000210.json", lines(210, 5))
+	res, err := p.archive(p.store).Adopt(t.Context(), p.options())
+	if e, ok := errors.AsType[*recount.Error](err); !ok || e.Code != recount.CodeLost || res.Events != 5 {
+		t.Errorf("got %+v, %v, want CodeLost after 5 events", res, err)
+	}
+	p.verify()
+	got, err := p.archive(p.store).Cat(t.Context(), "orders", "3@212")
+	if err != nil || len(got) != 1 || got[0].ID != "k212" {
+		t.Errorf("cat: got %+v, %v", got, err)
 	}
 }
 
