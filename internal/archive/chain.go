@@ -172,14 +172,18 @@ func (a *Archive) laterCommit(ctx context.Context, stream string, n int64) (stri
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(readers())
+	_, local := a.store.(store.Local)
 	for i := range steps {
+		if next := 2; !local && i >= next && 1<<i < near {
+			continue // the list shows these
+		}
 		g.Go(func() (err error) {
 			names[i], err = there(ctx, n+1<<i)
 			return err
 		})
 	}
 	g.Go(func() (err error) {
-		if _, ok := a.store.(store.Local); ok {
+		if local {
 			// On a disk, a list reads the names of all commits, and a look is cheap.
 			for m := n + 1; m < n+near && names[steps] == "" && err == nil; m++ {
 				names[steps], err = there(ctx, m)

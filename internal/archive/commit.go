@@ -9,6 +9,7 @@ import (
 
 	"recount"
 	"recount/internal/archive/eventfile"
+	"recount/internal/archive/idindex"
 	"recount/source"
 )
 
@@ -155,6 +156,27 @@ func LostError(stream string, gaps []recount.Gap, events int64) error {
 		Changed: fmt.Sprintf("%d events were committed; the lost positions are recorded as a gap", events),
 		Next:    "bring them in from another copy if there is one; run the archiver more often, or raise the source's retention",
 	}
+}
+
+// close ends what a run holds.
+func (r *run) close() {
+	r.forget()
+	if r.index != nil {
+		r.index.close()
+	}
+}
+
+// forget drops what was read and not committed.
+func (r *run) forget() {
+	if r.index != nil {
+		r.index.forget()
+	}
+	if r.batch != nil {
+		r.batch.close()
+		r.batch = nil
+	}
+	r.events, r.bytes, r.faults, r.gaps, r.ids, r.cursor, r.broken = 0, 0, nil, nil, idindex.Set{}, source.Cursor{}, false
+	r.adoption.forget()
 }
 
 // judge writes the marks of a batch: faults as they were read, repeats and

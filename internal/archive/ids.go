@@ -28,9 +28,10 @@ type idIndex struct {
 	// never do.
 	on bool
 	// runs hold the events from the first on, fresh those after them up to caught.
-	runs   []*openRun
-	fresh  idindex.Builder
-	caught int64
+	runs    []*openRun
+	fresh   idindex.Builder
+	caught  int64
+	scanned int64 // ids that were read since for want of an index
 	// gathers: the ids of the present batch go to fresh.
 	gathers bool
 }
@@ -131,6 +132,12 @@ func (x *idIndex) narrow(ctx context.Context, ch *chain, res *resolver) error {
 		few /= 4 // they are gathered anyway; a look at the runs costs as much as so many ids
 	}
 	if rows <= few {
+		return nil
+	}
+	// To make an index, all files are read: that must not cost much more than what
+	// was read without one.
+	const share = 4
+	if x.scanned += rows; !x.on && share*x.scanned < ch.lastSeq {
 		return nil
 	}
 	x.on = true

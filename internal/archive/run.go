@@ -290,27 +290,6 @@ func (r *run) moved() bool {
 // taken says whether anything was read since the last commit.
 func (r *run) taken() bool { return r.events > 0 || len(r.cursor) > 0 || len(r.gaps) > 0 }
 
-// close ends what a run holds.
-func (r *run) close() {
-	r.forget()
-	if r.index != nil {
-		r.index.close()
-	}
-}
-
-// forget drops what was read and not committed.
-func (r *run) forget() {
-	if r.index != nil {
-		r.index.forget()
-	}
-	if r.batch != nil {
-		r.batch.close()
-		r.batch = nil
-	}
-	r.events, r.bytes, r.faults, r.gaps, r.ids, r.cursor, r.broken = 0, 0, nil, nil, idindex.Set{}, source.Cursor{}, false
-	r.adoption.forget()
-}
-
 // acknowledge tells a source that must know what is in the archive.
 func (r *run) acknowledge(ctx context.Context) error {
 	s, ok := r.opts.Source.(source.Acknowledger)

@@ -41,7 +41,7 @@ func (b Block) optional(name string) Block {
 var rootBlock = Block{
 	Path: "", Doc: "The whole file.", Keys: []Key{
 		{Name: "version", Type: "number", Doc: "The version of the file's form, 1.", Required: true},
-		{Name: "archive", Type: "text", Doc: "The folder of the archive, relative to the project, or a URL: file:/path, s3://bucket/prefix, gs://bucket/prefix, hdfs://namenode:8020/folder (docs/stores.md).", Required: true},
+		{Name: "archive", Type: "text", Doc: "Where the archive lies: a folder, relative to the project, or a URL of file:, s3:, gs: or hdfs:, as docs/stores.md says.", Required: true},
 		{Name: "sources", Type: "mapping", Doc: "Where events come from: a block by name, which is the stream's name in the archive.", Required: true},
 		{Name: "calculations", Type: "mapping", Doc: "What turns events into results: a block by name."},
 	},

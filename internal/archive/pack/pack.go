@@ -6,6 +6,7 @@ package pack
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -221,7 +222,7 @@ func NewWriter(w io.Writer) (*Writer, error) {
 
 const (
 	window     = 1 << 20
-	mostRecord = 1 << 30
+	mostRecord = 1 << 28
 )
 
 // Write writes a record.
@@ -246,20 +247,23 @@ func Each(r io.Reader, use func(record []byte) error) error {
 	}
 	defer z.Close()
 	buffered := bufio.NewReaderSize(z, window/16)
-	var record []byte
+	var record bytes.Buffer // grows with what is there, not with what a damaged size says
 	for {
 		n, err := binary.ReadUvarint(buffered)
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
-		if err != nil || n > mostRecord {
+		if err == nil && n > mostRecord {
+			err = fmt.Errorf("a record of %d bytes", n)
+		}
+		if err != nil {
 			return fmt.Errorf("%w: %w", ErrDamaged, err)
 		}
-		record = slices.Grow(record[:0], int(n))[:n]
-		if _, err := io.ReadFull(buffered, record); err != nil {
+		record.Reset()
+		if _, err := io.CopyN(&record, buffered, int64(n)); err != nil {
 			return fmt.Errorf("%w: %w", ErrDamaged, err)
 		}
-		if err := use(record); err != nil {
+		if err := use(record.Bytes()); err != nil {
 			return err
 		}
 	}

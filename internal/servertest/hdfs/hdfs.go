@@ -45,7 +45,7 @@ var (
 )
 
 func start(java, dir string) (string, error) {
-	work, err := os.MkdirTemp("", "recount-hdfs-")
+	work, err := servertest.Folder("hdfs")
 	if err != nil {
 		return "", err
 	}

@@ -80,7 +80,7 @@ var (
 
 // Launch starts a server, which ends with this process, and returns its address.
 func Launch() (string, error) {
-	dir, err := os.MkdirTemp("", "recount-versitygw-")
+	dir, err := servertest.Folder("versitygw")
 	if err != nil {
 		return "", err
 	}

@@ -40,7 +40,7 @@ func realMapping() recount.Mapping {
 func (s setup) openSource(ctx context.Context) (source.Source, error) {
 	env := adapter.Env{Dir: "/", Stream: stream, Mapping: realMapping(), Now: clock.System{}.Now}
 	if s.Topic != "" {
-		return kafka.Open(ctx, env, kafka.Config{Brokers: s.Brokers, Topics: []string{s.Topic}, Format: "json", ClientID: "recount"})
+		return kafka.Open(ctx, env, kafka.Config{Brokers: s.Brokers, Topics: []string{s.Topic}, ClientID: "recount"})
 	}
 	return files.Open(ctx, env, files.Config{Paths: []string{s.Files}, Format: "jsonl"})
 }
