@@ -258,6 +258,7 @@ func (r *run) pull(ctx, writing context.Context) error {
 		}
 	}
 	s := r.chain.snapshot
+	span.Cursor = r.place()
 	if len(span.Positions) == 0 {
 		if now := r.archive.clock.Now().UTC().Truncate(time.Microsecond); span.To.After(now) {
 			span.To = now // what comes later is not in it
