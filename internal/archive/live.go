@@ -103,6 +103,7 @@ func (r *run) follow(ctx, writing context.Context, well func()) error {
 		if err := r.acknowledge(ctx); err != nil {
 			return err
 		}
+		r.opts.Tell(Status{Stream: r.opts.Stream, Result: r.result})
 	}
 	for {
 		if err := r.read(ctx, writing); err != nil {
