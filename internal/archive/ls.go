@@ -26,7 +26,7 @@ type StreamSummary struct {
 	Pulled []recount.Window
 	// Since: events before it were taken out by retention. Zero: none were.
 	Since time.Time
-	Hours     []HourSummary // in order of time; the unknown one last
+	Hours []HourSummary // in order of time; the unknown one last
 }
 
 // HourSummary is what one hour's folder holds.
