@@ -50,6 +50,7 @@ const (
 	CodeMapping       Code = "RC3012"
 	CodeNoSnapshot    Code = "RC3018"
 	CodeExpire        Code = "RC3019"
+	CodeRegister      Code = "RC3020"
 	CodeSQL           Code = "RC4001"
 	CodeSQLRefused    Code = "RC4002"
 	CodeNondetermined Code = "RC4003"
@@ -146,6 +147,7 @@ var Codes = []CodeInfo{
 	{CodeMapping, ExitUsage, "the archive was made under another mapping"},
 	{CodeNoSnapshot, ExitUsage, "the archive has no such snapshot"},
 	{CodeExpire, ExitUsage, "events cannot be expired so"},
+	{CodeRegister, ExitError, "the archive cannot be registered as an Iceberg table"},
 	{CodeSQL, ExitUsage, "the SQL has a mistake"},
 	{CodeSQLRefused, ExitRefused, "the SQL is not deterministic by its form"},
 	{CodeNondetermined, ExitNondetermin, "the calculation is not deterministic"},

@@ -10,12 +10,13 @@ import (
 
 func (c *call) archiveCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "archive", Short: "keeps events: run, ls, verify, cat",
+		Use: "archive", Short: "keeps events: run, ls, verify, cat, compact, expire, register",
 		Example: examples("recount archive run --once", "recount archive ls"),
 		Args:    cobra.ArbitraryArgs,
 		RunE:    c.group,
 	}
 	cmd.AddCommand(c.archiveRunCommand(), c.archiveLsCommand(), c.archiveVerifyCommand(), c.archiveCatCommand())
+	cmd.AddCommand(c.archiveCompactCommand(), c.archiveExpireCommand(), c.archiveRegisterCommand())
 	return cmd
 }
 

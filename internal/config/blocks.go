@@ -45,6 +45,7 @@ var sourceBlock = Block{
 		{Name: "fields", Type: "mapping", Doc: "The typed columns that calculations read: their types by name."},
 		{Name: "lateness", Type: "duration", Doc: "How long after a bucket's end its events may still come.", Default: "0s"},
 		{Name: "quarantine", Type: "mapping", Doc: "How many events that cannot be used are put aside before reading stops."},
+		{Name: "retention", Type: "duration", Doc: "How long events are kept: recount archive expire takes out the hours that are older.", Default: "all are kept"},
 	},
 }
 

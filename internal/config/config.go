@@ -57,7 +57,9 @@ type Source struct {
 	Mapping       recount.Mapping
 	Lateness      time.Duration
 	QuarantineMax int64
-	Line          int
+	// Retention is how long events are kept; zero: all are.
+	Retention time.Duration
+	Line      int
 }
 
 // Calculation is one entry of `calculations`.

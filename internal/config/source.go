@@ -41,6 +41,9 @@ func (l *loader) source(e entry) {
 	if v, ok := found["lateness"]; ok {
 		s.Lateness, _ = v.duration()
 	}
+	if v, ok := found["retention"]; ok {
+		s.Retention, _ = v.duration()
+	}
 	if v, ok := found["quarantine"]; ok {
 		if most, ok := v.block(quarantineBlock, false)["max"]; ok {
 			s.QuarantineMax, _ = most.integer(0, math.MaxInt64)
