@@ -10,7 +10,9 @@ import (
 
 	"recount"
 	"recount/internal/archive"
+	"recount/internal/archive/iceberg"
 	"recount/internal/config"
+	"recount/store"
 )
 
 // CompactRequest asks for small files to be joined.
@@ -174,4 +176,60 @@ func (a *App) needs(ctx context.Context) (needs, error) {
 		}
 	})
 	return found, err
+}
+
+// RegisterRequest asks for the archive's files to be made tables of a catalog.
+type RegisterRequest struct {
+	Sources []string
+	Iceberg string // the catalog's folder, as typed
+}
+
+// ArchiveRegistered is the outcome for one stream.
+type ArchiveRegistered struct {
+	iceberg.Registered
+	Catalog string // its file, as typed
+	TookMS  int64
+}
+
+// ArchiveRegister brings the tables of the named streams, or of all, up to their
+// newest snapshots.
+func (a *App) ArchiveRegister(ctx context.Context, req RegisterRequest) ([]ArchiveRegistered, error) {
+	arch, streams, err := a.streams(ctx, req.Sources)
+	if err != nil {
+		return nil, err
+	}
+	local, ok := a.store.(store.Local)
+	if !ok {
+		return nil, &recount.Error{
+			Code: recount.CodeUnsupported, What: "only an archive on a disk can be registered", Where: arch.Place(),
+			Why:  "the tables name the archive's own files, and readers must reach them as files",
+			Next: "register a copy of the archive on a disk, or read its Parquet files by their folders (docs/archive.md)",
+		}
+	}
+	dir, err := filepath.Abs(a.path(req.Iceberg))
+	if err != nil {
+		return nil, err
+	}
+	var out []ArchiveRegistered
+	for _, stream := range streams {
+		began := a.now()
+		snapshot, err := arch.Snapshot(ctx, stream)
+		if err != nil {
+			return out, err
+		}
+		done, err := iceberg.Register(ctx, iceberg.Options{Dir: dir, Snapshot: snapshot, Path: func(name string) (string, error) {
+			path, err := local.Path(name)
+			if err != nil {
+				return "", err
+			}
+			return filepath.Abs(path)
+		}})
+		if err != nil {
+			return out, err
+		}
+		out = append(out, ArchiveRegistered{
+			Registered: done, Catalog: filepath.Join(req.Iceberg, iceberg.CatalogFile), TookMS: a.now().Sub(began).Milliseconds(),
+		})
+	}
+	return out, nil
 }
