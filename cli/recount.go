@@ -13,6 +13,7 @@ import (
 type Recount interface {
 	ArchiveRun(ctx context.Context, sources []string) ([]app.ArchiveRan, error)
 	ArchiveLs(ctx context.Context, sources []string) ([]app.ArchiveStream, error)
+	ArchiveLsAt(ctx context.Context, source, snapshot string) ([]app.ArchiveStream, error)
 	ArchiveVerify(ctx context.Context, sources []string) ([]app.ArchiveReport, error)
 	ArchiveCat(ctx context.Context, source, event string) ([]app.ArchivedEvent, error)
 	ArchiveCompact(ctx context.Context, req app.CompactRequest) ([]app.ArchiveCompacted, error)
