@@ -28,6 +28,12 @@ type Snapshot struct {
 	Pulled []Window
 	// Since: events before it were taken out by retention. Zero: none were.
 	Since time.Time
+	// Reached are the stretches of positions that were read whole, by partition, in
+	// order: each position inside holds an event, is in a gap, or never was one.
+	Reached []Stretch
+	// Followed says that the stream was read from its beginning to the watermark.
+	// Where it was not, only the pulled spans are in.
+	Followed bool
 	// Removed are the files that retention took out: what was made of their events
 	// before is told by them. They may be deleted.
 	Removed []DataFile
@@ -95,6 +101,15 @@ type PositionSpan struct {
 	First     string `json:"first"`
 	Last      string `json:"last"`
 	Rows      int64  `json:"rows"`
+}
+
+// Stretch is a run of positions of one partition, both ends inside.
+type Stretch struct {
+	Partition string
+	First     string
+	Last      string
+	// Pulled says that it was brought in by itself, beside what is followed.
+	Pulled bool
 }
 
 // MarksFile is one committed Parquet file of marks: judgments about events that

@@ -32,6 +32,8 @@ type Acknowledger interface {
 type Span struct {
 	From, To  time.Time // by the source's own clock, [From, To); used where Positions is empty
 	Positions []recount.PositionWindow
+	// Cursor is the archive's, so that partitions have the names that they have there.
+	Cursor Cursor
 }
 
 // Spanned is a source that can read a part of its stream by itself.
@@ -39,6 +41,8 @@ type Spanned interface {
 	// ReadSpan hands over the events of a span like Read, and no event outside of
 	// it but those whose time lies beside it in the source's order. Where a
 	// partition no longer holds the beginning, it tells the gap (GapRetention).
+	// Between the first and the last event of a partition that it hands over, none
+	// is left out.
 	// The End's watermark has no meaning.
 	ReadSpan(ctx context.Context, span Span, emit func(Batch) error) (End, error)
 }
@@ -46,9 +50,18 @@ type Spanned interface {
 // Grouped is a source whose consumers keep their positions in it.
 type Grouped interface {
 	// Processed returns by partition the first position that a consumer group has
-	// not processed, spelled as archived. recount.ErrNotFound: there is no such
-	// group, or it has no position.
-	Processed(ctx context.Context, group string) (map[string]string, error)
+	// not processed, spelled as archived. cursor is the archive's: a partition of it
+	// that the source no longer has counts as processed to its end.
+	// recount.ErrNotFound: there is no such group, or it has no position.
+	// recount.ErrBusy: members of the group are at work.
+	Processed(ctx context.Context, group string, cursor Cursor) (map[string]string, error)
+}
+
+// Resumer is a source that can say beforehand what Read would tell as lost.
+type Resumer interface {
+	// Overtaken returns the gaps after cursor whose events the source no longer
+	// holds; none: Read goes on without a loss.
+	Overtaken(ctx context.Context, cursor Cursor) ([]recount.Gap, error)
 }
 
 // Bus is a source whose kind can also be written to: archived events are

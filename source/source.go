@@ -20,6 +20,9 @@ type Source interface {
 	// point to belong to the receiver. Reading the same stream again with the
 	// cursor of the last batch emits nothing.
 	//
+	// An error that passes by itself, such as a broker that is down, wraps
+	// recount.ErrTransient: a live run waits and reads again. Any other ends it.
+	//
 	// Row faults are events with Fault set. File faults (a missing column, a
 	// broken encoding, a file that was changed) are *recount.Error.
 	Read(ctx context.Context, cursor Cursor, emit func(Batch) error) (End, error)

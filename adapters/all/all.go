@@ -5,6 +5,7 @@ package all
 import (
 	_ "recount/engine/duckdb"   // runs SQL calculations
 	_ "recount/source/files"    // reads files of events
+	_ "recount/source/kafka"    // reads topics of Apache Kafka
 	_ "recount/store/disk"      // keeps the archive in a folder
 	_ "recount/target/files"    // live results in CSV files
 	_ "recount/target/postgres" // live tables in PostgreSQL

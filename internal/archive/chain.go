@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"recount"
+	"recount/internal/archive/positions"
 	"recount/source"
 	"recount/store"
 )
@@ -25,6 +26,7 @@ type chain struct {
 	lastSeq  int64
 	totals   counts
 	commits  []commitInfo
+	reached  positions.Reached
 	dropped  []droppedFile // files that later commits took out, in their order
 }
 
@@ -182,6 +184,8 @@ func (ch *chain) add(c *commit, digest string) error {
 	if err := ch.addSpans(c); err != nil {
 		return err
 	}
+	ch.reached.Add(c.read(), c.Dense)
+	s.Reached, s.Followed = ch.reached.Stretches(), s.Followed || len(c.Cursor) > 0 || !watermark.IsZero()
 	maps.Copy(ch.cursor, c.Cursor)
 	s.ID, s.Commit, s.Watermark, s.Lateness, s.Fields = digest, c.Number, watermark, lateness, fields
 	s.Mapping, ch.lastSeq = c.Mapping, c.LastSeq
@@ -273,6 +277,7 @@ func (ch *chain) drop(c *commit) (replaced int64, err error) {
 		gone[f.Name] = true
 		ch.dropped = append(ch.dropped, droppedFile{file: f, by: c.Number, at: c.At})
 		if removed[f.Name] {
+			ch.reached.Remove(f.Spans)
 			s.Removed = append(s.Removed, f)
 			continue
 		}

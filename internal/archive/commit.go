@@ -6,23 +6,29 @@ import (
 	"maps"
 	"time"
 
+	"recount"
 	"recount/internal/archive/eventfile"
-	"recount/source"
 )
 
 // commit makes what the run has read since its last commit part of the archive:
-// files first, then marks, then the entry that names them.
-func (r *run) commit(ctx context.Context, watermark time.Time) error {
+// files first, then marks, then the entry that names them. pulled are the spans
+// that are whole with it.
+func (r *run) commit(ctx context.Context, pulled []spanEntry) (err error) {
 	ch := r.chain
+	defer func() { r.broken = r.broken || err != nil }()
 	if _, err := r.archive.catchUp(ctx, ch, nil); err != nil {
 		return err
+	}
+	watermark := r.watermark
+	if r.opts.Pull != nil {
+		watermark = ch.snapshot.Watermark
 	}
 	c := &commit{
 		Stream: r.opts.Stream, Number: ch.snapshot.Commit + 1, Previous: ch.snapshot.ID,
 		At: r.archive.clock.Now().UTC().Truncate(time.Microsecond), Program: r.opts.Program, Mapping: r.opts.MappingDigest,
 		Fields: fieldEntries(r.opts.Fields), Lateness: r.opts.Lateness.String(), Watermark: timeText(watermark), LastSeq: r.seq,
-		Cursor: maps.Clone(r.cursor), Counts: counts{Events: r.events},
-		Gaps:  r.gaps,
+		Cursor: maps.Clone(r.cursor), Counts: counts{Events: r.events}, Gaps: r.gaps, Pulled: pulled,
+		Dense: r.opts.Source.Info().Dense && r.events+int64(len(r.gaps)) > 0,
 		Files: []fileEntry{}, Marks: []marksEntry{}, Marked: []markedEntry{},
 	}
 	if r.batch != nil {
@@ -37,6 +43,7 @@ func (r *run) commit(ctx context.Context, watermark time.Time) error {
 	if err := r.judge(ctx, c); err != nil {
 		return err
 	}
+	r.attempt = c
 	digest, err := r.archive.putAfter(ctx, ch, c)
 	if err != nil {
 		return err
@@ -45,9 +52,13 @@ func (r *run) commit(ctx context.Context, watermark time.Time) error {
 		return fmt.Errorf("commit %d: %w", c.Number, err)
 	}
 	r.committed(c)
-	return nil
+	if r.opts.Pull != nil {
+		return nil
+	}
+	return r.acknowledge(ctx)
 }
 
+// committed counts a commit that was made and begins the next batch.
 func (r *run) committed(c *commit) {
 	r.result.Events += c.Counts.Events
 	r.result.Repeats += c.Counts.Repeats
@@ -58,8 +69,19 @@ func (r *run) committed(c *commit) {
 		r.result.Bytes += f.Bytes
 	}
 	r.result.Commits++
+	r.result.Gaps += len(c.Gaps)
 	r.result.Snapshot, r.result.Watermark = r.chain.snapshot.ID, r.chain.snapshot.Watermark
-	r.events, r.bytes, r.faults, r.gaps, r.ids, r.cursor = 0, 0, nil, nil, idSet{}, source.Cursor{}
+	var lost []recount.Gap
+	for _, g := range c.Gaps {
+		if g.Lost() {
+			lost = append(lost, g)
+		}
+	}
+	r.result.Lost = append(r.result.Lost, lost...)
+	r.attempt = nil
+	r.forget()
+	r.alarm.set(r.opts.Flush, r.opts.Live)
+	r.opts.Tell(Status{Stream: r.opts.Stream, Result: r.result, Lost: lost})
 }
 
 // judge writes the marks of a batch: faults as they were read, repeats and

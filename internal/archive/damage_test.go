@@ -195,7 +195,7 @@ func TestANewerFormatIsRefused(t *testing.T) {
 	mustRun(t, open(s), options(newSource(10)))
 	name := commits(s)[0]
 	s.Damage(name, archive.Reframe(func(body []byte) []byte {
-		return bytes.Replace(body, []byte(`"format":1`), []byte(`"format":3,"new":true`), 1)
+		return bytes.Replace(body, []byte(`"format":1`), []byte(`"format":9,"new":true`), 1)
 	}))
 	_, err := open(s).Snapshot(t.Context(), "orders")
 	wantCode(t, err, recount.CodeNewerArchive)

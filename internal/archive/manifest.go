@@ -7,10 +7,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 	"unicode/utf8"
 
 	"recount"
+	"recount/internal/archive/positions"
 )
 
 // formatVersion is the version of the commit log. A higher one is refused. A
@@ -42,10 +45,14 @@ type commit struct {
 
 	// What follows is of format 2.
 
+	// Dense says that the positions of this commit's partitions are numbers without
+	// holes: each is an event's or lies in a gap.
+	Dense bool `json:"dense,omitempty"`
 	// Gaps are the positions that were passed and hold no event.
 	Gaps []recount.Gap `json:"gaps,omitempty"`
-	// Pulled are the spans of event time that this commit brings in by themselves:
-	// its cursor is empty and its watermark that of the commit before.
+	// Pulled are the spans of time that were brought in by themselves, with this
+	// commit and those before it whose events have no cursor. The cursor is empty,
+	// the watermark that of the commit before.
 	Pulled []spanEntry `json:"pulled,omitempty"`
 	// Replaces names files whose events, with their sequence numbers, are in this
 	// commit's files from here on. Its counts are zero.
@@ -71,7 +78,7 @@ type arrivalEntry struct {
 
 // version is the lowest format that can say what the commit says.
 func (c *commit) version() int {
-	newer := len(c.Gaps)+len(c.Pulled)+len(c.Replaces)+len(c.Removes) > 0
+	newer := c.Dense || len(c.Gaps)+len(c.Pulled)+len(c.Replaces)+len(c.Removes) > 0
 	for _, f := range c.Files {
 		newer = newer || f.Origin != "" || len(f.Arrivals) > 0 || f.Fields != nil
 	}
@@ -79,6 +86,40 @@ func (c *commit) version() int {
 		return formatVersion
 	}
 	return firstVersion
+}
+
+// beside says that the commit's events were brought in by themselves: no cursor
+// leads over them.
+func (c *commit) beside() bool { return len(c.Cursor) == 0 && (c.Counts.Events > 0 || len(c.Gaps) > 0) }
+
+// read is which positions a commit has read, by partition. One that replaces or
+// removes files reads nothing.
+func (c *commit) read() []recount.Stretch {
+	read := map[string]*recount.Stretch{}
+	take := func(partition, first, last string) {
+		s := read[partition]
+		if s == nil {
+			s = &recount.Stretch{Partition: partition, First: first, Last: last, Pulled: c.beside()}
+			read[partition] = s
+		}
+		s.First, s.Last = min(s.First, first), max(s.Last, last)
+	}
+	for _, f := range c.Files {
+		if f.Origin != "" || len(c.Replaces) > 0 {
+			continue // nobody knows what lies between the events of an adopted file
+		}
+		for _, span := range f.Spans {
+			take(span.Partition, span.First, span.Last)
+		}
+	}
+	for _, g := range c.Gaps {
+		take(g.Partition, g.From, positions.Before(g.To))
+	}
+	list := make([]recount.Stretch, 0, len(read))
+	for _, partition := range slices.Sorted(maps.Keys(read)) {
+		list = append(list, *read[partition])
+	}
+	return list
 }
 
 // counts counts events and marks by kind.

@@ -97,11 +97,12 @@ func (a *Archive) keep(ctx context.Context, base string, s finished) (name, dige
 		readErr := a.check(ctx, name, s.length(), digest)
 		var differs *differsError
 		switch {
-		case readErr == nil:
+		case readErr == nil && !errors.Is(putErr, recount.ErrUnknown):
 			return name, digest, nil
 		case try == attempts:
 			return "", "", a.unkept(name, errors.Join(putErr, readErr))
 		case errors.Is(readErr, recount.ErrNotFound): // the outcome was unknown, and now is: no
+		case readErr == nil: // it is there; whether it stays, another put says
 		case errors.As(readErr, &differs):
 			// Also a put that said yes: what was kept is not what was written, and
 			// an object is never changed.
@@ -195,10 +196,11 @@ func (a *Archive) putCommit(ctx context.Context, c *commit) (digest string, err 
 		}
 		found, readErr := a.read(ctx, name)
 		switch {
-		case readErr == nil && bytes.Equal(found, object):
-			return digest, nil
-		case readErr == nil:
+		case readErr == nil && !bytes.Equal(found, object):
 			return "", a.lostRace(c)
+		case readErr == nil && !errors.Is(putErr, recount.ErrUnknown):
+			return digest, nil
+		case readErr == nil && try < attempts: // it is there; whether it stays, another put says
 		case errors.Is(readErr, recount.ErrNotFound) && try < attempts: // the outcome was unknown, and now is: no
 		default:
 			return "", &recount.Error{
@@ -206,6 +208,33 @@ func (a *Archive) putCommit(ctx context.Context, c *commit) (digest string, err 
 				Why:  fmt.Sprintf("writing it said %v, and reading it %v", putErr, readErr),
 				Next: fmt.Sprintf("recount archive run %s --once: it finds out and goes on from there", c.Stream), Err: errors.Join(putErr, readErr),
 			}
+		}
+	}
+}
+
+// confirm makes sure that the newest commit is durable before anything follows
+// from it: a run that was killed while it was made leaves it to be seen, and a
+// source forgets what a commit holds.
+func (a *Archive) confirm(ctx context.Context, ch *chain) error {
+	if ch.snapshot.Commit == 0 {
+		return nil
+	}
+	name := commitName(ch.stream, ch.snapshot.Commit)
+	object, err := a.read(ctx, name)
+	if err != nil {
+		return fmt.Errorf("read commit %d of stream %q: %w", ch.snapshot.Commit, ch.stream, err)
+	}
+	for try := 1; ; try++ {
+		err := a.store.Put(ctx, name, func(w io.Writer) error {
+			_, err := w.Write(object)
+			return err
+		})
+		switch {
+		case err == nil || errors.Is(err, recount.ErrExists):
+			return nil
+		case errors.Is(err, recount.ErrUnknown) && try < attempts:
+		default:
+			return fmt.Errorf("confirm commit %d of stream %q: %w", ch.snapshot.Commit, ch.stream, err)
 		}
 	}
 }

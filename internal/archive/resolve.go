@@ -248,6 +248,9 @@ func (r *resolver) readCopies(ef *eventfile.File, group int, f *idFile, wanted f
 	next = 0
 	err = ef.Texts(group, "data", func(row int, v []byte) error {
 		if c := at(row); c != nil {
+			if v == nil {
+				return nil // a tombstone is no empty payload
+			}
 			if r.own != nil {
 				v = r.own(v)
 			}

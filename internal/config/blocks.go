@@ -29,6 +29,15 @@ func (b Block) names() []string {
 	return names
 }
 
+// optional returns the block without the demand for a key.
+func (b Block) optional(name string) Block {
+	b.Keys = slices.Clone(b.Keys)
+	for i := range b.Keys {
+		b.Keys[i].Required = b.Keys[i].Required && b.Keys[i].Name != name
+	}
+	return b
+}
+
 var rootBlock = Block{
 	Path: "", Doc: "The whole file.", Keys: []Key{
 		{Name: "version", Type: "number", Doc: "The version of the file's form, 1.", Required: true},
@@ -52,7 +61,8 @@ var sourceBlock = Block{
 var eventBlock = Block{
 	Path: "sources.NAME.event", Doc: "The envelope. Each value is a column's name, a JSON path that begins with $., or {path: …}. " +
 		"A path that leads into a text reads that text as JSON, so $.payload.user_id works for {\"payload\": \"{\\\"user_id\\\": 7}\"} as for an object; " +
-		"for CSV its first name is a column.", Keys: []Key{
+		"for CSV its first name is a column. Where the values of a bus have an envelope of their own (envelope: cloudevents or debezium), " +
+		"the event, or what is left out of it, is taken from there.", Keys: []Key{
 		{Name: "id", Type: "text", Doc: "What names an event in its stream. Without it stream/partition/position does, and repeats cannot be seen."},
 		{Name: "time", Type: "text or {path, unit}", Doc: "When it happened. unit, for epoch times, is s, ms, us or ns.", Required: true},
 		{Name: "key", Type: "text", Doc: "The event's key."},

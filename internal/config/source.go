@@ -16,7 +16,7 @@ import (
 const defaultQuarantine = 1000
 
 func (l *loader) source(e entry) {
-	found := e.block(sourceBlock, true)
+	found := e.block(sourceBlock.optional("event"), true)
 	if found == nil {
 		return
 	}
@@ -24,8 +24,18 @@ func (l *loader) source(e entry) {
 	if spec, block, ok := l.pickAdapter(adapter.Source, e.value, sourceBlock, found); ok {
 		s.Adapter, s.Config = spec.Name, l.adapterBlock(spec, block.value, nil)
 	}
+	event := eventBlock
+	envelope, ok := s.Config.(completer)
+	if ok && envelope.Completes() {
+		event = event.optional("time")
+	} else {
+		e.require(sourceBlock, found, "event")
+	}
 	if v, ok := found["event"]; ok {
-		l.event(v.value, &s.Mapping)
+		l.event(v.value, event, &s.Mapping)
+	}
+	if ok {
+		envelope.Complete(&s.Mapping)
 	}
 	if v, ok := found["timezone"]; ok {
 		s.Mapping.Zone = zone(v.value)
@@ -68,8 +78,16 @@ func zone(v value) *time.Location {
 	return nil
 }
 
-func (l *loader) event(v value, m *recount.Mapping) {
-	found := v.block(eventBlock, false)
+// completer is an adapter's block that says itself where the envelope is found,
+// for what the file leaves out.
+type completer interface {
+	// Completes says whether event and its time may be left out.
+	Completes() bool
+	Complete(m *recount.Mapping)
+}
+
+func (l *loader) event(v value, b Block, m *recount.Mapping) {
+	found := v.block(b, false)
 	for key, into := range map[string]*string{
 		"id": &m.ID, "time": &m.Time, "key": &m.Key, "type": &m.Type,
 		"ingest_time": &m.IngestTime, "partition": &m.Partition, "position": &m.Position,

@@ -152,3 +152,17 @@ func SameMapping(s recount.Snapshot, digest string) error {
 		Next: fmt.Sprintf("put event: and timezone: back as they were, or give the source a new name, such as %s_2, and archive it anew", s.Stream),
 	}
 }
+
+// Pulled says whether a span of time lies whole in those that were pulled.
+func Pulled(s recount.Snapshot, w recount.Window) bool {
+	from := w.From
+	for moved := true; moved && from.Before(w.To); {
+		moved = false
+		for _, p := range s.Pulled {
+			if !p.From.After(from) && p.To.After(from) {
+				from, moved = p.To, true
+			}
+		}
+	}
+	return !from.Before(w.To)
+}

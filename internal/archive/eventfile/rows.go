@@ -22,7 +22,7 @@ type Rows struct {
 // NewRows returns empty rows with the given typed columns.
 func NewRows(fields []recount.Field) *Rows {
 	r := &Rows{}
-	r.seq.required, r.partition.required, r.position.required, r.data.required = true, true, true, true
+	r.seq.required, r.partition.required, r.position.required = true, true, true
 	for _, f := range fields {
 		r.fields = append(r.fields, newFieldColumn(f))
 	}
@@ -75,12 +75,8 @@ func (r *Rows) Append(seq int64, e *recount.Event, timeKnown bool) error {
 	r.position.add(e.Position)
 	addTime(&r.time, e.Time, timeKnown)
 	addTime(&r.ingest, e.IngestTime, !e.IngestTime.IsZero())
-	if e.Key == nil {
-		r.key.addNull()
-	} else {
-		r.key.addBytes(e.Key)
-	}
-	r.data.addBytes(e.Data)
+	addBytes(&r.key, e.Key)
+	addBytes(&r.data, e.Data)
 	r.headers.add(e.Headers)
 	for _, h := range e.Headers {
 		size += perRow + len(h.Name) + len(h.Value)
@@ -97,6 +93,15 @@ func addText(c *texts, s string) {
 		return
 	}
 	c.add(s)
+}
+
+// addBytes keeps none apart from an empty one: a tombstone is no empty payload.
+func addBytes(c *texts, b []byte) {
+	if b == nil {
+		c.addNull()
+		return
+	}
+	c.addBytes(b)
 }
 
 func addTime(c *longs, t time.Time, known bool) {

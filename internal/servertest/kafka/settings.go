@@ -105,10 +105,15 @@ func settings(dir string, port, control, secure int, o Options) (string, error) 
 		"auto.create.topics.enable=false",
 		"message.max.bytes=75497472",
 		"log.segment.bytes=16777216",
+		// Tests write times of long ago, which retention by time would delete at once.
+		"log.retention.ms=-1",
 		"log.initial.task.delay.ms=500",
 		"log.retention.check.interval.ms=500",
 		"log.segment.delete.delay.ms=500",
 		"log.cleaner.backoff.ms=200",
+		// A broker that was killed comes back only when its old session has ended.
+		"broker.session.timeout.ms=2000",
+		"broker.heartbeat.interval.ms=500",
 	}
 	lines = append(append(lines, more...), o.Lines...)
 	return strings.Join(lines, "\n") + "\n", nil

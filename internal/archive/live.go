@@ -1,0 +1,268 @@
+package archive
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"recount"
+	"recount/source"
+)
+
+// How a live run waits.
+const (
+	poll      = time.Second           // between readings of a source that cannot say when there is something new
+	breath    = 20 * time.Millisecond // after a source said so
+	firstWait = time.Second           // after an error that passes; doubled up to lastWait
+	lastWait  = time.Minute
+	grace     = 30 * time.Second // for the last commit, once the run is asked to end
+	// ahead is how far a source's watermark may lie before this machine's clock.
+	ahead = 5 * time.Minute
+)
+
+// alarm rings a while after it was set, by elapsed time: a wall clock that jumps
+// does not move it. The zero alarm never rings.
+type alarm struct {
+	timer *time.Timer
+	rang  chan struct{}
+}
+
+// set sets it anew; off keeps it silent.
+func (a *alarm) set(after time.Duration, on bool) {
+	a.stop()
+	if !on {
+		return
+	}
+	rang := make(chan struct{})
+	a.rang, a.timer = rang, time.AfterFunc(after, func() { close(rang) })
+}
+
+func (a *alarm) stop() {
+	if a.timer != nil {
+		a.timer.Stop()
+	}
+	a.rang, a.timer = nil, nil
+}
+
+func (a *alarm) ringing() bool {
+	select {
+	case <-a.rang:
+		return true
+	default:
+		return false
+	}
+}
+
+// transient says whether the same act may succeed later with nothing changed.
+func transient(err error) bool {
+	for _, passing := range []error{recount.ErrTransient, recount.ErrUnreachable, recount.ErrUnknown, context.DeadlineExceeded} {
+		if errors.Is(err, passing) {
+			return true
+		}
+	}
+	if _, ok := errors.AsType[*net.OpError](err); ok {
+		return true
+	}
+	if _, ok := errors.AsType[*net.DNSError](err); ok {
+		return true
+	}
+	late, ok := errors.AsType[net.Error](err)
+	return ok && late.Timeout()
+}
+
+// live reads until the context ends. What is out of reach is waited for; every
+// other error ends the run.
+func (r *run) live(ctx context.Context) error {
+	r.act = recount.Quiet{}.Begin("", 0)
+	// What was read when the run is asked to end is committed, if the store answers.
+	writing, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	defer context.AfterFunc(ctx, func() {
+		timer := time.AfterFunc(grace, cancel)
+		context.AfterFunc(writing, func() { timer.Stop() })
+	})()
+	defer r.alarm.stop()
+	wait := firstWait
+	for {
+		before := r.result.Commits
+		err := r.follow(ctx, writing, func() { wait = firstWait })
+		if ctx.Err() != nil {
+			return r.leave(writing)
+		}
+		if err = r.save(writing, err); !transient(err) {
+			return r.explained(err)
+		}
+		if r.result.Commits > before {
+			wait = firstWait
+		}
+		r.opts.Tell(Status{Stream: r.opts.Stream, Result: r.result, Err: r.explained(err), Retry: wait})
+		pause(ctx, wait)
+		wait = min(2*wait, lastWait)
+	}
+}
+
+// follow reads and commits until an error. well is called when the source was
+// read to its end.
+func (r *run) follow(ctx, writing context.Context, well func()) error {
+	if r.chain == nil || r.broken {
+		if err := r.reopen(ctx); err != nil {
+			return err
+		}
+		r.alarm.set(r.opts.Flush, true)
+		if err := r.acknowledge(ctx); err != nil {
+			return err
+		}
+	}
+	for {
+		if err := r.read(ctx, writing); err != nil {
+			return err
+		}
+		well()
+		if r.alarm.ringing() {
+			if err := r.flush(writing); err != nil {
+				return err
+			}
+		}
+		if err := r.wait(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// flush commits what is there, if anything is.
+func (r *run) flush(writing context.Context) error {
+	if !r.moved() {
+		r.alarm.set(r.opts.Flush, true)
+		return nil
+	}
+	return r.commit(writing, nil)
+}
+
+// reopen drops a batch that cannot be committed and finds out where the stream
+// stands. A commit with an unknown outcome is counted if it was made; one of
+// another run ends this one.
+func (r *run) reopen(ctx context.Context) error {
+	old, attempt := r.chain, r.attempt
+	r.forget()
+	r.broken = true // until it is known where the stream stands
+	if err := r.open(ctx); err != nil {
+		return err
+	}
+	r.broken = false
+	if old == nil || r.chain.snapshot.Commit == old.snapshot.Commit {
+		r.attempt = nil
+		return nil
+	}
+	if attempt != nil && r.chain.snapshot.Commit == attempt.Number {
+		_, digest, err := attempt.encode()
+		if err != nil {
+			return err
+		}
+		if digest == r.chain.snapshot.ID {
+			r.committed(attempt)
+			return nil
+		}
+	}
+	return r.archive.lostRace(&commit{Stream: r.opts.Stream, Number: old.snapshot.Commit + 1})
+}
+
+// wait returns when there may be something new, or when it is time to commit.
+func (r *run) wait(ctx context.Context) error {
+	waiting, cancel := context.WithCancel(ctx)
+	defer cancel()
+	rang := r.alarm.rang
+	go func() {
+		select {
+		case <-rang:
+			cancel()
+		case <-waiting.Done():
+		}
+	}()
+	w, ok := r.opts.Source.(source.Waiter)
+	if !ok {
+		pause(waiting, poll)
+		return ctx.Err()
+	}
+	err := w.Wait(waiting, r.place())
+	if waiting.Err() != nil {
+		err = nil // it is time to commit, or to end
+	}
+	pause(waiting, breath) // one that returns at once must not keep a core busy
+	return errors.Join(err, ctx.Err())
+}
+
+// save commits what a source handed over whole before it failed, and returns the
+// error that is worse.
+func (r *run) save(writing context.Context, err error) error {
+	if r.chain == nil || r.broken || !r.taken() {
+		return err
+	}
+	if failed := r.commit(writing, nil); failed != nil && (transient(err) || !transient(failed)) {
+		return failed
+	}
+	return err
+}
+
+// leave ends a run that was asked to end: what was read is committed.
+func (r *run) leave(writing context.Context) error {
+	if r.chain != nil && !r.broken && r.moved() {
+		if err := r.commit(writing, nil); err != nil {
+			return r.explained(err)
+		}
+	}
+	all := "all that was read is in the archive"
+	if r.broken {
+		all = "the next run reads the rest again"
+	}
+	return &recount.Error{
+		Code: recount.CodeInterrupted, What: "the run was asked to end", Where: "recount archive run " + r.opts.Stream, Why: "a live run goes on until it is interrupted",
+		Changed: fmt.Sprintf("%d events were committed; %s", r.result.Events, all),
+		Next:    "run the same command again: it goes on where the archive ends", Err: context.Canceled,
+	}
+}
+
+// wall tells a clock that was put ahead from time that passed: the readings of
+// the machine's clock carry both.
+type wall struct {
+	begun  time.Time
+	jumped time.Duration // of the time passed, when the clock was first seen ahead; 0: it is not
+}
+
+// credible is the source's watermark, but none that only a clock which jumped
+// ahead could have given: a watermark is never taken back. A jump that lasts is
+// believed: the machine may have slept.
+func (r *run) credible(watermark time.Time) time.Time {
+	if !r.opts.Live {
+		return watermark
+	}
+	const believed = time.Hour
+	now, w := r.archive.clock.Now(), &r.wall
+	if w.begun.IsZero() {
+		w.begun = now
+	}
+	passed := now.Sub(w.begun)
+	due := w.begun.Add(passed).Round(0)
+	switch {
+	case now.Round(0).Sub(due) <= ahead:
+		w.jumped = 0
+	case w.jumped == 0:
+		w.jumped = max(passed, 1)
+	case passed-w.jumped > believed:
+		w.begun, w.jumped, due = now, 0, now.Round(0)
+	}
+	if watermark.After(due.Add(ahead)) {
+		return due
+	}
+	return watermark
+}
+
+func pause(ctx context.Context, length time.Duration) {
+	timer := time.NewTimer(length)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}

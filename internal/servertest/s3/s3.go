@@ -1,0 +1,109 @@
+// Package s3 starts a real S3 server for tests: versitygw, which keeps buckets in
+// folders and checks signatures, checksums and conditions. It is started once for
+// a test process.
+package s3
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"recount/internal/servertest"
+)
+
+// AccessKey and Secret are the server's credentials.
+const (
+	AccessKey = "recounttest"
+	Secret    = "recounttest-secret"
+)
+
+// Start returns the address of the server and the name of a new bucket, and sets
+// the credentials in the environment. The test is skipped where versitygw is not
+// installed.
+func Start(t testing.TB) (url, bucket string) {
+	t.Helper()
+	program := filepath.Join(servertest.Cache(), "versitygw", "versitygw")
+	if _, err := os.Stat(program); err != nil {
+		servertest.Require(t, "versitygw", "versitygw is not installed; .ci/servers/versitygw installs it")
+	}
+	running.Do(func() { address, startErr = start(program) })
+	if startErr != nil {
+		t.Fatalf("start versitygw: %v", startErr)
+	}
+	t.Setenv("AWS_ACCESS_KEY_ID", AccessKey)
+	t.Setenv("AWS_SECRET_ACCESS_KEY", Secret)
+	t.Setenv("AWS_EC2_METADATA_DISABLED", "true")
+	buckets.Lock()
+	defer buckets.Unlock()
+	buckets.count++
+	bucket = fmt.Sprintf("bucket-%d", buckets.count)
+	if _, err := client().CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: aws.String(bucket)}); err != nil {
+		t.Fatalf("make bucket: %v", err)
+	}
+	return address, bucket
+}
+
+var (
+	running  sync.Once
+	address  string
+	startErr error
+	buckets  struct {
+		sync.Mutex
+		count int
+	}
+)
+
+func start(program string) (string, error) {
+	dir, err := os.MkdirTemp("", "recount-versitygw-")
+	if err != nil {
+		return "", err
+	}
+	for _, sub := range []string{"data", "iam"} {
+		if err := os.Mkdir(filepath.Join(dir, sub), 0o700); err != nil {
+			return "", err
+		}
+	}
+	port, err := servertest.FreePort()
+	if err != nil {
+		return "", err
+	}
+	cmd := exec.Command(program, "--port", fmt.Sprintf("127.0.0.1:%d", port), "--iam-dir", filepath.Join(dir, "iam"), "--quiet",
+		"posix", filepath.Join(dir, "data"))
+	cmd.Env = append(os.Environ(), "ROOT_ACCESS_KEY="+AccessKey, "ROOT_SECRET_KEY="+Secret)
+	if _, err := servertest.Spawn(filepath.Join(dir, "log"), cmd); err != nil {
+		return "", err
+	}
+	const patience = 30 * time.Second
+	if err := servertest.Listens(context.Background(), port, patience); err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("http://127.0.0.1:%d", port), nil
+}
+
+func client() *s3.Client {
+	return s3.New(s3.Options{
+		BaseEndpoint: aws.String(address), UsePathStyle: true, Region: "us-east-1",
+		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+			return aws.Credentials{AccessKeyID: AccessKey, SecretAccessKey: Secret}, nil
+		}),
+	})
+}
+
+// Uploads is how many uploads in parts a bucket holds that are neither complete
+// nor aborted.
+func Uploads(t testing.TB, bucket string) int {
+	t.Helper()
+	out, err := client().ListMultipartUploads(t.Context(), &s3.ListMultipartUploadsInput{Bucket: aws.String(bucket)})
+	if err != nil {
+		t.Fatalf("list uploads: %v", err)
+	}
+	return len(out.Uploads)
+}

@@ -1,0 +1,92 @@
+package kafka
+
+import (
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"recount"
+	"recount/source/record"
+)
+
+// A batch has at most so many records, and ends where it has so many bytes.
+const (
+	batchRecords = 4096
+	batchBytes   = 4 << 20
+)
+
+// cut makes pieces of what a partition's fetch gave, up to the offset end, and
+// moves the reading there. Every offset between is in a record or in a gap.
+func cut(r *reading, records []*kgo.Record, end int64) []*piece {
+	var all []*piece
+	c := cutter{reading: r, next: r.fetched, epoch: r.last}
+	for _, rec := range records {
+		if rec.Offset >= end {
+			break
+		}
+		c.hole(rec.Offset)
+		c.add(rec)
+		if len(c.records) >= batchRecords || c.bytes >= batchBytes {
+			all = append(all, c.piece())
+		}
+	}
+	c.hole(end)
+	if len(c.records) > 0 || len(c.gaps) > 0 {
+		all = append(all, c.piece())
+	}
+	r.fetched = c.next
+	return all
+}
+
+type cutter struct {
+	reading *reading
+	records []record.Record
+	gaps    []recount.Gap
+	next    int64
+	epoch   int32
+	bytes   int64
+}
+
+// hole passes offsets that hold no record.
+func (c *cutter) hole(to int64) {
+	if to <= c.next {
+		return
+	}
+	reason := recount.GapControl
+	if c.reading.compacted {
+		reason = recount.GapCompacted
+	}
+	c.pass(to, reason)
+}
+
+func (c *cutter) pass(to int64, reason recount.GapReason) {
+	from := position(c.next)
+	if n := len(c.gaps); n > 0 && c.gaps[n-1].To == from && c.gaps[n-1].Reason == reason {
+		c.gaps[n-1].To = position(to)
+	} else {
+		c.gaps = append(c.gaps, gap(c.reading.name, c.next, to, reason))
+	}
+	c.next = to
+}
+
+func (c *cutter) add(rec *kgo.Record) {
+	c.epoch = rec.LeaderEpoch
+	one := record.Record{
+		Position: position(rec.Offset), Time: rec.Timestamp, Appended: rec.Attrs.TimestampType() == 1, Key: rec.Key, Value: rec.Value,
+	}
+	for _, h := range rec.Headers {
+		one.Headers = append(one.Headers, recount.Header{Name: h.Key, Value: h.Value})
+	}
+	const overhead = 32 // about what stands around key and value
+	c.bytes += int64(len(rec.Key)+len(rec.Value)) + overhead
+	if one.Replayed() {
+		c.pass(rec.Offset+1, recount.GapReplay)
+		return
+	}
+	c.records = append(c.records, one)
+	c.next = rec.Offset + 1
+}
+
+func (c *cutter) piece() *piece {
+	p := &piece{reading: c.reading, records: c.records, gaps: c.gaps, next: c.next, epoch: c.epoch, bytes: c.bytes, ready: make(chan struct{})}
+	c.records, c.gaps, c.bytes = nil, nil, 0
+	return p
+}
