@@ -37,7 +37,7 @@ func eventSchema(snapshot recount.Snapshot) (*ice.Schema, error) {
 	s.add("time", p.TimestampTz, false)
 	s.add("ingest_time", p.TimestampTz, false)
 	s.add("key", p.Binary, false)
-	s.add("data", p.Binary, true)
+	s.add("data", p.Binary, false)
 	headers, element, name, value := s.id(), s.id(), s.id(), s.id()
 	s.fields = append(s.fields, ice.NestedField{ID: headers, Name: "headers", Type: &ice.ListType{
 		ElementID: element, ElementRequired: true, Element: &ice.StructType{FieldList: []ice.NestedField{
