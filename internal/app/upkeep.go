@@ -217,7 +217,7 @@ func (a *App) ArchiveRegister(ctx context.Context, req RegisterRequest) ([]Archi
 		if err != nil {
 			return out, err
 		}
-		done, err := iceberg.Register(ctx, iceberg.Options{Dir: dir, Snapshot: snapshot, Path: func(name string) (string, error) {
+		done, err := iceberg.Register(ctx, iceberg.Options{Dir: dir, Snapshot: snapshot, Now: began, Path: func(name string) (string, error) {
 			path, err := local.Path(name)
 			if err != nil {
 				return "", err

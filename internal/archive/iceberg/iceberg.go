@@ -3,6 +3,10 @@
 // is no part of the archive's truth. It can be deleted and made again; the archive
 // never reads it. What a table lists is what a snapshot of the archive has, no
 // more and no less.
+//
+// Manifests are written by iceberg-go's root package. Metadata and catalog are
+// written here: its package for tables takes longer to start than the rest of the
+// program (docs/adr/0014-iceberg-metadata.md).
 package iceberg
 
 import (
@@ -13,12 +17,9 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"slices"
+	"time"
 
 	ice "github.com/apache/iceberg-go"
-	"github.com/apache/iceberg-go/catalog"
-	sqlcatalog "github.com/apache/iceberg-go/catalog/sql"
-	"github.com/apache/iceberg-go/table"
 	_ "modernc.org/sqlite" // the driver "sqlite"
 
 	"recount"
@@ -41,8 +42,9 @@ type Options struct {
 	// Dir is the catalog's folder, absolute; it is made where it is missing.
 	Dir      string
 	Snapshot recount.Snapshot
-	// Path returns the file of an object on this machine.
+	// Path returns the file of an object on this machine, absolute.
 	Path func(name string) (string, error)
+	Now  time.Time
 }
 
 // Registered is what became of a stream's tables.
@@ -61,39 +63,39 @@ type Table struct {
 	Rows    int64
 	Added   int  // files
 	Dropped int  // files: replaced or expired
-	Anew    bool // it was made now: new, or since its columns are others
+	Anew    bool // it was not there
 }
 
-// Register brings a stream's tables up to a snapshot. A call that ends early leaves
-// each table as it was or as it shall be, and the next call goes on.
+// Register brings a stream's tables up to a snapshot, all of them or none. One call
+// at a time writes a catalog; another waits for some seconds.
 func Register(ctx context.Context, opts Options) (done Registered, err error) {
 	done = Registered{Stream: opts.Snapshot.Stream, Snapshot: opts.Snapshot.ID}
-	if err := os.MkdirAll(opts.Dir, 0o777); err != nil { //nolint:gosec // as open as the person's umask lets it be
-		return done, failed(opts.Dir, err)
-	}
 	place := filepath.Join(opts.Dir, CatalogFile)
-	db, err := sql.Open("sqlite", "file:"+(&url.URL{Path: place}).EscapedPath()+"?_pragma=busy_timeout(10000)")
-	if err != nil {
-		return done, failed(place, err)
-	}
-	defer func() { err = errors.Join(err, db.Close()) }()
-	cat, err := sqlcatalog.NewCatalog(CatalogName, db, sqlcatalog.SQLite, ice.Properties{"warehouse": location(opts.Dir)})
-	if err != nil {
-		return done, failed(place, err)
-	}
-	if err := cat.CreateNamespace(ctx, table.Identifier{Namespace}, nil); err != nil && !errors.Is(err, catalog.ErrNamespaceAlreadyExists) {
-		return done, failed(place, err)
-	}
 	wanted, err := tablesOf(opts, &done)
 	if err != nil {
 		return done, err
 	}
+	if err := os.MkdirAll(opts.Dir, 0o777); err != nil { //nolint:gosec // as open as the person's umask lets it be
+		return done, failed(opts.Dir, err)
+	}
+	c, err := openCatalog(ctx, place)
+	if err != nil {
+		return done, failed(place, err)
+	}
+	defer func() { err = errors.Join(err, c.close()) }()
 	for _, w := range wanted {
-		t, err := w.register(ctx, cat, opts.Snapshot.ID)
+		t, err := w.register(ctx, c, opts)
 		if err != nil {
+			if e, ok := errors.AsType[*recount.Error](err); ok {
+				return done, e
+			}
 			return done, failed(place+", table "+Namespace+"."+w.name, err)
 		}
 		done.Tables = append(done.Tables, t)
+	}
+	if err := c.commit(ctx); err != nil {
+		done.Tables = nil
+		return done, failed(place, err)
 	}
 	return done, nil
 }
@@ -110,18 +112,25 @@ func location(path string) string { return "file://" + filepath.ToSlash(path) }
 
 // wanted is a table as it shall be.
 type wanted struct {
-	name   string
-	schema *ice.Schema
-	rows   map[string]int64 // by the location of the file
+	name    string
+	columns []column
+	files   map[string]dataFile // by their location
+}
+
+// dataFile is what a manifest says of a file.
+type dataFile struct {
+	rows, bytes int64
+	// low and high are bounds of columns, by name, as they stand in a manifest.
+	low, high map[string]int64
 }
 
 func tablesOf(opts Options, done *Registered) ([]wanted, error) {
 	s := opts.Snapshot
-	schema, err := eventSchema(s)
+	columns, err := eventColumns(s)
 	if err != nil {
 		return nil, err
 	}
-	events := wanted{name: s.Stream, schema: schema, rows: map[string]int64{}}
+	events := wanted{name: s.Stream, columns: columns, files: map[string]dataFile{}}
 	for _, f := range s.Files {
 		if f.Origin != "" {
 			done.Passed++
@@ -131,102 +140,107 @@ func tablesOf(opts Options, done *Registered) ([]wanted, error) {
 		if err != nil {
 			return nil, err
 		}
-		events.rows[location(path)] = f.Rows
+		d := dataFile{rows: f.Rows, bytes: f.Bytes, low: map[string]int64{"seq": f.FirstSeq}, high: map[string]int64{"seq": f.LastSeq}}
+		if f.TimeKnown {
+			d.low["time"], d.high["time"] = f.FirstTime.UnixMicro(), f.LastTime.UnixMicro()
+		}
+		events.files[location(path)] = d
 	}
-	marks := wanted{name: MarksTable(s.Stream), schema: marksSchema(), rows: map[string]int64{}}
+	marks := wanted{name: MarksTable(s.Stream), columns: markColumns(), files: map[string]dataFile{}}
 	for _, m := range s.Marks {
 		path, err := opts.Path(m.Name)
 		if err != nil {
 			return nil, err
 		}
-		marks.rows[location(path)] = m.Rows
+		marks.files[location(path)] = dataFile{rows: m.Rows, bytes: m.Bytes}
 	}
-	if len(marks.rows) == 0 {
+	if len(marks.files) == 0 {
 		return []wanted{events}, nil
 	}
 	return []wanted{events, marks}, nil
 }
 
-// snapshotKey is the property of an Iceberg snapshot that names the archive's.
-const snapshotKey = "recount.snapshot"
-
-func (w wanted) register(ctx context.Context, cat *sqlcatalog.Catalog, snapshot string) (Table, error) {
-	out := Table{Name: Namespace + "." + w.name, Files: len(w.rows)}
-	for _, n := range w.rows {
-		out.Rows += n
-	}
-	t, anew, err := w.open(ctx, cat)
-	if err != nil {
-		return out, err
-	}
-	out.Anew = anew
-	have, err := files(ctx, t)
-	if err != nil {
-		return out, err
-	}
-	var add, drop []string
-	for f := range w.rows {
-		if !have[f] {
-			add = append(add, f)
-		}
-	}
-	for f := range have {
-		if _, still := w.rows[f]; !still {
-			drop = append(drop, f)
-		}
-	}
-	slices.Sort(add)
-	slices.Sort(drop)
-	out.Added, out.Dropped = len(add), len(drop)
-	if len(add)+len(drop) == 0 {
-		return out, nil
-	}
-	tx := t.NewTransaction()
-	props := ice.Properties{snapshotKey: snapshot}
-	if len(drop) == 0 {
-		err = tx.AddFiles(ctx, add, props, true) // what is there was left out above
-	} else {
-		err = tx.ReplaceDataFiles(ctx, drop, add, props)
-	}
-	if err != nil {
-		return out, err
-	}
-	_, err = tx.Commit(ctx)
-	return out, err
+// catalog is the SQLite file, under its write lock.
+type catalog struct {
+	db   *sql.DB
+	conn *sql.Conn
+	open bool // the transaction
 }
 
-// open returns the table. One whose columns are others than they shall be is made
-// anew: the files are the archive's, so that nothing is lost with it.
-func (w wanted) open(ctx context.Context, cat *sqlcatalog.Catalog) (t *table.Table, anew bool, err error) {
-	id := table.Identifier{Namespace, w.name}
-	t, err = cat.LoadTable(ctx, id)
-	switch {
-	case errors.Is(err, catalog.ErrNoSuchTable):
-	case err != nil:
-		return nil, false, err
-	case t.Schema().Equals(w.schema):
-		return t, false, nil
-	default:
-		if err := cat.DropTable(ctx, id); err != nil {
-			return nil, false, fmt.Errorf("drop it, whose columns changed: %w", err)
-		}
-	}
-	t, err = cat.CreateTable(ctx, id, w.schema, catalog.WithProperties(ice.Properties{"format-version": "2"}))
-	return t, true, err
-}
+// The tables of a catalog, as all programs that know SQL catalogs have them.
+const catalogTables = `
+CREATE TABLE IF NOT EXISTS iceberg_tables (
+	catalog_name VARCHAR(255) NOT NULL, table_namespace VARCHAR(255) NOT NULL, table_name VARCHAR(255) NOT NULL,
+	metadata_location VARCHAR(1000), previous_metadata_location VARCHAR(1000), iceberg_type VARCHAR(5),
+	PRIMARY KEY (catalog_name, table_namespace, table_name));
+CREATE TABLE IF NOT EXISTS iceberg_namespace_properties (
+	catalog_name VARCHAR(255) NOT NULL, namespace VARCHAR(255) NOT NULL, property_key VARCHAR(255) NOT NULL, property_value VARCHAR(1000),
+	PRIMARY KEY (catalog_name, namespace, property_key))`
 
-// files lists the files of a table's current snapshot.
-func files(ctx context.Context, t *table.Table) (map[string]bool, error) {
-	found := map[string]bool{}
-	if t.CurrentSnapshot() == nil {
-		return found, nil
-	}
-	tasks, err := t.Scan().PlanFiles(ctx)
-	if err != nil {
+func openCatalog(ctx context.Context, place string) (c *catalog, err error) {
+	c = &catalog{}
+	if c.db, err = sql.Open("sqlite", "file:"+(&url.URL{Path: place}).EscapedPath()+"?_pragma=busy_timeout(10000)"); err != nil {
 		return nil, err
 	}
-	for _, task := range tasks {
-		found[task.File.FilePath()] = true
+	if c.conn, err = c.db.Conn(ctx); err == nil {
+		_, err = c.conn.ExecContext(ctx, "BEGIN IMMEDIATE")
 	}
-	return found, nil
+	if err != nil {
+		return nil, errors.Join(err, c.close())
+	}
+	c.open = true
+	if _, err = c.conn.ExecContext(ctx, catalogTables); err == nil {
+		_, err = c.conn.ExecContext(ctx, "INSERT OR IGNORE INTO iceberg_namespace_properties VALUES (?, ?, 'exists', 'true')", CatalogName, Namespace)
+	}
+	if err != nil {
+		return nil, errors.Join(err, c.close())
+	}
+	return c, nil
+}
+
+// metadata is where a table's metadata lie; empty: there is no such table.
+func (c *catalog) metadata(ctx context.Context, name string) (at string, err error) {
+	err = c.conn.QueryRowContext(ctx, "SELECT metadata_location FROM iceberg_tables WHERE catalog_name = ? AND table_namespace = ? AND table_name = ?",
+		CatalogName, Namespace, name).Scan(&at)
+	if errors.Is(err, sql.ErrNoRows) {
+		return "", nil
+	}
+	return at, err
+}
+
+func (c *catalog) set(ctx context.Context, name, at, previous string) error {
+	_, err := c.conn.ExecContext(ctx, `INSERT INTO iceberg_tables VALUES (?, ?, ?, ?, NULLIF(?, ''), 'TABLE')
+		ON CONFLICT DO UPDATE SET metadata_location = excluded.metadata_location, previous_metadata_location = excluded.previous_metadata_location`,
+		CatalogName, Namespace, name, at, previous)
+	return err
+}
+
+func (c *catalog) commit(ctx context.Context) error {
+	_, err := c.conn.ExecContext(ctx, "COMMIT")
+	c.open = err != nil
+	return err
+}
+
+func (c *catalog) close() error {
+	var errs []error
+	if c.open {
+		_, err := c.conn.ExecContext(context.Background(), "ROLLBACK")
+		errs = append(errs, err)
+	}
+	if c.conn != nil {
+		errs = append(errs, c.conn.Close())
+	}
+	return errors.Join(append(errs, c.db.Close())...)
+}
+
+// entry is a manifest's line for a file.
+func (d dataFile) entry(path string, columns map[string]int) (ice.DataFile, error) {
+	b, err := ice.NewDataFileBuilder(*ice.UnpartitionedSpec, ice.EntryContentData, path, ice.ParquetFile, nil, nil, nil, d.rows, d.bytes)
+	if err != nil {
+		return nil, fmt.Errorf("describe %s: %w", path, err)
+	}
+	if len(d.low) > 0 {
+		b.LowerBoundValues(bounds(d.low, columns)).UpperBoundValues(bounds(d.high, columns))
+	}
+	return b.Build(), nil
 }

@@ -1,6 +1,8 @@
 package iceberg
 
 import (
+	"encoding/binary"
+	"encoding/json"
 	"fmt"
 
 	ice "github.com/apache/iceberg-go"
@@ -8,43 +10,21 @@ import (
 	"recount"
 )
 
-// schemaOf numbers columns, and the parts of headers, as they come.
-type schemaOf struct {
-	fields []ice.NestedField
-	next   int
+// column is a column of a table, whose ids are given when the table is known.
+type column struct {
+	name     string
+	kind     ice.Type // nil: headers
+	required bool
 }
 
-func (s *schemaOf) id() int {
-	s.next++
-	return s.next
-}
-
-func (s *schemaOf) add(name string, t ice.Type, required bool) {
-	s.fields = append(s.fields, ice.NestedField{ID: s.id(), Name: name, Type: t, Required: required})
-}
-
-func (s *schemaOf) schema() *ice.Schema { return ice.NewSchema(0, s.fields...) }
-
-// eventSchema is the envelope and each field that some file has.
-func eventSchema(snapshot recount.Snapshot) (*ice.Schema, error) {
+// eventColumns are the envelope and each field that some file has.
+func eventColumns(snapshot recount.Snapshot) ([]column, error) {
 	p := ice.PrimitiveTypes
-	s := &schemaOf{}
-	s.add("seq", p.Int64, true)
-	s.add("id", p.String, false)
-	s.add("type", p.String, false)
-	s.add("partition", p.String, true)
-	s.add("position", p.String, true)
-	s.add("time", p.TimestampTz, false)
-	s.add("ingest_time", p.TimestampTz, false)
-	s.add("key", p.Binary, false)
-	s.add("data", p.Binary, false)
-	headers, element, name, value := s.id(), s.id(), s.id(), s.id()
-	s.fields = append(s.fields, ice.NestedField{ID: headers, Name: "headers", Type: &ice.ListType{
-		ElementID: element, ElementRequired: true, Element: &ice.StructType{FieldList: []ice.NestedField{
-			{ID: name, Name: "name", Type: p.String, Required: true}, {ID: value, Name: "value", Type: p.Binary},
-		}},
-	}})
-	s.add("fault", p.String, false)
+	columns := []column{
+		{"seq", p.Int64, true}, {"id", p.String, false}, {"type", p.String, false}, {"partition", p.String, true}, {"position", p.String, true},
+		{"time", p.TimestampTz, false}, {"ingest_time", p.TimestampTz, false}, {"key", p.Binary, false}, {"data", p.Binary, false},
+		{"headers", nil, false}, {"fault", p.String, false},
+	}
 	of := map[string]recount.Type{}
 	for _, f := range snapshot.Files {
 		if f.Origin != "" {
@@ -56,7 +36,7 @@ func eventSchema(snapshot recount.Snapshot) (*ice.Schema, error) {
 				return nil, &recount.Error{
 					Code: recount.CodeUnsupported, What: fmt.Sprintf("field %s of source %s cannot be a column of an Iceberg table", field.Name, snapshot.Stream),
 					Where: f.Name, Why: fmt.Sprintf("it is %s in this file and %s in others, and a column of Iceberg has one type", field.Type, known),
-					Next: "give the field another name in recount.yaml and archive on; expire the older files, or register them by a copy of the archive",
+					Next: "give the field another name in recount.yaml and archive on; expire the files of the other type",
 				}
 			}
 			if has {
@@ -67,10 +47,10 @@ func eventSchema(snapshot recount.Snapshot) (*ice.Schema, error) {
 			if err != nil {
 				return nil, fmt.Errorf("column %q: %w", field.Name, err)
 			}
-			s.add(field.Name, t, false)
+			columns = append(columns, column{field.Name, t, false})
 		}
 	}
-	return s.schema(), nil
+	return columns, nil
 }
 
 func typeOf(t recount.Type) (ice.Type, error) {
@@ -94,15 +74,88 @@ func typeOf(t recount.Type) (ice.Type, error) {
 	return nil, fmt.Errorf("unknown kind %q", t.Kind)
 }
 
-// marksSchema is that of a file of marks (docs/archive.md).
-func marksSchema() *ice.Schema {
+// markColumns are those of a file of marks (docs/archive.md).
+func markColumns() []column {
 	p := ice.PrimitiveTypes
-	s := &schemaOf{}
-	s.add("seq", p.Int64, true)
-	s.add("kind", p.String, true)
-	s.add("id", p.String, false)
-	s.add("time", p.TimestampTz, false)
-	s.add("broken", p.String, false)
-	s.add("why", p.String, false)
-	return s.schema()
+	return []column{
+		{"seq", p.Int64, true}, {"kind", p.String, true}, {"id", p.String, false}, {"time", p.TimestampTz, false}, {"broken", p.String, false},
+		{"why", p.String, false},
+	}
+}
+
+// schema is the table's present one.
+func (m *metadata) schema() *ice.Schema {
+	for _, s := range m.Schemas {
+		if s.ID == m.CurrentSchema {
+			return s
+		}
+	}
+	return ice.NewSchema(-1)
+}
+
+// ids are the columns' ids by name.
+func (m *metadata) ids() map[string]int {
+	ids := map[string]int{}
+	for _, f := range m.schema().Fields() {
+		ids[f.Name] = f.ID
+	}
+	return ids
+}
+
+// nameMapping is the property by which readers find columns in files that have no
+// ids.
+const nameMapping = "schema.name-mapping.default"
+
+// settle makes the columns the table's present ones, and says whether they are
+// others than before. One that was there under its name and type keeps its id.
+func (m *metadata) settle(columns []column) bool {
+	present := m.schema()
+	same := len(columns) == len(present.Fields())
+	var fields []ice.NestedField
+	for i, c := range columns {
+		f, known := present.FindFieldByName(c.name)
+		if !known || f.Required != c.required || (c.kind != nil && !f.Type.Equals(c.kind)) {
+			f, same = m.column(c), false
+		}
+		same = same && present.Fields()[i].ID == f.ID
+		fields = append(fields, f)
+	}
+	if same {
+		return false
+	}
+	next := 0
+	for _, s := range m.Schemas {
+		next = max(next, s.ID+1)
+	}
+	schema := ice.NewSchema(next, fields...)
+	m.Schemas, m.CurrentSchema = append(m.Schemas, schema), next
+	mapping, err := json.Marshal(schema.NameMapping())
+	if err == nil { // names and numbers cannot fail
+		m.Properties[nameMapping] = string(mapping)
+	}
+	return true
+}
+
+// column gives a column the next ids.
+func (m *metadata) column(c column) ice.NestedField {
+	id := func() int {
+		m.LastColumn++
+		return m.LastColumn
+	}
+	f := ice.NestedField{ID: id(), Name: c.name, Type: c.kind, Required: c.required}
+	if c.kind == nil {
+		f.Type = &ice.ListType{ElementID: id(), ElementRequired: true, Element: &ice.StructType{FieldList: []ice.NestedField{
+			{ID: id(), Name: "name", Type: ice.PrimitiveTypes.String, Required: true}, {ID: id(), Name: "value", Type: ice.PrimitiveTypes.Binary},
+		}}}
+	}
+	return f
+}
+
+// bounds are long and timestamp bounds as a manifest holds them.
+func bounds(of map[string]int64, columns map[string]int) map[int][]byte {
+	out := map[int][]byte{}
+	for name, v := range of {
+		out[columns[name]] = binary.LittleEndian.AppendUint64(nil, uint64(v))
+	}
+	return out
 }
