@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -19,6 +20,7 @@ import (
 	"recount/internal/archive"
 	"recount/internal/archive/iceberg"
 	"recount/internal/clock"
+	"recount/internal/servertest"
 	"recount/source"
 	"recount/store/disk"
 )
@@ -233,6 +235,56 @@ func TestATableGetsNewColumns(t *testing.T) {
 	_, err = iceberg.Register(t.Context(), iceberg.Options{Dir: l.dir, Snapshot: snap, Path: l.store.Path, Now: noon})
 	if e := recount.AsError(err); err == nil || e.Code != recount.CodeUnsupported {
 		t.Errorf("a field of two types: got %v", err)
+	}
+}
+
+// pythonRead prints what PyIceberg finds: rows, the sum of seq, a column of each
+// type of the first row, and how many rows a filter leaves.
+const pythonRead = `
+import sys
+from pyiceberg.catalog.sql import SqlCatalog
+dir = sys.argv[1]
+cat = SqlCatalog("recount", uri="sqlite:///" + dir + "/catalog.db", warehouse="file://" + dir)
+t = cat.load_table("recount.orders")
+a = t.scan().to_arrow().sort_by("seq")
+r = a.slice(0, 1).to_pylist()[0]
+print(a.num_rows, sum(a["seq"].to_pylist()), r["s"], r["n"], r["x"], r["small"], r["middle"], r["large"], r["b"], r["at"].isoformat(), r["day"], r["j"],
+      r["headers"], r["data"], t.scan(row_filter="seq > 90").to_arrow().num_rows, t.scan(row_filter="time < '2024-06-10T10:00:00+00:00'").to_arrow().num_rows,
+      cat.load_table("recount.orders_marks").scan().to_arrow().num_rows)
+`
+
+// pythonWith is a Python that has modules: that of the readers' tests, or the
+// machine's own; empty: neither has.
+func pythonWith(t *testing.T, modules string) string {
+	t.Helper()
+	for _, python := range []string{filepath.Join(servertest.Cache(), "readers", "bin", "python"), "python3"} {
+		if exec.CommandContext(t.Context(), python, "-c", "import "+modules).Run() == nil { //nolint:gosec // a program of the machine
+			return python
+		}
+	}
+	return ""
+}
+
+func TestPyIcebergReadsTheTables(t *testing.T) {
+	python := pythonWith(t, "pyiceberg, pyarrow, sqlalchemy")
+	if python == "" {
+		servertest.Require(t, "pyiceberg", "PyIceberg is not installed: pip install 'pyiceberg[sql-sqlite,pyarrow]==0.10.0'")
+		return
+	}
+	l := newLab(t)
+	for end := 20; end <= 100; end += 20 {
+		l.run(end)
+	}
+	l.register()
+	if _, err := l.arch.Compact(t.Context(), archive.CompactOptions{Stream: "orders", Dir: t.TempDir()}); err != nil {
+		t.Fatal(err)
+	}
+	done := l.register()
+	out, err := exec.CommandContext(t.Context(), python, "-c", pythonRead, l.dir).CombinedOutput() //nolint:gosec // a program of the machine
+	want := fmt.Sprintf("100 5050 text 7 0.5 1.25 2.50 3.0000000001 True 2024-06-10T12:00:00+00:00 2024-06-10 {\"a\":1} [{'name': 'h', 'value': b'v'}] b'0' 10 0 %d\n",
+		done.Tables[1].Rows)
+	if err != nil || string(out) != want {
+		t.Errorf("PyIceberg finds\n%s(%v), want\n%s", out, err, want)
 	}
 }
 
