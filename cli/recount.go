@@ -11,7 +11,7 @@ import (
 
 // Recount is what the command line needs of a project: *app.App.
 type Recount interface {
-	ArchiveRun(ctx context.Context, sources []string) ([]app.ArchiveRan, error)
+	Archive(ctx context.Context, req app.ArchiveRequest) ([]app.ArchiveRan, error)
 	ArchiveLs(ctx context.Context, sources []string) ([]app.ArchiveStream, error)
 	ArchiveLsAt(ctx context.Context, source, snapshot string) ([]app.ArchiveStream, error)
 	ArchiveVerify(ctx context.Context, sources []string) ([]app.ArchiveReport, error)

@@ -17,6 +17,9 @@ import (
 type Archive interface {
 	// Ran shows what was archived now.
 	Ran([]app.ArchiveRan) error
+	// Goes shows, while a run lasts, where one source stands. It is on standard
+	// error, and in JSON nothing.
+	Goes(app.ArchiveStatus)
 	// Holds shows what is in the archive.
 	Holds([]app.ArchiveStream) error
 	// Proved shows what a verification found.
@@ -64,6 +67,31 @@ func (v archiveHuman) Ran(ran []app.ArchiveRan) error {
 	}
 	return p.flush(v.o.Out)
 }
+
+// Goes writes a line for each commit, and for what stands in the way. Nobody is
+// left to tell where standard error is gone.
+func (v archiveHuman) Goes(s app.ArchiveStatus) {
+	if v.o.Quiet {
+		return
+	}
+	p := newPage(v.o.ErrStyle)
+	name := span{"  " + clip(p.text(s.Source), 30, p.g.more), bold}
+	if s.Err != nil {
+		e := recount.AsError(s.Err)
+		p.line(name, say("  "+p.text(e.What)+": "+p.text(e.Why)+", again in "+took(s.Retry.Milliseconds())))
+		_ = p.flush(v.o.Err)
+		return
+	}
+	p.line(name, say("  "+p.dots(counted(s.Events, "new event"), counted(int64(s.Files), "file"), size(s.Bytes), completeTo(s.Watermark))))
+	for _, g := range s.Lost {
+		p.line(name, say("  "+p.text(fmt.Sprintf("events are lost: partition %s, positions [%s, %s) were deleted before they were archived",
+			g.Partition, recount.ShortPosition(g.From), recount.ShortPosition(g.To)))))
+	}
+	_ = p.flush(v.o.Err)
+}
+
+// Goes writes nothing: a run's object is written when it is over.
+func (v archiveJSON) Goes(app.ArchiveStatus) {}
 
 func (v archiveHuman) Holds(list []app.ArchiveStream) error {
 	p := newPage(v.o.Style)

@@ -72,6 +72,11 @@ func (a *App) prepare(ctx context.Context, name string, window WindowRequest) (*
 	if err != nil {
 		return nil, err
 	}
+	if window.Pull {
+		if err := a.pullFor(ctx, name, hits); err != nil {
+			return nil, err
+		}
+	}
 	r, err := incident.Prepare(ctx, host{a}, name, hits)
 	if err != nil {
 		return nil, err

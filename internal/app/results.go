@@ -19,6 +19,8 @@ type WindowRequest struct {
 	FromPositions []string
 	ToPositions   []string
 	IDs           string // the file of ByIDs, relative to the project
+	// Pull brings in what the window needs from its source first.
+	Pull bool
 	// Paused is the file of the positions at which a paused worker stands; empty:
 	// the configuration says how the cut is known.
 	Paused string
@@ -125,6 +127,8 @@ type ArchiveRan struct {
 	Files       int
 	Bytes       int64
 	Commits     int
+	Gaps        int   // recorded
+	Known       int64 // events that were passed by: they were archived before
 	Snapshot    string
 	Watermark   time.Time
 	TookMS      int64

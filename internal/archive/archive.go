@@ -19,12 +19,15 @@ import (
 // Archive is the archive in one store. It is safe for concurrent use; one run a
 // stream at a time is let in.
 type Archive struct {
-	store store.Store
-	clock clock.Clock
+	store  store.Store
+	clock  clock.Clock
+	tuning tuning
 }
 
 // Open returns the archive that lies in a store. It reads nothing yet.
-func Open(s store.Store, c clock.Clock) *Archive { return &Archive{store: s, clock: c} }
+func Open(s store.Store, c clock.Clock) *Archive {
+	return &Archive{store: s, clock: c, tuning: usualTuning}
+}
 
 // Place is where the archive lies, for a person.
 func (a *Archive) Place() string { return a.store.Place() }

@@ -64,7 +64,8 @@ func (a *Archive) catByID(ctx context.Context, ch *chain, id string) ([]CatEvent
 	if id == "" {
 		return nil, nil
 	}
-	return a.search(ctx, ch, func(i int) bool { return ch.ids[i].first <= id && id <= ch.ids[i].last },
+	holds := a.holders(ctx, ch, id)
+	return a.search(ctx, ch, func(i int) bool { return ch.ids[i].first <= id && id <= ch.ids[i].last && holds(i) },
 		func(ef *eventfile.File, group int) ([]int, error) { return rowsWith(ef, group, "id", id) })
 }
 

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"recount"
 	"recount/internal/archive/positions"
 	"recount/source"
@@ -28,6 +30,14 @@ type chain struct {
 	commits  []commitInfo
 	reached  positions.Reached
 	dropped  []droppedFile // files that later commits took out, in their order
+
+	head  *head    // that the chain was read from, or that was made last; never nil
+	keeps bool     // since is wanted
+	since [][]byte // the commits after it, for the next one
+}
+
+func newChain(stream string) *chain {
+	return &chain{stream: stream, cursor: source.Cursor{}, snapshot: recount.Snapshot{Stream: stream}, head: &head{}}
 }
 
 // idSpan is the smallest and largest id of a file; both empty where no event has
@@ -44,10 +54,6 @@ type commitInfo struct {
 	counts    counts
 }
 
-func newChain(stream string) *chain {
-	return &chain{stream: stream, cursor: source.Cursor{}, snapshot: recount.Snapshot{Stream: stream}}
-}
-
 // droppedFile is a file that a commit took out: older snapshots have it.
 type droppedFile struct {
 	file recount.DataFile
@@ -55,14 +61,36 @@ type droppedFile struct {
 	at   time.Time
 }
 
-// load reads and proves the whole commit log of a stream; one without a commit
-// gives an empty chain.
+// load reads the commit log of a stream up to its end, beginning with the newest
+// head; one without a commit gives an empty chain.
 func (a *Archive) load(ctx context.Context, stream string) (*chain, error) {
 	if err := checkStream(stream); err != nil {
 		return nil, err
 	}
-	ch := newChain(stream)
-	for n := int64(1); ; n++ {
+	return a.follow(ctx, a.fromHead(ctx, stream, ""))
+}
+
+// loadToWrite is load for who makes commits and heads.
+func (a *Archive) loadToWrite(ctx context.Context, stream string) (*chain, error) {
+	if err := checkStream(stream); err != nil {
+		return nil, err
+	}
+	ch := a.fromHead(ctx, stream, "")
+	ch.keeps = true
+	return a.follow(ctx, ch)
+}
+
+// loadWhole reads and proves the whole commit log, and no head.
+func (a *Archive) loadWhole(ctx context.Context, stream string) (*chain, error) {
+	if err := checkStream(stream); err != nil {
+		return nil, err
+	}
+	return a.follow(ctx, newChain(stream))
+}
+
+// follow reads the commits after those that the chain has.
+func (a *Archive) follow(ctx context.Context, ch *chain) (*chain, error) {
+	for n := ch.snapshot.Commit + 1; ; n++ {
 		found, err := a.loadNext(ctx, ch, n)
 		if err != nil {
 			return nil, err
@@ -99,20 +127,22 @@ func (a *Archive) loadNext(ctx context.Context, ch *chain, n int64) (bool, error
 	if err != nil {
 		return false, a.damagedCommit(ch, name, err)
 	}
+	ch.note(c, digest)
+	const most = 4096
+	if len(ch.since) == most { // of a log that has no head yet
+		_ = a.putHead(ctx, ch, ch.head.IDs)
+	}
 	return true, nil
 }
 
 // hole tells the end of the log from a missing commit: if a later one is there,
 // commit n was lost, or was written just now, in which case the reading goes on.
+// A later one is looked for among the numbers next to n, by name, and in steps that
+// double: lost commits are found if as many follow them, or any within the same
+// thousand.
 func (a *Archive) hole(ctx context.Context, ch *chain, n int64) (again bool, err error) {
-	later := ""
 	name := commitName(ch.stream, n)
-	err = a.store.List(ctx, commitsFolder(ch.stream), func(found string, _ int64) error {
-		if found > name {
-			later = found
-		}
-		return nil
-	})
+	later, err := a.laterCommit(ctx, ch.stream, n)
 	if err != nil {
 		return false, fmt.Errorf("look for commits after %d of stream %q: %w", n, ch.stream, err)
 	}
@@ -123,6 +153,46 @@ func (a *Archive) hole(ctx context.Context, ch *chain, n int64) (again bool, err
 		return err == nil, err
 	}
 	return false, a.damagedCommit(ch, name, fmt.Errorf("it is missing, though %s is there", path.Base(later)))
+}
+
+// laterCommit returns the name of a commit after n, or nothing.
+func (a *Archive) laterCommit(ctx context.Context, stream string, n int64) (string, error) {
+	const steps, near, digits = 20, 1000, 3
+	names := make([]string, steps+1)
+	there := func(ctx context.Context, m int64) (string, error) {
+		name := commitName(stream, m)
+		_, err := a.store.Stat(ctx, name)
+		if errors.Is(err, recount.ErrNotFound) {
+			return "", nil
+		}
+		return name, err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(readers())
+	for i := range steps {
+		g.Go(func() (err error) {
+			names[i], err = there(ctx, n+1<<i)
+			return err
+		})
+	}
+	g.Go(func() (err error) {
+		if _, ok := a.store.(store.Local); ok {
+			// On a disk, a list reads the names of all commits, and a look is cheap.
+			for m := n + 1; m < n+near && names[steps] == "" && err == nil; m++ {
+				names[steps], err = there(ctx, m)
+			}
+			return err
+		}
+		name := commitName(stream, n)
+		return a.store.List(ctx, name[:len(name)-len(".json")-digits], func(found string, _ int64) error {
+			if found > name {
+				names[steps] = found
+			}
+			return nil
+		})
+	})
+	err := g.Wait()
+	return slices.Max(names), err
 }
 
 func (a *Archive) damagedCommit(ch *chain, name string, err error) error {
@@ -343,9 +413,11 @@ func (a *Archive) loadAt(ctx context.Context, stream, id string) (*chain, error)
 	if err := checkStream(stream); err != nil {
 		return nil, err
 	}
-	const shortest = 8
-	ch := newChain(stream)
-	for n := int64(1); ; n++ {
+	ch := a.fromHead(ctx, stream, id)
+	for n := ch.snapshot.Commit + 1; ; n++ {
+		if ch.ends(id) {
+			return ch, nil
+		}
 		found, err := a.loadNext(ctx, ch, n)
 		switch {
 		case err != nil:
@@ -356,8 +428,6 @@ func (a *Archive) loadAt(ctx context.Context, stream, id string) (*chain, error)
 				Why:  fmt.Sprintf("none of its %d commits makes it", n-1),
 				Next: fmt.Sprintf("recount archive ls %s names the newest; a plan names its own", stream),
 			}
-		case len(id) >= shortest && strings.HasPrefix(ch.snapshot.ID, id):
-			return ch, nil
 		}
 	}
 }

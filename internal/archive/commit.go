@@ -4,10 +4,12 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"strings"
 	"time"
 
 	"recount"
 	"recount/internal/archive/eventfile"
+	"recount/source"
 )
 
 // commit makes what the run has read since its last commit part of the archive:
@@ -51,7 +53,10 @@ func (r *run) commit(ctx context.Context, pulled []spanEntry) (err error) {
 	if err := ch.add(c, digest); err != nil {
 		return fmt.Errorf("commit %d: %w", c.Number, err)
 	}
+	ch.note(c, digest)
+	r.index.committed(c.LastSeq)
 	r.committed(c)
+	r.settle(ctx)
 	if r.opts.Pull != nil {
 		return nil
 	}
@@ -80,8 +85,63 @@ func (r *run) committed(c *commit) {
 	r.result.Lost = append(r.result.Lost, lost...)
 	r.attempt = nil
 	r.forget()
-	r.alarm.set(r.opts.Flush, r.opts.Live)
+	r.alarm.set()
 	r.opts.Tell(Status{Stream: r.opts.Stream, Result: r.result, Lost: lost})
+}
+
+// addGaps takes in the positions of a batch that hold no event, but for those
+// that were read before.
+func (r *run) addGaps(b source.Batch) error {
+	for _, g := range b.Gaps {
+		if err := checkTexts("gap of partition "+b.Partition, g.Partition, g.From, g.To, string(g.Reason)); err != nil {
+			return err
+		}
+		switch g.Reason {
+		case recount.GapControl, recount.GapCompacted, recount.GapReplay, recount.GapRetention:
+		default:
+			return fmt.Errorf("gap %s has the unknown reason %q", g, g.Reason)
+		}
+		if g.Partition != b.Partition || g.From >= g.To {
+			return fmt.Errorf("gap %s of partition %q is none", g, b.Partition)
+		}
+	}
+	pulling := r.opts.Pull != nil
+	if !r.chain.reached.Twice(pulling) {
+		r.gaps = append(r.gaps, b.Gaps...)
+		return nil
+	}
+	for _, g := range b.Gaps {
+		r.gaps = append(r.gaps, r.chain.reached.Outside(g, pulling)...)
+	}
+	return nil
+}
+
+// lost is the error of a run that found events deleted before it could read them.
+func (r *run) lost() error {
+	if len(r.result.Lost) == 0 {
+		return nil
+	}
+	return LostError(r.opts.Stream, r.result.Lost, r.result.Events)
+}
+
+// LostError is the error for events that a source deleted before they were
+// archived. events is how many were committed beside them.
+func LostError(stream string, gaps []recount.Gap, events int64) error {
+	const most = 8
+	var parts []string
+	for i, g := range gaps {
+		if i == most {
+			parts = append(parts, fmt.Sprintf("and %d more", len(gaps)-most))
+			break
+		}
+		parts = append(parts, fmt.Sprintf("partition %s, positions [%s, %s)", g.Partition, recount.ShortPosition(g.From), recount.ShortPosition(g.To)))
+	}
+	return &recount.Error{
+		Code: recount.CodeLost, What: fmt.Sprintf("events of source %s were deleted before they were archived", stream),
+		Where: "stream " + stream + ", " + strings.Join(parts, "; "), Why: "the source no longer holds them, and the archive had not read them yet",
+		Changed: fmt.Sprintf("%d events were committed; the lost positions are recorded as a gap", events),
+		Next:    "bring them in from another copy if there is one; run the archiver more often, or raise the source's retention",
+	}
 }
 
 // judge writes the marks of a batch: faults as they were read, repeats and
@@ -93,8 +153,11 @@ func (r *run) judge(ctx context.Context, c *commit) error {
 		return err
 	}
 	c.Counts.Faults = int64(len(r.faults))
-	if !r.ids.empty() {
+	if !r.ids.Empty() {
 		res := newResolver(r.archive, r.chain, c, &r.ids, r.opts.MemoryBudget, r.opts.Source.Info().Own)
+		if err := r.index.narrow(ctx, r.chain, res); err != nil {
+			return fmt.Errorf("find repeats in commit %d: %w", c.Number, err)
+		}
 		if err := res.resolve(ctx, w.Write); err != nil {
 			return fmt.Errorf("find repeats in commit %d: %w", c.Number, err)
 		}

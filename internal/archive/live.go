@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"recount"
+	"recount/internal/archive/cover"
+	"recount/internal/clock"
 	"recount/source"
 )
 
@@ -22,38 +24,24 @@ const (
 	ahead = 5 * time.Minute
 )
 
-// alarm rings a while after it was set, by elapsed time: a wall clock that jumps
-// does not move it. The zero alarm never rings.
+// alarm says when it is time to commit, by time that passed: a wall clock that
+// jumps does not move it. Nil is of a run that is not live.
 type alarm struct {
-	timer *time.Timer
-	rang  chan struct{}
+	timer clock.Timer
+	after time.Duration
+	at    time.Duration
 }
 
-// set sets it anew; off keeps it silent.
-func (a *alarm) set(after time.Duration, on bool) {
-	a.stop()
-	if !on {
-		return
+// set sets it anew.
+func (a *alarm) set() {
+	if a != nil {
+		a.at = a.timer.Passed() + a.after
 	}
-	rang := make(chan struct{})
-	a.rang, a.timer = rang, time.AfterFunc(after, func() { close(rang) })
 }
 
-func (a *alarm) stop() {
-	if a.timer != nil {
-		a.timer.Stop()
-	}
-	a.rang, a.timer = nil, nil
-}
+func (a *alarm) left() time.Duration { return a.at - a.timer.Passed() }
 
-func (a *alarm) ringing() bool {
-	select {
-	case <-a.rang:
-		return true
-	default:
-		return false
-	}
-}
+func (a *alarm) ringing() bool { return a != nil && a.left() <= 0 }
 
 // transient says whether the same act may succeed later with nothing changed.
 func transient(err error) bool {
@@ -83,7 +71,7 @@ func (r *run) live(ctx context.Context) error {
 		timer := time.AfterFunc(grace, cancel)
 		context.AfterFunc(writing, func() { timer.Stop() })
 	})()
-	defer r.alarm.stop()
+	r.alarm = &alarm{timer: clock.TimerOf(r.archive.clock), after: r.opts.Flush}
 	wait := firstWait
 	for {
 		before := r.result.Commits
@@ -98,7 +86,7 @@ func (r *run) live(ctx context.Context) error {
 			wait = firstWait
 		}
 		r.opts.Tell(Status{Stream: r.opts.Stream, Result: r.result, Err: r.explained(err), Retry: wait})
-		pause(ctx, wait)
+		r.alarm.timer.Sleep(ctx, wait)
 		wait = min(2*wait, lastWait)
 	}
 }
@@ -110,7 +98,7 @@ func (r *run) follow(ctx, writing context.Context, well func()) error {
 		if err := r.reopen(ctx); err != nil {
 			return err
 		}
-		r.alarm.set(r.opts.Flush, true)
+		r.alarm.set()
 		if err := r.acknowledge(ctx); err != nil {
 			return err
 		}
@@ -134,7 +122,7 @@ func (r *run) follow(ctx, writing context.Context, well func()) error {
 // flush commits what is there, if anything is.
 func (r *run) flush(writing context.Context) error {
 	if !r.moved() {
-		r.alarm.set(r.opts.Flush, true)
+		r.alarm.set()
 		return nil
 	}
 	return r.commit(writing, nil)
@@ -170,27 +158,19 @@ func (r *run) reopen(ctx context.Context) error {
 
 // wait returns when there may be something new, or when it is time to commit.
 func (r *run) wait(ctx context.Context) error {
-	waiting, cancel := context.WithCancel(ctx)
-	defer cancel()
-	rang := r.alarm.rang
-	go func() {
-		select {
-		case <-rang:
-			cancel()
-		case <-waiting.Done():
-		}
-	}()
 	w, ok := r.opts.Source.(source.Waiter)
 	if !ok {
-		pause(waiting, poll)
+		r.alarm.timer.Sleep(ctx, min(poll, max(r.alarm.left(), breath)))
 		return ctx.Err()
 	}
+	waiting, cancel := context.WithTimeout(ctx, r.alarm.left())
+	defer cancel()
 	err := w.Wait(waiting, r.place())
 	if waiting.Err() != nil {
-		err = nil // it is time to commit, or to end
+		return ctx.Err() // it is time to commit, or to end
 	}
-	pause(waiting, breath) // one that returns at once must not keep a core busy
-	return errors.Join(err, ctx.Err())
+	r.alarm.timer.Sleep(ctx, breath) // one that returns at once must not keep a core busy
+	return err
 }
 
 // save commits what a source handed over whole before it failed, and returns the
@@ -223,11 +203,11 @@ func (r *run) leave(writing context.Context) error {
 	}
 }
 
-// wall tells a clock that was put ahead from time that passed: the readings of
-// the machine's clock carry both.
+// wall tells a clock that was put ahead from time that passed.
 type wall struct {
 	begun  time.Time
-	jumped time.Duration // of the time passed, when the clock was first seen ahead; 0: it is not
+	since  time.Duration // what had passed then
+	jumped time.Duration // what had passed when the clock was first seen ahead; 0: it is not
 }
 
 // credible is the source's watermark, but none that only a clock which jumped
@@ -238,19 +218,18 @@ func (r *run) credible(watermark time.Time) time.Time {
 		return watermark
 	}
 	const believed = time.Hour
-	now, w := r.archive.clock.Now(), &r.wall
+	now, passed, w := r.archive.clock.Now(), r.alarm.timer.Passed(), &r.wall
 	if w.begun.IsZero() {
-		w.begun = now
+		w.begun, w.since = now, passed
 	}
-	passed := now.Sub(w.begun)
-	due := w.begun.Add(passed).Round(0)
+	due := w.begun.Round(0).Add(passed - w.since)
 	switch {
 	case now.Round(0).Sub(due) <= ahead:
 		w.jumped = 0
 	case w.jumped == 0:
 		w.jumped = max(passed, 1)
 	case passed-w.jumped > believed:
-		w.begun, w.jumped, due = now, 0, now.Round(0)
+		w.begun, w.since, w.jumped, due = now, passed, 0, now.Round(0)
 	}
 	if watermark.After(due.Add(ahead)) {
 		return due
@@ -258,11 +237,48 @@ func (r *run) credible(watermark time.Time) time.Time {
 	return watermark
 }
 
-func pause(ctx context.Context, length time.Duration) {
-	timer := time.NewTimer(length)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
+// pull brings in a span of the source by itself. It may take several commits: the
+// last says that the span is whole.
+func (r *run) pull(ctx, writing context.Context) error {
+	span := *r.opts.Pull
+	spanned, ok := r.opts.Source.(source.Spanned)
+	if !ok {
+		return &recount.Error{
+			Code: recount.CodeUnsupported, What: fmt.Sprintf("source %s cannot be read by a span", r.opts.Stream), Where: r.opts.Source.Info().Place,
+			Why:  "its kind keeps no index of times and positions, so that it is read from its beginning",
+			Next: fmt.Sprintf("recount archive run %s --once: it brings in what is new, and reads nothing twice", r.opts.Stream), Err: recount.ErrUnsupported,
+		}
 	}
+	s := r.chain.snapshot
+	if len(span.Positions) == 0 {
+		if now := r.archive.clock.Now().UTC().Truncate(time.Microsecond); span.To.After(now) {
+			span.To = now // what comes later is not in it
+		}
+		if !span.From.Before(span.To) {
+			return &recount.Error{
+				Code: recount.CodeWindow, What: "the span lies in the future", Where: "source " + r.opts.Stream, Why: "nothing of it can have come yet",
+				Next: "give an earlier --from",
+			}
+		}
+		if span.From.Before(s.Since) {
+			return &recount.Error{
+				Code: recount.CodeWindow, What: "the span begins before what the archive keeps", Where: "stream " + r.opts.Stream,
+				Why:  fmt.Sprintf("events before %s were taken out by retention", recount.FormatTimestamp(s.Since)),
+				Next: "give a later --from, or bring the span in under another source's name",
+			}
+		}
+	}
+	end, err := spanned.ReadSpan(ctx, span, func(b source.Batch) error { return r.emit(ctx, writing, b) })
+	if err != nil {
+		return err
+	}
+	r.result.Partitions = end.Partitions
+	var pulled []spanEntry
+	if w := (recount.Window{From: span.From, To: span.To}); len(span.Positions) == 0 && !cover.Pulled(s, w) {
+		pulled = []spanEntry{{From: recount.FormatTimestamp(span.From), To: recount.FormatTimestamp(span.To)}}
+	}
+	if !r.taken() && len(pulled) == 0 {
+		return nil
+	}
+	return r.commit(writing, pulled)
 }

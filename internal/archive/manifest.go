@@ -191,14 +191,8 @@ func (c *commit) encode() (object []byte, digest string, err error) {
 	if err := enc.Encode(c); err != nil {
 		return nil, "", fmt.Errorf("encode commit %d: %w", c.Number, err)
 	}
-	text := bytes.TrimSuffix(body.Bytes(), []byte("\n"))
-	digest = digestOf(text)
-	var b bytes.Buffer
-	b.Grow(len(text) + len(frameHead) + len(digest) + len(frameBody) + len(frameTail))
-	for _, part := range [][]byte{[]byte(frameHead), []byte(digest), []byte(frameBody), text, []byte(frameTail)} {
-		b.Write(part)
-	}
-	return b.Bytes(), digest, nil
+	object, digest = frame(bytes.TrimSuffix(body.Bytes(), []byte("\n")))
+	return object, digest, nil
 }
 
 func digestOf(b []byte) string {
@@ -209,19 +203,9 @@ func digestOf(b []byte) string {
 // decodeCommit reads the object of a commit and returns its digest. Errors are
 // plain: the caller knows the object's name. A newer format is *newerError.
 func decodeCommit(object []byte) (*commit, string, error) {
-	rest, ok := bytes.CutPrefix(object, []byte(frameHead))
-	const digestLen = 2 * sha256.Size
-	if !ok || len(rest) < digestLen+len(frameBody)+len(frameTail) {
-		return nil, "", errors.New("it is no commit, or was cut")
-	}
-	digest := string(rest[:digestLen])
-	body, ok := bytes.CutPrefix(rest[digestLen:], []byte(frameBody))
-	body, ended := bytes.CutSuffix(body, []byte(frameTail))
-	if !ok || !ended {
-		return nil, "", errors.New("it is no commit, or was cut")
-	}
-	if digestOf(body) != digest {
-		return nil, "", errors.New("its bytes do not give its digest")
+	body, digest, err := unframe(object)
+	if err != nil {
+		return nil, "", err
 	}
 	var version struct {
 		Format int `json:"format"`

@@ -306,6 +306,7 @@ func (a *Archive) catchUp(ctx context.Context, ch *chain, pending *commit) (move
 		if err := ch.add(c, digest); err != nil {
 			return moved, a.damagedCommit(ch, name, err)
 		}
+		ch.note(c, digest)
 		moved = true
 	}
 }

@@ -14,13 +14,14 @@ import (
 
 	"recount"
 	"recount/internal/archive/eventfile"
+	"recount/internal/archive/idindex"
 )
 
 // resolver finds the repeats and conflicts that a batch brings: exactly, by ids
 // and payloads. Hashes only choose the rows that are looked at.
 type resolver struct {
 	archive *Archive
-	ids     *idSet
+	ids     *idindex.Set
 	files   []*idFile
 	perPass int // copies that are held in memory at once
 	// own is the part of a payload that is compared; nil: all of it.
@@ -40,7 +41,7 @@ type idFile struct {
 }
 
 // newResolver holds about as many bytes of copies as memory says.
-func newResolver(a *Archive, ch *chain, c *commit, ids *idSet, memory int64, own func([]byte) []byte) *resolver {
+func newResolver(a *Archive, ch *chain, c *commit, ids *idindex.Set, memory int64, own func([]byte) []byte) *resolver {
 	const copyBytes, least = 200, 64
 	r := &resolver{archive: a, ids: ids, perPass: int(max(memory/copyBytes, least)), own: own}
 	batch := idSpan{}
@@ -61,20 +62,25 @@ func newResolver(a *Archive, ch *chain, c *commit, ids *idSet, memory int64, own
 	return r
 }
 
+// only leaves out the earlier files for which may says no.
+func (r *resolver) only(may func(file int) bool) {
+	r.files = slices.DeleteFunc(r.files, func(f *idFile) bool { return f.earlier && !may(f.index) })
+}
+
 // resolve hands all marks to emit, a pass at a time.
 func (r *resolver) resolve(ctx context.Context, emit func([]recount.Mark) error) error {
-	r.ids.settle()
+	r.ids.Settle()
 	older, err := r.markEarlier(ctx)
 	if err != nil {
 		return err
 	}
-	rows := older + r.ids.twice + r.ids.candidates.count
-	if r.ids.candidates.count == 0 {
+	rows := older + r.ids.Twice() + r.ids.Candidates()
+	if r.ids.Candidates() == 0 {
 		return nil
 	}
 	passes := uint64((rows + r.perPass - 1) / r.perPass)
 	for pass := range passes {
-		copies, err := r.collect(ctx, func(h uint64) bool { return r.ids.candidates.has(h) && h>>32%passes == pass })
+		copies, err := r.collect(ctx, func(h uint64) bool { return r.ids.Candidate(h) && h>>32%passes == pass })
 		if err != nil {
 			return err
 		}
@@ -121,7 +127,7 @@ func (r *resolver) markEarlier(ctx context.Context) (rows int, err error) {
 					if id == nil {
 						return nil
 					}
-					if h := hashIDBytes(id); r.ids.all.has(h) {
+					if h := idindex.HashBytes(id); r.ids.Has(h) {
 						found = append(found, h)
 					}
 					return nil
@@ -135,7 +141,7 @@ func (r *resolver) markEarlier(ctx context.Context) (rows int, err error) {
 				mu.Lock()
 				rows += len(found)
 				for _, h := range found {
-					r.ids.mark(h)
+					r.ids.Mark(h)
 				}
 				mu.Unlock()
 			}
@@ -211,7 +217,7 @@ func (r *resolver) readCopies(ef *eventfile.File, group int, f *idFile, wanted f
 	var copies []idCopy
 	var rows []int // of copies
 	err := ef.Texts(group, "id", func(row int, id []byte) error {
-		if id != nil && wanted(hashIDBytes(id)) {
+		if id != nil && wanted(idindex.HashBytes(id)) {
 			copies = append(copies, idCopy{id: string(id), file: f})
 			rows = append(rows, row)
 		}

@@ -13,6 +13,7 @@ import (
 	"recount"
 	"recount/internal/archive/cover"
 	"recount/internal/archive/eventfile"
+	"recount/internal/archive/idindex"
 	"recount/source"
 )
 
@@ -117,7 +118,8 @@ type run struct {
 
 	batch  *batch
 	free   chan *eventfile.Rows
-	ids    idSet
+	ids    idindex.Set
+	index  *idIndex
 	seq    int64
 	events int64
 	bytes  int64
@@ -134,7 +136,7 @@ type run struct {
 	// be written: it must not be committed.
 	broken  bool
 	attempt *commit // whose outcome is unknown
-	alarm   alarm   // of a live run: time to commit
+	alarm   *alarm  // of a live run: time to commit
 	wall    wall
 
 	partition string // the last one that was found to be UTF-8
@@ -159,7 +161,7 @@ func (a *Archive) Run(ctx context.Context, opts RunOptions) (result RunResult, e
 		}
 	}()
 	r := &run{archive: a, opts: opts, cursor: source.Cursor{}, free: make(chan *eventfile.Rows, encoders())}
-	defer r.forget()
+	defer r.close()
 	if opts.Live {
 		err = r.live(ctx)
 	} else {
@@ -170,14 +172,20 @@ func (a *Archive) Run(ctx context.Context, opts RunOptions) (result RunResult, e
 
 // open reads where the stream stands.
 func (r *run) open(ctx context.Context) error {
-	ch, err := r.archive.load(ctx, r.opts.Stream)
+	ch, err := r.archive.loadToWrite(ctx, r.opts.Stream)
 	if err != nil {
 		return err
 	}
 	if err := cover.SameMapping(ch.snapshot, r.opts.MappingDigest); err != nil {
 		return err
 	}
+	if err := r.archive.confirm(ctx, ch); err != nil {
+		return err
+	}
 	r.chain, r.seq = ch, ch.lastSeq
+	if r.index == nil {
+		r.index = newIDIndex(r.archive, r.opts.Stream, ch.head.IDs)
+	}
 	if ch.snapshot.Watermark.After(r.watermark) {
 		r.watermark = ch.snapshot.Watermark
 	}
@@ -251,6 +259,13 @@ func (r *run) read(ctx, writing context.Context) error {
 	return nil
 }
 
+// place is how far the run has read, committed or not.
+func (r *run) place() source.Cursor {
+	cursor := maps.Clone(r.chain.cursor)
+	maps.Copy(cursor, r.cursor)
+	return cursor
+}
+
 // moved says whether there is anything to commit.
 func (r *run) moved() bool {
 	return r.taken() || r.ended && (r.chain.snapshot.Commit == 0 || r.watermark.After(r.chain.snapshot.Watermark))
@@ -259,13 +274,24 @@ func (r *run) moved() bool {
 // taken says whether anything was read since the last commit.
 func (r *run) taken() bool { return r.events > 0 || len(r.cursor) > 0 || len(r.gaps) > 0 }
 
+// close ends what a run holds.
+func (r *run) close() {
+	r.forget()
+	if r.index != nil {
+		r.index.close()
+	}
+}
+
 // forget drops what was read and not committed.
 func (r *run) forget() {
+	if r.index != nil {
+		r.index.forget()
+	}
 	if r.batch != nil {
 		r.batch.close()
 		r.batch = nil
 	}
-	r.events, r.bytes, r.faults, r.gaps, r.ids, r.cursor, r.broken = 0, 0, nil, nil, idSet{}, source.Cursor{}, false
+	r.events, r.bytes, r.faults, r.gaps, r.ids, r.cursor, r.broken = 0, 0, nil, nil, idindex.Set{}, source.Cursor{}, false
 }
 
 // acknowledge tells a source that must know what is in the archive.
@@ -322,9 +348,12 @@ func (r *run) emit(ctx, writing context.Context, b source.Batch) (err error) {
 		return err
 	}
 	if fresh {
-		r.alarm.set(r.opts.Flush, r.opts.Live)
+		r.alarm.set()
 	}
 	if r.batch == nil && len(b.Events) > 0 {
+		if err := r.index.begin(writing, r.chain); err != nil {
+			return err
+		}
 		r.batch = newBatch(writing, r.archive, r.chain, r.opts, r.free)
 	}
 	if err := r.addEvents(writing, b); err != nil {
@@ -383,7 +412,9 @@ func (r *run) add(e *recount.Event, p payload) error {
 		}
 	}
 	if e.ID != "" {
-		r.ids.add(hashID(e.ID))
+		hash := idindex.Hash(e.ID)
+		r.ids.Add(hash)
+		r.index.add(hash, r.seq)
 	}
 	r.events++
 	r.bytes += int64(len(e.Data))

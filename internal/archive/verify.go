@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"recount"
+	"recount/internal/archive/positions"
 )
 
 // Report is what Verify found.
@@ -43,6 +44,12 @@ type PartitionSummary struct {
 	Last      string
 	Events    int64
 	Files     int
+	// Runs say what each position is, where positions are numbers without holes; nil
+	// elsewhere. How far the source is ahead of the last one nobody can know from the
+	// archive.
+	Runs []positions.Run
+	// Gaps counts the positions that hold no event, by reason.
+	Gaps map[recount.GapReason]int64
 }
 
 // Leftover is an object that no commit names.
@@ -84,7 +91,7 @@ func (a *Archive) Verify(ctx context.Context, streams []string, progress recount
 
 func (a *Archive) verifyStream(ctx context.Context, stream string, progress recount.Progress) (StreamReport, error) {
 	r := StreamReport{Stream: stream}
-	ch, err := a.load(ctx, stream)
+	ch, err := a.loadWhole(ctx, stream)
 	var e *recount.Error
 	if errors.As(err, &e) && e.Code == recount.CodeDamaged {
 		r.Problems = append(r.Problems, e)
@@ -108,12 +115,15 @@ func (a *Archive) verifyStream(ctx context.Context, stream string, progress reco
 	r.Partitions = ch.partitions()
 	act := progress.Begin("verify "+stream, r.Bytes)
 	defer act.End()
-	v := &verification{archive: a, chain: ch, act: act, problems: map[int]*recount.Error{}, commits: map[int64]*seen{}}
+	v := &verification{archive: a, chain: ch, act: act, problems: map[int]*recount.Error{}, commits: map[int64]*seen{}, held: map[string]*positions.Held{}}
 	if err := v.run(ctx); err != nil {
 		return r, err
 	}
 	for _, i := range slices.Sorted(maps.Keys(v.problems)) {
 		r.Problems = append(r.Problems, v.problems[i])
+	}
+	for i := range r.Partitions {
+		r.Problems = append(r.Problems, v.positions(&r.Partitions[i])...)
 	}
 	r.Leftovers, err = a.leftovers(ctx, ch)
 	return r, err
@@ -147,7 +157,7 @@ func (a *Archive) leftovers(ctx context.Context, ch *chain) ([]Leftover, error) 
 	left := []Leftover{}
 	for _, folder := range []string{ch.stream + "/", metaFolder + ch.stream + "/"} {
 		err := a.store.List(ctx, folder, func(name string, size int64) error {
-			aside := strings.HasPrefix(name, commitsFolder(ch.stream)) || strings.HasPrefix(name, checkpointsFolder(ch.stream))
+			aside := strings.HasPrefix(name, commitsFolder(ch.stream)) || strings.HasPrefix(name, checkpointsFolder(ch.stream)) || derived(ch.stream, name)
 			if !named[name] && !aside {
 				left = append(left, Leftover{Name: name, Bytes: size})
 			}
@@ -169,6 +179,7 @@ type verification struct {
 	mu       sync.Mutex
 	problems map[int]*recount.Error // by the place of the file, marks after all files
 	commits  map[int64]*seen
+	held     map[string]*positions.Held // by partition, where positions are dense
 }
 
 // seen says which sequence numbers of a commit its files hold.

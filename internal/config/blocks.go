@@ -41,7 +41,7 @@ func (b Block) optional(name string) Block {
 var rootBlock = Block{
 	Path: "", Doc: "The whole file.", Keys: []Key{
 		{Name: "version", Type: "number", Doc: "The version of the file's form, 1.", Required: true},
-		{Name: "archive", Type: "text", Doc: "The folder of the archive, relative to the project, or file:/ and an absolute path.", Required: true},
+		{Name: "archive", Type: "text", Doc: "The folder of the archive, relative to the project, or a URL: file:/path, s3://bucket/prefix, gs://bucket/prefix, hdfs://namenode:8020/folder (docs/stores.md).", Required: true},
 		{Name: "sources", Type: "mapping", Doc: "Where events come from: a block by name, which is the stream's name in the archive.", Required: true},
 		{Name: "calculations", Type: "mapping", Doc: "What turns events into results: a block by name."},
 	},
@@ -53,6 +53,7 @@ var sourceBlock = Block{
 		{Name: "timezone", Type: "text", Doc: "What a time without an offset means: an IANA name such as Europe/Berlin. Without it such a time is a fault."},
 		{Name: "fields", Type: "mapping", Doc: "The typed columns that calculations read: their types by name."},
 		{Name: "lateness", Type: "duration", Doc: "How long after a bucket's end its events may still come.", Default: "0s"},
+		{Name: "flush", Type: "duration", Doc: "How long events wait for their commit in a live run, at most.", Default: "60s"},
 		{Name: "quarantine", Type: "mapping", Doc: "How many events that cannot be used are put aside before reading stops."},
 		{Name: "retention", Type: "duration", Doc: "How long events are kept: recount archive expire takes out the hours that are older.", Default: "all are kept"},
 	},

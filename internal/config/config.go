@@ -56,6 +56,7 @@ type Source struct {
 	Config        any // pointer from the adapter's NewConfig
 	Mapping       recount.Mapping
 	Lateness      time.Duration
+	Flush         time.Duration // how long events of a live run wait for their commit
 	QuarantineMax int64
 	// Retention is how long events are kept; zero: all are.
 	Retention time.Duration

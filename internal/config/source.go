@@ -13,14 +13,17 @@ import (
 	"recount/adapter"
 )
 
-const defaultQuarantine = 1000
+const (
+	defaultQuarantine = 1000
+	defaultFlush      = time.Minute
+)
 
 func (l *loader) source(e entry) {
 	found := e.block(sourceBlock.optional("event"), true)
 	if found == nil {
 		return
 	}
-	s := Source{Name: e.key, Line: e.at.line, QuarantineMax: defaultQuarantine}
+	s := Source{Name: e.key, Line: e.at.line, QuarantineMax: defaultQuarantine, Flush: defaultFlush}
 	if spec, block, ok := l.pickAdapter(adapter.Source, e.value, sourceBlock, found); ok {
 		s.Adapter, s.Config = spec.Name, l.adapterBlock(spec, block.value, nil)
 	}
@@ -54,12 +57,25 @@ func (l *loader) source(e entry) {
 	if v, ok := found["retention"]; ok {
 		s.Retention, _ = v.duration()
 	}
+	if v, ok := found["flush"]; ok {
+		s.Flush = flush(v.value)
+	}
 	if v, ok := found["quarantine"]; ok {
 		if most, ok := v.block(quarantineBlock, false)["max"]; ok {
 			s.QuarantineMax, _ = most.integer(0, math.MaxInt64)
 		}
 	}
 	l.project.Sources[s.Name] = s
+}
+
+// flush reads how long events wait; nothing is committed more often than each
+// second.
+func flush(v value) time.Duration {
+	length, ok := v.duration()
+	if ok && length < time.Second {
+		v.problem("events wait at least 1s for their commit, so that commits do not become many")
+	}
+	return length
 }
 
 // zone reads an IANA name. The machine's own zone has none: what a file means

@@ -40,10 +40,10 @@ func init() {
 type Config struct {
 	Brokers  []string `json:"brokers" doc:"Addresses of brokers, host:port; one is enough to find the others."`
 	Topics   []string `json:"topics" doc:"The topics of the stream. Partitions are called 3 where there is one topic, and orders-3 where there are several."`
-	Format   string   `json:"format" doc:"How values are written: json." default:"json"`
 	ClientID string   `json:"client_id" doc:"The name under which brokers see this client." default:"recount"`
 	TLS      *TLS     `json:"tls" doc:"Connect with TLS; an empty block trusts the authorities of the system."`
 	SASL     *SASL    `json:"sasl" doc:"Log in with a user and a password."`
+	record.Values
 }
 
 // TLS is how brokers are known, and the client to them.
@@ -78,7 +78,7 @@ func Open(_ context.Context, env adapter.Env, config Config) (source.Source, err
 		return nil, err
 	}
 	var err error
-	if s.decoder, err = record.New(record.Options{Mapping: env.Mapping, Format: config.Format, Keyed: true, Where: s.where()}); err != nil {
+	if s.decoder, err = record.New(record.Options{Mapping: env.Mapping, Values: config.Values, Keyed: true, Where: s.where()}); err != nil {
 		return nil, err
 	}
 	if s.options, err = s.clientOptions(); err != nil {
@@ -121,7 +121,7 @@ func (s *Source) checkConfig() error {
 func (s *Source) Info() source.Info {
 	own, _ := payload.Own(s.env.Mapping.Payload) // Open has read the path
 	return source.Info{
-		HasID: s.env.Mapping.ID != "", Dense: true, Own: own,
+		HasID: s.decoder.HasID(), Dense: true, Own: own,
 		Place: "kafka " + strings.Join(s.config.Brokers, ",") + ", " + strings.Join(s.config.Topics, ", "),
 	}
 }

@@ -93,7 +93,7 @@ func binaryMode(headers []recount.Header) []attribute {
 
 // structured reads a value that is the CloudEvent.
 func (s *session) structured(e *recount.Event) (opened, error) {
-	list, err := membersOf(e.Data)
+	list, err := object(e.Data)
 	if err != nil {
 		return opened{}, fmt.Errorf("it is no CloudEvent: it has no ce_ headers, and as a JSON object it is broken: %w", err)
 	}
@@ -102,8 +102,8 @@ func (s *session) structured(e *recount.Event) (opened, error) {
 	}
 	var attributes []attribute
 	for _, m := range list {
-		if m.name != "data" && m.name != "data_base64" {
-			attributes = append(attributes, attribute{m.name, m.value})
+		if m.Key != "data" && m.Key != "data_base64" {
+			attributes = append(attributes, attribute{m.Key, m.Value})
 		}
 	}
 	o := opened{envelope: s.cloudEnvelope(attributes)}

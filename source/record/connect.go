@@ -59,14 +59,8 @@ func clock(unit time.Duration) func(b []byte, n int64) []byte {
 
 func stamp(unit time.Duration, local bool) func(b []byte, n int64) []byte {
 	return func(b []byte, n int64) []byte {
-		at := time.Unix(0, n)
-		switch unit {
-		case time.Millisecond:
-			at = time.UnixMilli(n)
-		case time.Microsecond:
-			at = time.UnixMicro(n)
-		}
-		return derive.Stamp(b, at, local)
+		perSecond := int64(time.Second / unit)
+		return derive.Stamp(b, time.Unix(n/perSecond, n%perSecond*int64(unit)), local)
 	}
 }
 
@@ -118,7 +112,7 @@ func (c *connectSchema) index(depth int) error {
 
 // append appends the canonical JSON of a value; one of a type that has no other
 // text stays as it is.
-func (c *connectSchema) append(b []byte, value json.RawMessage, depth int) ([]byte, error) {
+func (c *connectSchema) append(b []byte, value []byte, depth int) ([]byte, error) {
 	value = bytes.TrimSpace(value)
 	switch {
 	case depth > maxDepth:
@@ -148,7 +142,7 @@ func (c *connectSchema) append(b []byte, value json.RawMessage, depth int) ([]by
 	return append(b, value...), nil
 }
 
-func (c *connectSchema) whole(b []byte, value json.RawMessage) ([]byte, error) {
+func (c *connectSchema) whole(b []byte, value []byte) ([]byte, error) {
 	n, err := strconv.ParseInt(string(value), 10, 64)
 	if err != nil {
 		return b, fmt.Errorf("%.40s is no %s", value, c.Type)
@@ -170,8 +164,8 @@ func (c *connectSchema) decimal(b, unscaled []byte) ([]byte, error) {
 	return derive.DecimalBytes(b, unscaled, scale)
 }
 
-func (c *connectSchema) object(b []byte, value json.RawMessage, depth int) ([]byte, error) {
-	list, err := membersOf(value)
+func (c *connectSchema) object(b []byte, value []byte, depth int) ([]byte, error) {
+	list, err := object(value)
 	if err != nil {
 		return b, err
 	}
@@ -191,15 +185,15 @@ func (c *connectSchema) object(b []byte, value json.RawMessage, depth int) ([]by
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = append(derive.String(b, m.name), ':')
-		if b, err = c.byName[m.name].append(b, m.value, depth+1); err != nil {
-			return b, fmt.Errorf("%s: %w", m.name, err)
+		b = append(derive.String(b, m.Key), ':')
+		if b, err = c.byName[m.Key].append(b, m.Value, depth+1); err != nil {
+			return b, fmt.Errorf("%s: %w", m.Key, err)
 		}
 	}
 	return append(b, '}'), nil
 }
 
-func (c *connectSchema) array(b []byte, value json.RawMessage, depth int) ([]byte, error) {
+func (c *connectSchema) array(b []byte, value []byte, depth int) ([]byte, error) {
 	var items []json.RawMessage
 	err := json.Unmarshal(value, &items)
 	if err != nil {
@@ -219,11 +213,11 @@ func (c *connectSchema) array(b []byte, value json.RawMessage, depth int) ([]byt
 
 // mapping appends a map: an object where its keys are texts. Connect writes any
 // other as an array of pairs, which stays as it is.
-func (c *connectSchema) mapping(b []byte, value json.RawMessage, depth int) ([]byte, error) {
+func (c *connectSchema) mapping(b []byte, value []byte, depth int) ([]byte, error) {
 	if len(value) == 0 || value[0] != '{' {
 		return append(b, value...), nil
 	}
-	list, err := membersOf(value)
+	list, err := object(value)
 	if err != nil {
 		return b, err
 	}
@@ -232,8 +226,8 @@ func (c *connectSchema) mapping(b []byte, value json.RawMessage, depth int) ([]b
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = append(derive.String(b, m.name), ':')
-		if b, err = c.Values.append(b, m.value, depth+1); err != nil {
+		b = append(derive.String(b, m.Key), ':')
+		if b, err = c.Values.append(b, m.Value, depth+1); err != nil {
 			return b, err
 		}
 	}

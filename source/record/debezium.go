@@ -50,7 +50,9 @@ func (s *session) change(e *recount.Event, key []byte) (opened, error) {
 	}
 	doc := []byte{'{'}
 	for _, m := range list {
-		doc = append(append(append(derive.String(doc, m.name), ':'), m.value...), ',')
+		if s.envelope.names(m.Key) {
+			doc = append(append(append(derive.String(doc, m.Key), ':'), m.Value...), ',')
+		}
 	}
 	doc = append(append(doc, `"operation":`...), derive.String(nil, operation)...)
 	o.envelope = endEnvelope(append(doc, ','), s.changeTime(list))
@@ -65,7 +67,7 @@ func (s *session) debezium(value []byte) (members, error) {
 	if err != nil {
 		return nil, err
 	}
-	list, err := membersOf(doc)
+	list, err := object(doc)
 	if err != nil || s.values.needsRegistry() || list.get("payload") == nil || list.get("op") != nil {
 		return list, err
 	}
@@ -79,7 +81,7 @@ func (s *session) debezium(value []byte) (members, error) {
 			return nil, fmt.Errorf("its payload does not follow the schema beside it: %w", err)
 		}
 	}
-	return membersOf(payload)
+	return object(payload)
 }
 
 // keyRow is the row of a deletion of which nothing but the key is known; nil where
@@ -97,7 +99,7 @@ func (s *session) keyRow(key []byte) []byte {
 		if i > 0 {
 			doc = append(doc, ',')
 		}
-		doc = append(append(derive.String(doc, m.name), ':'), m.value...)
+		doc = append(append(derive.String(doc, m.Key), ':'), m.Value...)
 	}
 	return append(doc, '}')
 }
@@ -105,7 +107,7 @@ func (s *session) keyRow(key []byte) []byte {
 // changeTime is when the database made the change, as fine as it is known; else
 // when Debezium saw it, or the record's time.
 func (s *session) changeTime(list members) []byte {
-	source, _ := membersOf(list.get("source")) // one that is no object has no time
+	source, _ := object(list.get("source")) // one that is no object has no time
 	for _, from := range []struct {
 		in   members
 		name string

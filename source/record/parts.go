@@ -43,7 +43,8 @@ func ofRecord(path string) bool {
 // into it.
 type reading struct {
 	mapping recount.Mapping
-	fields  []int // indexes into the whole mapping's fields
+	fields  []int    // indexes into the whole mapping's fields
+	keys    []string // the members of the document that paths lead into
 	json    *payload.Decoder
 	derived *payload.Decoder
 }
@@ -67,12 +68,18 @@ func newReading(m recount.Mapping, into func(path string) bool) (reading, error)
 		}
 	}
 	var err error
+	if r.keys, err = payload.Keys(r.mapping); err != nil {
+		return r, err
+	}
 	if r.json, err = payload.New(payload.JSON, "", r.mapping); err != nil {
 		return r, err
 	}
 	r.derived, err = payload.New(payload.Derived, "", r.mapping)
 	return r, err
 }
+
+// names says whether a path leads into a member of the document.
+func (r *reading) names(key string) bool { return slices.Contains(r.keys, key) }
 
 // wants says whether the mapping asks anything of the document.
 func (r *reading) wants() bool {

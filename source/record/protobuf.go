@@ -13,15 +13,14 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/dynamicpb"
+
+	"recount/source/payload/avrojson"
 )
 
-// The bounds of a Protobuf value. Its messages are built before they are written,
-// and an empty one takes fifty times its bytes.
+// The JSON of a value of n bytes may have maxJSON + maxGrowth * n bytes.
 const (
-	maxProtobuf      = 32 << 20
-	maxProtobufDepth = 100
-	maxJSON          = 16 << 20 // and maxGrowth times the value's bytes
-	maxGrowth        = 64
+	maxJSON   = avrojson.MaxJSON
+	maxGrowth = avrojson.MaxGrowth
 )
 
 //go:embed confluent_meta.proto
@@ -57,8 +56,8 @@ func (s *schema) protobuf() (valueReader, error) {
 		if err != nil {
 			return b, err
 		}
-		if len(data) > maxProtobuf {
-			return b, fmt.Errorf("it has %d bytes; Protobuf is read up to %d", len(data), maxProtobuf)
+		if err := checkBounds(message, data); err != nil {
+			return b, err
 		}
 		m := dynamicpb.NewMessage(message)
 		err = proto.UnmarshalOptions{AllowPartial: true, DiscardUnknown: true, RecursionLimit: maxProtobufDepth}.Unmarshal(data, m)

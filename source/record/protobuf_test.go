@@ -1,14 +1,20 @@
 package record_test
 
 import (
+	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/bufbuild/protocompile"
+	"github.com/twmb/franz-go/pkg/sr"
+	"github.com/twmb/franz-go/pkg/sr/srfake"
 	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/dynamicpb"
+	"pgregory.net/rapid"
 
 	"recount"
 	"recount/source/record"
@@ -136,4 +142,89 @@ func TestTheFirstMessageHasAShortIndex(t *testing.T) {
 	for _, e := range got {
 		wantEvent(t, e, "", "", "2024-06-10T12:00:00Z", "5", "")
 	}
+}
+
+func TestHostileProtobufIsNotBuilt(t *testing.T) {
+	r := newRegistry(t)
+	r.add(8, "PROTOBUF", `syntax = "proto3"; message M { repeated M m = 1; repeated int32 n = 2; map<int32, int32> e = 3; M one = 4; string s = 5; }`)
+	d := decoder(t, record.Options{
+		Values:  record.Values{Format: "protobuf", Registry: record.Registry{URL: r.URL}},
+		Mapping: recount.Mapping{Time: "record:timestamp", Fields: typed(recount.KindString, "s")},
+	})
+	many := func(piece string) []byte { return []byte(strings.Repeat(piece, 8<<20/len(piece))) }
+	packed := append([]byte{0x12, 0x80, 0x80, 0x80, 0x04}, many("\x01")...) // 8 MiB of ones
+	var deep []byte
+	for range 150 {
+		deep = append([]byte{0x22}, append(protowire.AppendVarint(nil, uint64(len(deep))), deep...)...)
+	}
+	for name, c := range map[string]struct {
+		value []byte
+		want  string
+	}{
+		"messages":  {many("\x0a\x00"), "more than 1000000 items"},
+		"elements":  {many("\x10\x01"), "more than 1000000 items"},
+		"packed":    {packed, "more than 1000000 items"},
+		"entries":   {many("\x1a\x00"), "more than 1000000 items"},
+		"depth":     {deep, "depth"},
+		"too large": {append(protowire.AppendVarint([]byte{0x2a}, 64<<20), make([]byte, 64<<20)...), "is read up to"},
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		got, _ := events(t, d, record.Record{Value: framed(t, 8, []int{0}, c.value)})
+		runtime.ReadMemStats(&after)
+		if !strings.Contains(got[0].Fault, c.want) {
+			t.Errorf("%s: got the fault %q, want %q", name, got[0].Fault, c.want)
+		}
+		if took := after.TotalAlloc - before.TotalAlloc; took > uint64(2*len(c.value))+(16<<20) {
+			t.Errorf("%s: %d MiB were taken for %d", name, took>>20, len(c.value)>>20)
+		}
+	}
+}
+
+func TestMessagesReadBack(t *testing.T) {
+	r := newRegistry(t)
+	r.add(8, "PROTOBUF", money)
+	d := decoder(t, record.Options{
+		Values:  record.Values{Format: "protobuf", Registry: record.Registry{URL: r.URL}},
+		Mapping: recount.Mapping{Time: "record:timestamp", Fields: append(typed(recount.KindInt64, "units"), typed(recount.KindString, "currency")...)},
+	})
+	rapid.Check(t, func(rt *rapid.T) {
+		units, currency := rapid.Int64().Draw(rt, "units"), rapid.String().Draw(rt, "currency")
+		value := protowire.AppendVarint([]byte{0x08}, uint64(units)) //nolint:gosec // as Protobuf writes it
+		value = protowire.AppendString(append(value, 0x12), currency)
+		got, _ := events(t, d, record.Record{Value: framed(t, 8, []int{0}, value)})
+		wantEvent(t, got[0], "", "", "2024-06-10T12:00:00Z", strconv.FormatInt(units, 10)+"|"+currency, "")
+	})
+}
+
+// TestARegistryOfOthers reads from the registry that franz-go tests itself with,
+// what its client has registered and then deleted softly.
+func TestARegistryOfOthers(t *testing.T) {
+	fake := srfake.New()
+	defer fake.Close()
+	client, err := sr.NewClient(sr.URLs(fake.URL()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	register := func(subject string, s sr.Schema) int {
+		made, err := client.CreateSchema(t.Context(), subject, s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return made.ID
+	}
+	register("shop/money", sr.Schema{Schema: money, Type: sr.TypeProtobuf})
+	const order = `syntax = "proto3"; package shop; import "shop/money.proto"; message Order { string id = 1; Money price = 2; }`
+	id := register("orders-value", sr.Schema{Schema: order, Type: sr.TypeProtobuf, References: []sr.SchemaReference{{Name: "shop/money.proto", Subject: "shop/money", Version: 1}}})
+	if _, err := client.DeleteSubject(t.Context(), "orders-value", sr.SoftDelete); err != nil {
+		t.Fatal(err)
+	}
+	d := decoder(t, record.Options{
+		Values:  record.Values{Format: "protobuf", Registry: record.Registry{URL: fake.URL()}},
+		Mapping: recount.Mapping{ID: "id", Time: "record:timestamp", Fields: typed(recount.KindInt64, "units=$.price.units")},
+	})
+	value := message(t, map[string]string{"order.proto": order, "shop/money.proto": money}, "shop.Order", `{"id":"a","price":{"units":"5"}}`)
+	got, _ := events(t, d, record.Record{Value: framed(t, id, []int{0}, value)}, record.Record{Value: framed(t, id+100, []int{0}, value)})
+	wantEvent(t, got[0], "a", "", "2024-06-10T12:00:00Z", "5", "")
+	wantEvent(t, got[1], "", "", "2024-06-10T12:00:00Z", "NULL", "unknown to the registry")
 }

@@ -56,8 +56,6 @@ type Options struct {
 	Keyed bool
 	// Where names the source in errors.
 	Where string
-	// Dir is where relative paths of Values start.
-	Dir string
 }
 
 // Decoder reads records. It is safe for concurrent use; each call is one
@@ -87,7 +85,7 @@ func New(o Options) (*Decoder, error) {
 	if err := o.Values.check(o); err != nil {
 		return nil, err
 	}
-	c, err := newClient(o.Values.Registry, o.Dir, o.Where)
+	c, err := newClient(o.Values.Registry, o.Where)
 	if err != nil {
 		return nil, err
 	}
@@ -214,7 +212,7 @@ func (s *session) read(ctx context.Context, e *recount.Event, at time.Time) {
 		e.Fields[i] = recount.Null
 	}
 	m := &s.options.Mapping
-	o, err := s.open(e, key)
+	o, err := s.open(e, key) //nolint:contextcheck // compiling a schema waits for nothing
 	switch {
 	case err != nil:
 		e.Fault = err.Error()

@@ -1,7 +1,6 @@
 package record_test
 
 import (
-	"encoding/pem"
 	"os"
 	"testing"
 	"time"
@@ -9,13 +8,6 @@ import (
 	"recount"
 	"recount/source/record"
 )
-
-func writePEM(t *testing.T, path string, der []byte) {
-	t.Helper()
-	if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600); err != nil {
-		t.Fatal(err)
-	}
-}
 
 func readFile(t testing.TB, path string) string {
 	t.Helper()

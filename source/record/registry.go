@@ -10,8 +10,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -33,36 +31,27 @@ type client struct {
 	where          string
 }
 
-// newClient returns a client, or nil where no registry is given. Paths start in
-// dir. It asks nothing.
-func newClient(r Registry, dir, where string) (*client, error) {
+// newClient returns a client, or nil where no registry is given. It asks nothing.
+func newClient(r Registry, where string) (*client, error) {
 	if r.URL == "" {
 		return nil, nil //nolint:nilnil // no registry, no client
 	}
-	fault := func(what, why string, err error) error {
-		return &recount.Error{Code: recount.CodeConfig, What: what, Where: where, Why: why, Next: "mend registry in the source's block", Err: err}
+	fault := func(what, why string) error {
+		return &recount.Error{Code: recount.CodeConfig, What: what, Where: where, Why: why, Next: "mend registry in the source's block"}
 	}
 	u, err := url.Parse(r.URL)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return nil, fault("registry.url is no address", "an address is http://HOST:PORT or https://HOST:PORT", nil)
+		return nil, fault("registry.url is no address", "an address is http://HOST:PORT or https://HOST:PORT")
 	}
 	c := &client{base: strings.TrimRight(u.Redacted(), "/"), user: r.User, password: r.Password.Reveal(), where: where}
 	if u.User != nil {
-		return nil, fault("registry.url holds a user", "an address is shown and written down, a password must not be", nil)
+		return nil, fault("registry.url holds a user", "an address is shown and written down, a password must not be")
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // it is one
 	if r.CA != "" {
-		path := r.CA
-		if !filepath.IsAbs(path) {
-			path = filepath.Join(dir, path)
-		}
-		pem, err := os.ReadFile(path) //nolint:gosec // the configuration's author names the file
-		if err != nil {
-			return nil, fault(fmt.Sprintf("registry.ca %q cannot be read", r.CA), err.Error(), err)
-		}
 		pool := x509.NewCertPool()
-		if !pool.AppendCertsFromPEM(pem) {
-			return nil, fault(fmt.Sprintf("registry.ca %q holds no certificate", r.CA), "a certificate is PEM text that begins with -----BEGIN CERTIFICATE-----", nil)
+		if !pool.AppendCertsFromPEM([]byte(r.CA)) {
+			return nil, fault("registry.ca holds no certificate", "it is PEM text that begins with -----BEGIN CERTIFICATE-----, or file:PATH of such a text")
 		}
 		transport.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
 	}
@@ -73,7 +62,7 @@ func newClient(r Registry, dir, where string) (*client, error) {
 // answer is what a registry says of a schema.
 type answer struct {
 	Schema     string `json:"schema"`
-	Type       string `json:"schemaType"` // empty: AVRO
+	Type       string `json:"schemaType"` //nolint:tagliatelle // the registry's word; empty: AVRO
 	References []struct {
 		Name    string `json:"name"`
 		Subject string `json:"subject"`

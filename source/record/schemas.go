@@ -167,7 +167,7 @@ func (s *shelf) header(partition string, needs map[uint32]*schema) (string, erro
 	grown := l.schemas
 	for _, n := range needs {
 		if !slices.ContainsFunc(grown, func(has *schema) bool { return has.ID == n.ID }) {
-			grown = append(grown[:len(grown):len(grown)], n)
+			grown = append(slices.Clip(grown), n)
 		}
 	}
 	if len(grown) == len(l.schemas) {

@@ -14,15 +14,15 @@ import (
 type Values struct {
 	Format   string   `json:"format" doc:"How values are encoded: json, json-schema, avro, protobuf or raw. json-schema, avro and protobuf are the wire format of a schema registry." default:"json"`
 	Envelope string   `json:"envelope" doc:"What wraps the fields in a value: none, cloudevents or debezium." default:"none"`
-	Registry Registry `json:"registry" doc:"The schema registry of the values: {url, user, password, ca}; ca is the file of a certificate authority of its own."`
+	Registry Registry `json:"registry" doc:"The schema registry of the values: {url, user, password, ca}; ca holds the authorities that its certificate comes from, as PEM: file:ca.pem."`
 }
 
 // Registry says where a schema registry is.
 type Registry struct {
 	URL      string         `json:"url" doc:"The address of the registry, such as https://registry:8081."`
 	User     string         `json:"user" doc:"The user, or the key of an API."`
-	Password recount.Secret `json:"password" doc:"The user's password, or the secret of an API." secret:"true"`
-	CA       string         `json:"ca" doc:"The file of a certificate authority of its own."`
+	Password recount.Secret `json:"password" doc:"The user's password, or the secret of an API, as env:NAME or file:PATH." secret:"true"`
+	CA       string         `json:"ca" doc:"The authorities that its certificate comes from, as PEM: file:ca.pem."`
 }
 
 // The encodings of values. CSV and derived JSON come from files alone.

@@ -6,8 +6,6 @@ import (
 	"io"
 	"io/fs"
 	"sync"
-
-	"recount"
 )
 
 // Fetch opens n bytes of an object from offset at; n is never 0. It always reads
@@ -92,7 +90,7 @@ func (r *Reader) broken(err error) error {
 	if errors.Is(err, io.EOF) {
 		err = io.ErrUnexpectedEOF
 	}
-	return fmt.Errorf("read %q: the connection broke off %d times: %w: %w", r.name, tries, recount.ErrUnreachable, err)
+	return fmt.Errorf("read %q: the connection broke off %d times: %w: %w", r.name, tries, ErrUnreachable, err)
 }
 
 func (r *Reader) drop() {

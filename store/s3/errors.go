@@ -12,6 +12,7 @@ import (
 	"github.com/aws/smithy-go"
 
 	"recount"
+	"recount/store/remote"
 )
 
 // status is the HTTP status of an error's answer; 0 where there was none.
@@ -81,7 +82,7 @@ func (s *Store) refused(act, name string, err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case isNotFound(err):
+	case act != "put" && isNotFound(err):
 		return fmt.Errorf("%s %q: %w", act, name, recount.ErrNotFound)
 	case errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("%s %q: %w", act, name, err)
@@ -99,11 +100,15 @@ func (s *Store) refused(act, name string, err error) error {
 	case status(err) == http.StatusPreconditionFailed || errors.Is(err, errReplaced):
 		return s.problem("an object was replaced while it was read", name, err, "find out what writes into the archive's bucket besides Recount, then recount archive verify", nil)
 	case status(err) == http.StatusTooManyRequests || status(err) == http.StatusServiceUnavailable:
-		return s.problem("the archive's store is overloaded", name, err, "run the command again later: it goes on from the last commit", recount.ErrUnreachable)
+		return s.problem("the archive's store is overloaded", name, err, "run the command again later: it goes on from the last commit", remote.ErrUnreachable)
 	case status(err) == 0:
-		return s.problem("the archive's store cannot be reached", name, err, "look at the network and the endpoint, then run the command again", recount.ErrUnreachable)
+		return s.problem("the archive's store cannot be reached", name, err, "look at the network and the endpoint, then run the command again", remote.ErrUnreachable)
 	}
-	return s.problem(fmt.Sprintf("the archive's store could not %s an object", act), name, err, "look at the bucket, then run the command again", nil)
+	var kind error
+	if status(err) >= http.StatusInternalServerError {
+		kind = recount.ErrTransient
+	}
+	return s.problem(fmt.Sprintf("the archive's store could not %s an object", act), name, err, "look at the bucket, then run the command again", kind)
 }
 
 func (s *Store) problem(what, name string, err error, next string, kind error) error {

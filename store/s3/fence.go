@@ -76,7 +76,7 @@ func (s *Store) probe(ctx context.Context) (fence, error) {
 			return ignores, nil
 		case last == nil:
 			taken++
-		case judge(last) == refused:
+		case judge(last) == remote.Refused:
 			return unknown, last
 		}
 		if ctx.Err() != nil {

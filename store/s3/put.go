@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"time"
@@ -13,7 +12,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
-	"recount"
 	"recount/store/remote"
 )
 
@@ -21,7 +19,7 @@ const (
 	// Larger objects are put in parts of this size, if the server checks their
 	// condition too: 10,000 parts, the most there can be, hold 156 GiB.
 	single   = 16 << 20
-	attempts = 5 // of a put
+	attempts = 5 // of what may be done twice
 	patience = 15 * time.Second
 )
 
@@ -67,89 +65,42 @@ func (s *Store) Put(ctx context.Context, name string, write func(io.Writer) erro
 // again after its answer was lost finds its own object.
 func once(o *s3.Options) { o.Retryer = aws.NopRetryer{} }
 
-// outcome is what an answer to a conditional put says about it.
-type outcome int
-
-const (
-	done     outcome = iota
-	taken            // the name is taken
-	refused          // no, and it stays so
-	unsent           // no: the server was not reached
-	answered         // the server failed; whether before or after the put it does not say
-	lost             // there was no answer
-)
-
-// send makes a conditional put until its outcome is known: nil and the object is
-// ours, recount.ErrExists and it is another's, recount.ErrUnknown where nobody
-// knows, and any other error where nothing of ours is visible.
+// send makes a conditional put until its outcome is known.
 func (s *Store) send(ctx context.Context, name, token string, put func(context.Context) error) error {
-	worst := unsent
-	var last error
-	for try := range attempts {
-		if try > 0 && !remote.Pause(ctx, try) {
-			break
-		}
-		last = put(ctx)
-		switch o := judge(last); o {
-		case done:
-			return nil
-		case taken, refused:
-			if worst > unsent { // by ourselves, perhaps, in an earlier attempt
-				return s.resolve(ctx, name, token, worst, last)
+	return remote.Put{
+		Name: name, Send: put, Judge: judge,
+		Mine: func(ctx context.Context) (bool, error) {
+			out, err := s.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: s.bucket(), Key: s.key(name)})
+			if err != nil {
+				return false, s.refused("stat", name, err)
 			}
-			if o == taken {
-				return fmt.Errorf("put %q: %w", name, recount.ErrExists)
-			}
-			return s.refused("put", name, last)
-		case unsent, answered, lost:
-			worst = max(worst, o)
-		}
-		if ctx.Err() != nil {
-			break
-		}
-	}
-	if worst > unsent {
-		return s.resolve(ctx, name, token, worst, last)
-	}
-	return s.refused("put", name, last)
+			return out.Metadata[tokenKey] == token, nil
+		},
+		Explain: func(err error) error { return s.refused("put", name, err) },
+	}.Do(ctx)
 }
 
-func judge(err error) outcome {
+func judge(err error) remote.Outcome {
 	var own *credentialsError
 	switch code := status(err); {
 	case err == nil:
-		return done
+		return remote.Done
 	case code == http.StatusPreconditionFailed:
-		return taken
-	case code == http.StatusConflict, code == http.StatusTooManyRequests, code == http.StatusInternalServerError, code == http.StatusServiceUnavailable:
-		return answered
+		return remote.Taken
+	case code == http.StatusConflict: // with another put of this name, whose end is open
+		return remote.Lost
+	case code == http.StatusTooManyRequests, code == http.StatusInternalServerError, code == http.StatusServiceUnavailable:
+		return remote.Answered
 	case code >= http.StatusInternalServerError, errorCode(err) == "RequestTimeout":
-		return lost // what a gateway says, the server behind it may see otherwise
+		return remote.Lost // what a gateway says, the server behind it may see otherwise
 	case code >= http.StatusMultipleChoices:
-		return refused
+		return remote.Refused
 	case errors.As(err, &own):
-		return refused
+		return remote.Refused
 	case isUnsent(err):
-		return unsent
+		return remote.Unsent
 	}
-	return lost
-}
-
-// resolve looks whose object lies under the name.
-func (s *Store) resolve(ctx context.Context, name, token string, worst outcome, cause error) error {
-	// Also where the put was cancelled: what became of it must be known.
-	asking, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
-	defer cancel()
-	out, err := s.client.HeadObject(asking, &s3.HeadObjectInput{Bucket: s.bucket(), Key: s.key(name)})
-	switch {
-	case err == nil && out.Metadata[tokenKey] == token:
-		return nil
-	case err == nil:
-		return fmt.Errorf("put %q: %w", name, recount.ErrExists)
-	case isNotFound(err) && worst == answered && status(cause) != http.StatusConflict:
-		return s.refused("put", name, cause)
-	}
-	return fmt.Errorf("put %q: %w: %w", name, recount.ErrUnknown, errors.Join(ctx.Err(), s.refused("put", name, cause)))
+	return remote.Lost
 }
 
 // putParts puts a large object in parts. The parts are invisible, and given up

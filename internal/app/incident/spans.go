@@ -2,6 +2,7 @@ package incident
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -181,9 +182,8 @@ func unknownIDs(from string, missing, of int64, some []string) error {
 	}
 }
 
-// complete refuses a window that the archive does not hold whole, as far as its
-// rows remember.
-func (r *Incident) complete() error {
+// needed is the window that has to be in the archive whole.
+func (r *Incident) needed() recount.Window {
 	needed := r.asked
 	if r.hits.Window.By == recount.ByEvent {
 		needed = r.window
@@ -195,13 +195,41 @@ func (r *Incident) complete() error {
 	case r.calc.Memory.Kind == recount.MemoryWindow:
 		needed = r.compared
 	}
+	return needed
+}
+
+// complete refuses a window that the archive does not hold whole, as far as its
+// rows remember.
+func (r *Incident) complete() error {
+	needed := r.needed()
 	if r.hits.Window.By == recount.ByPosition && r.calc.Bucket.None() {
-		return cover.CompleteCut(r.snapshot, r.until)
+		needed.To = time.Time{} // the cut says up to where events count
 	}
-	if err := cover.Complete(r.snapshot, needed); err != nil {
+	if err := cover.Complete(r.snapshot, needed, r.read); err != nil {
 		return err
 	}
 	return cover.CompleteCut(r.snapshot, r.until)
+}
+
+// Needs is the span of the source that the incident reads, up to the lateness of
+// its last events, and whether the archive lacks any of it. A zero edge is open.
+func (r *Incident) Needs(ctx context.Context) (needs recount.Window, lacking bool, err error) {
+	if err := r.locate(ctx); err != nil {
+		return needs, false, err
+	}
+	needs = r.read
+	if needed := r.needed(); !needs.To.IsZero() && needed.To.After(needs.To) {
+		needs.To = needed.To
+	}
+	if !needs.To.IsZero() {
+		needs.To = needs.To.Add(r.snapshot.Lateness)
+	}
+	err = r.complete()
+	var e *recount.Error
+	if errors.As(err, &e) && e.Code == recount.CodeIncomplete {
+		return needs, true, nil
+	}
+	return needs, false, err
 }
 
 // ReadCut finds out how far the live rows have absorbed events; paused is the

@@ -271,5 +271,9 @@ func (a *archiver) run(ctx context.Context) error {
 		Stream: stream, Source: a.source, Fields: fields, MappingDigest: "m", QuarantineMax: enough, Program: "sim",
 		MemoryBudget: 1, CommitEvents: a.commit,
 	})
+	var e *recount.Error
+	if errors.As(err, &e) && e.Code == recount.CodeLost {
+		return nil // all that was left is in
+	}
 	return err
 }

@@ -17,7 +17,7 @@ const (
 	MaxDepth = 200
 	// MaxJSON is how long the JSON of a value may be; a value of n bytes may make n
 	// times MaxGrowth more.
-	MaxJSON   = 16 << 20
+	MaxJSON   = 4 << 20
 	MaxGrowth = 64
 )
 

@@ -65,10 +65,16 @@ var typed = []struct {
 	{"unknown mark", `{"type":"long","logicalType":"moon-phase"}`, int64(1), `"1"`},
 	{"decimal of its own scale", `{"type":"record","name":"io.debezium.data.VariableScaleDecimal","connect.name":"io.debezium.data.VariableScaleDecimal",
 		"fields":[{"name":"scale","type":"int"},{"name":"value","type":"bytes"}]}`, map[string]any{"scale": 3, "value": []byte{0xff}}, `"-0.001"`},
-	{"record", `{"type":"record","name":"a.R","fields":[{"name":"b","type":{"type":"enum","name":"E","symbols":["X"]}},{"name":"a","type":["null","E"]}]}`,
-		map[string]any{"b": "X", "a": nil}, `{"b":"X","a":null}`},
-	{"list of records", `{"type":"record","name":"N","fields":[{"name":"next","type":["null","N"]},{"name":"v","type":"int"}]}`,
-		map[string]any{"v": 1, "next": map[string]any{"N": map[string]any{"v": 2, "next": nil}}}, `{"next":{"next":null,"v":2},"v":1}`},
+	{
+		"record", `{"type":"record","name":"a.R","fields":[{"name":"b","type":{"type":"enum","name":"E","symbols":["X"]}},{"name":"a","type":["null","E"]}]}`,
+		map[string]any{"b": "X", "a": nil},
+		`{"b":"X","a":null}`,
+	},
+	{
+		"list of records", `{"type":"record","name":"N","fields":[{"name":"next","type":["null","N"]},{"name":"v","type":"int"}]}`,
+		map[string]any{"v": 1, "next": map[string]any{"N": map[string]any{"v": 2, "next": nil}}},
+		`{"next":{"next":null,"v":2},"v":1}`,
+	},
 }
 
 func TestEachTypeHasItsText(t *testing.T) {
@@ -170,8 +176,10 @@ func TestWhatIsWrittenReadsBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	rapid.Check(t, func(t *rapid.T) {
-		want := row{S: rapid.String().Draw(t, "s"), N: rapid.Int64().Draw(t, "n"), L: rapid.SliceOf(rapid.Float64()).Draw(t, "l"),
-			M: rapid.MapOf(rapid.String(), rapid.Ptr(rapid.Int64(), true)).Draw(t, "m")}
+		want := row{
+			S: rapid.String().Draw(t, "s"), N: rapid.Int64().Draw(t, "n"), L: rapid.SliceOf(rapid.Float64()).Draw(t, "l"),
+			M: rapid.MapOf(rapid.String(), rapid.Ptr(rapid.Int64(), true)).Draw(t, "m"),
+		}
 		data, err := avro.Marshal(encoder, want)
 		if err != nil {
 			t.Fatal(err)

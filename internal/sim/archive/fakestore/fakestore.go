@@ -182,7 +182,7 @@ func (s *Store) ask(ctx context.Context, kind, name string, changes bool) (Verdi
 	if v.Outcome == Failed {
 		return v, &recount.Error{
 			Code: recount.CodeStorage, What: "the object store answered 503", Where: "fake://bucket/" + name,
-			Why: "slow down", Next: "run the command again: it goes on from the last commit",
+			Why: "slow down", Next: "run the command again: it goes on from the last commit", Err: recount.ErrTransient,
 		}
 	}
 	return v, nil
