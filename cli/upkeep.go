@@ -68,11 +68,11 @@ func (c *call) archiveExpireCommand() *cobra.Command {
 			"and no plan in the project's folder and no run of the last 30 days refers to them.",
 		Args: c.takes(0, -1, "names of sources"), ValidArgsFunction: c.completeNames(sources),
 	}
-	cmd.Flags().StringVar(&req.Before, "before", "", "event time, rounded down to the hour; without it the source's retention")
+	cmd.Flags().StringVar(&req.Before, "before", "", "event `TIME`, rounded down to the hour (default: as retention says)")
 	cmd.Flags().StringVar(&keep, "keep-snapshots", "168h", "for how long older snapshots stay readable")
 	cmd.Flags().BoolVar(&req.Leftovers, "leftovers", false, "also delete what crashes left behind; no archiver may be at work")
 	cmd.Flags().BoolVar(&req.DryRun, "dry-run", false, "show what would be done")
-	cmd.Flags().StringVar(&confirm, "confirm", "", "the `SOURCE` whose events may be deleted; several joined by commas: a,b")
+	cmd.Flags().StringVar(&confirm, "confirm", "", "the `SOURCE` that may lose events; several joined by commas: a,b")
 	cmd.RunE = c.run(func(ctx context.Context, args []string) (err error) {
 		req.Sources = args
 		if req.Keep, err = time.ParseDuration(keep); err != nil || req.Keep < 0 {
@@ -140,9 +140,9 @@ func (c *call) archiveRegisterCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "register [SOURCE…] --iceberg DIR", Short: "makes the archive's files tables of an Iceberg catalog",
 		Example: examples("recount archive register --iceberg catalog", "recount archive register orders --iceberg /srv/iceberg"),
-		Long: "Makes the files of each source's newest snapshot an Iceberg table, without copying them, in the SQLite\n" +
-			"catalog DIR/catalog.db. Table SOURCE has the events, SOURCE_marks the judgments about them. A later\n" +
-			"call brings both up to the newest snapshot.",
+		Long: "Makes the files of each source's newest snapshot an Iceberg table, without copying them, in the\n" +
+			"SQLite catalog DIR/catalog.db. Table SOURCE has the events, SOURCE_marks the judgments about\n" +
+			"them. A later call brings both up to the newest snapshot.",
 		Args: c.takes(0, -1, "names of sources"), ValidArgsFunction: c.completeNames(sources),
 	}
 	cmd.Flags().StringVar(&req.Iceberg, "iceberg", "", "the folder of the catalog")
