@@ -30,11 +30,10 @@ const (
 // installed.
 func Start(t testing.TB) (url, bucket string) {
 	t.Helper()
-	program := filepath.Join(servertest.Cache(), "versitygw", "versitygw")
-	if _, err := os.Stat(program); err != nil {
-		servertest.Require(t, "versitygw", "versitygw is not installed; .ci/servers/versitygw installs it")
+	if missing := Missing(); missing != "" {
+		servertest.Require(t, "versitygw", missing)
 	}
-	running.Do(func() { address, startErr = start(program) })
+	running.Do(func() { address, startErr = Launch() })
 	if startErr != nil {
 		t.Fatalf("start versitygw: %v", startErr)
 	}
@@ -45,10 +44,28 @@ func Start(t testing.TB) (url, bucket string) {
 	defer buckets.Unlock()
 	buckets.count++
 	bucket = fmt.Sprintf("bucket-%d", buckets.count)
-	if _, err := client().CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: aws.String(bucket)}); err != nil {
-		t.Fatalf("make bucket: %v", err)
+	if err := MakeBucket(t.Context(), address, bucket); err != nil {
+		t.Fatal(err)
 	}
 	return address, bucket
+}
+
+// Missing says what is not there to start a server; empty: nothing.
+func Missing() string {
+	if _, err := os.Stat(program()); err != nil {
+		return "versitygw is not installed; .ci/servers/versitygw installs it"
+	}
+	return ""
+}
+
+func program() string { return filepath.Join(servertest.Cache(), "versitygw", "versitygw") }
+
+// MakeBucket makes a bucket.
+func MakeBucket(ctx context.Context, address, bucket string) error {
+	if _, err := client(address).CreateBucket(ctx, &s3.CreateBucketInput{Bucket: aws.String(bucket)}); err != nil {
+		return fmt.Errorf("make bucket: %w", err)
+	}
+	return nil
 }
 
 var (
@@ -61,7 +78,8 @@ var (
 	}
 )
 
-func start(program string) (string, error) {
+// Launch starts a server, which ends with this process, and returns its address.
+func Launch() (string, error) {
 	dir, err := os.MkdirTemp("", "recount-versitygw-")
 	if err != nil {
 		return "", err
@@ -75,7 +93,7 @@ func start(program string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	cmd := exec.Command(program, "--port", fmt.Sprintf("127.0.0.1:%d", port), "--iam-dir", filepath.Join(dir, "iam"), "--quiet",
+	cmd := exec.Command(program(), "--port", fmt.Sprintf("127.0.0.1:%d", port), "--iam-dir", filepath.Join(dir, "iam"), "--quiet",
 		"posix", filepath.Join(dir, "data"))
 	cmd.Env = append(os.Environ(), "ROOT_ACCESS_KEY="+AccessKey, "ROOT_SECRET_KEY="+Secret)
 	if _, err := servertest.Spawn(filepath.Join(dir, "log"), cmd); err != nil {
@@ -88,7 +106,7 @@ func start(program string) (string, error) {
 	return fmt.Sprintf("http://127.0.0.1:%d", port), nil
 }
 
-func client() *s3.Client {
+func client(address string) *s3.Client {
 	return s3.New(s3.Options{
 		BaseEndpoint: aws.String(address), UsePathStyle: true, Region: "us-east-1",
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
@@ -101,7 +119,7 @@ func client() *s3.Client {
 // nor aborted.
 func Uploads(t testing.TB, bucket string) int {
 	t.Helper()
-	out, err := client().ListMultipartUploads(t.Context(), &s3.ListMultipartUploadsInput{Bucket: aws.String(bucket)})
+	out, err := client(address).ListMultipartUploads(t.Context(), &s3.ListMultipartUploadsInput{Bucket: aws.String(bucket)})
 	if err != nil {
 		t.Fatalf("list uploads: %v", err)
 	}

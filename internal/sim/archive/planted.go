@@ -17,6 +17,7 @@ import (
 // object store, or a port between them and the archiver.
 type planted struct {
 	name    string
+	races   bool // it shows where two archivers are at work
 	disk    func(fakefs.Op) fakefs.Verdict
 	objects func(fakestore.Op) fakestore.Verdict
 	store   func(store.Store, *fakebus.Consumer) store.Store
@@ -38,10 +39,10 @@ var faults = []planted{
 		holdsFiles := strings.Contains(op.Path, "/hour=") || strings.HasPrefix(op.Path, folder+"_recount/"+stream)
 		return fakefs.Verdict{Skip: op.Kind == fakefs.SyncDir && !holdsFiles}
 	}},
-	{name: "a link replaces what has the name", disk: func(op fakefs.Op) fakefs.Verdict {
+	{name: "a link replaces what has the name", races: true, disk: func(op fakefs.Op) fakefs.Verdict {
 		return fakefs.Verdict{Replace: op.Kind == fakefs.Link}
 	}},
-	{name: "a put does not look whether the name is taken", objects: func(op fakestore.Op) fakestore.Verdict {
+	{name: "a put does not look whether the name is taken", races: true, objects: func(op fakestore.Op) fakestore.Verdict {
 		return fakestore.Verdict{Replace: op.Kind == fakestore.Complete}
 	}},
 	{name: "the commit is put before the data", store: func(s store.Store, _ *fakebus.Consumer) store.Store {

@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"syscall"
 
@@ -44,6 +47,7 @@ type game struct {
 	only     int  // plays this point alone; -1: all
 	first    bool // ends with the first finding
 	say      func(format string, args ...any)
+	trace    io.Writer // gets the archives that were judged; nil: nobody
 
 	mu       sync.Mutex
 	point    int
@@ -70,6 +74,9 @@ func (g *game) play(ctx context.Context) (tally, error) {
 	for n := offset; n < operations && !g.ended(); n += seldom {
 		if err := g.pause(ctx, n); err != nil {
 			return g.tally, err
+		}
+		if g.plant.races {
+			continue
 		}
 		if err := g.failure(ctx, n); err != nil {
 			return g.tally, err
@@ -106,7 +113,7 @@ func (g *game) crashes(ctx context.Context) (operations int, err error) {
 			g.mu.Lock()
 			defer g.mu.Unlock()
 			operations++
-			if op.changes {
+			if op.changes && !g.plant.races {
 				g.crash(ctx, w, a, "before %s %s", op.kind, op.name)
 			}
 			return nil
@@ -120,7 +127,9 @@ func (g *game) crashes(ctx context.Context) (operations int, err error) {
 			}
 			return operations, nil
 		}
-		g.crash(ctx, w, a, "after run %d", number)
+		if !g.plant.races {
+			g.crash(ctx, w, a, "after run %d", number)
+		}
 		const runs = 2
 		if number == runs {
 			return operations, nil
@@ -240,9 +249,12 @@ func (h *hurt) failure(op operation) error {
 	if h.disk {
 		return []syscall.Errno{syscall.EIO, syscall.ENOSPC}[h.which%2]
 	}
-	outcomes := []fakestore.Outcome{fakestore.Failed, fakestore.Lost, fakestore.Unsent, fakestore.Late}
-	if op.kind != fakestore.Complete {
+	outcomes := []fakestore.Outcome{fakestore.Failed, fakestore.Lost, fakestore.Unsent, fakestore.Late, fakestore.Bent}
+	switch {
+	case op.kind != fakestore.Complete:
 		outcomes = outcomes[:1]
+	case isCommit(op.name): // of its bytes nothing but the log itself could tell
+		outcomes = outcomes[:4]
 	}
 	return outcomeError(outcomes[h.which%len(outcomes)])
 }
@@ -282,7 +294,13 @@ func (g *game) finish(ctx context.Context, f *findings, w *world, before []logge
 		}
 	}
 	left := w.image(fakefs.None, g.scenario.rng(3))
-	more := g.oracle.judge(left.files(), w.topic.Truth(), before)
+	files := left.files()
+	if g.trace != nil {
+		for _, name := range slices.Sorted(maps.Keys(files)) {
+			_, _ = fmt.Fprintln(g.trace, name, digest(files[name]))
+		}
+	}
+	more := g.oracle.judge(files, w.topic.Truth(), before)
 	f.Lost, f.Doubled, f.Damaged = f.Lost+more.Lost, f.Doubled+more.Doubled, f.Damaged+more.Damaged
 	if f.first == "" {
 		f.first = more.first
@@ -357,6 +375,9 @@ func (g *game) failure(ctx context.Context, n int) error {
 	}
 	if err := explained(a.run(ctx)); err != nil {
 		f.damaged("%v", err)
+	}
+	if rng := g.scenario.rng(6, uint64(n)); rng.IntN(2) == 0 { // and then the power is cut
+		w = w.image(fakefs.None, rng)
 	}
 	before, err := readLog(w.image(fakefs.None, g.scenario.rng(3)).files())
 	if err != nil {

@@ -18,6 +18,7 @@ type file struct {
 	name   string
 	node   *node
 	at     int64
+	closed bool
 }
 
 var errNegative = errors.New("negative offset")
@@ -42,6 +43,9 @@ func (f *file) Read(p []byte) (int, error) {
 func (f *file) ReadAt(p []byte, at int64) (int, error) {
 	if v := f.system.ask(Read, f.name, false); v.Err != nil {
 		return 0, failed("read", f.name, v.Err)
+	}
+	if f.closed {
+		return 0, failed("read", f.name, fs.ErrClosed)
 	}
 	data := f.content()
 	if at < 0 {
@@ -177,6 +181,7 @@ func (f *file) Linked() bool {
 // Close closes the file, and gives its lock back.
 func (f *file) Close() error {
 	f.Unlock()
+	f.closed = true
 	return nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -48,6 +49,7 @@ const (
 	Lost           // it is done, and the answer is lost
 	Unsent         // nothing is done, and the answer is lost
 	Late           // the answer is lost, and it is done some requests later
+	Bent           // it is done, with other bytes than were sent
 )
 
 // Verdict says what becomes of a request; the zero value lets it through.
@@ -229,6 +231,9 @@ func (s *Store) Put(ctx context.Context, name string, write func(io.Writer) erro
 		a.at += wait
 		s.late = append(s.late, a)
 		return unknown("put", name)
+	case Bent:
+		a.data = bytes.Clone(a.data)
+		a.data[len(a.data)/2] ^= 1
 	case Done, Failed, Lost:
 	}
 	if _, taken := s.objects[name]; taken && !v.Replace {
@@ -276,8 +281,9 @@ func (s *Store) Open(ctx context.Context, name string) (store.Reader, error) {
 
 type reader struct {
 	*bytes.Reader
-	store *Store
-	name  string
+	store  *Store
+	name   string
+	closed bool
 }
 
 // Read reads on.
@@ -287,10 +293,25 @@ func (r *reader) Read(p []byte) (int, error) {
 	} else if v.Outcome != Done {
 		return 0, fmt.Errorf("read %q: %w", r.name, io.ErrUnexpectedEOF)
 	}
+	if r.closed {
+		return 0, fs.ErrClosed
+	}
 	return r.Reader.Read(p)
 }
 
-func (*reader) Close() error { return nil }
+// ReadAt reads at an offset.
+func (r *reader) ReadAt(p []byte, at int64) (int, error) {
+	if r.closed {
+		return 0, fs.ErrClosed
+	}
+	return r.Reader.ReadAt(p, at)
+}
+
+// Close ends the reading.
+func (r *reader) Close() error {
+	r.closed = true
+	return nil
+}
 
 // Stat returns the size of an object.
 func (s *Store) Stat(ctx context.Context, name string) (int64, error) {
