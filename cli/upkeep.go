@@ -118,21 +118,21 @@ func (c *call) expire(ctx context.Context, project Recount, req app.ExpireReques
 
 // expireFlags are the words by which the request was made.
 func expireFlags(req app.ExpireRequest) string {
-	words := ""
+	var words strings.Builder
 	for _, s := range req.Sources {
-		words += " " + views.ShellWord(s)
+		words.WriteString(" " + views.ShellWord(s))
 	}
 	if req.Before != "" {
-		words += " --before " + views.ShellWord(req.Before)
+		words.WriteString(" --before " + views.ShellWord(req.Before))
 	}
 	const usual = 7 * 24 * time.Hour
 	if req.Keep != usual {
-		words += fmt.Sprintf(" --keep-snapshots %s", req.Keep)
+		fmt.Fprintf(&words, " --keep-snapshots %s", req.Keep)
 	}
 	if req.Leftovers {
-		words += " --leftovers"
+		words.WriteString(" --leftovers")
 	}
-	return words
+	return words.String()
 }
 
 func (c *call) archiveRegisterCommand() *cobra.Command {

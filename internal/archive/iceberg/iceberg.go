@@ -82,7 +82,7 @@ func Register(ctx context.Context, opts Options) (done Registered, err error) {
 	if err != nil {
 		return done, failed(place, err)
 	}
-	defer func() { err = errors.Join(err, c.close()) }()
+	defer func() { err = errors.Join(err, c.close(ctx)) }()
 	for _, w := range wanted {
 		t, err := w.register(ctx, c, opts)
 		if err != nil {
@@ -186,14 +186,14 @@ func openCatalog(ctx context.Context, place string) (c *catalog, err error) {
 		_, err = c.conn.ExecContext(ctx, "BEGIN IMMEDIATE")
 	}
 	if err != nil {
-		return nil, errors.Join(err, c.close())
+		return nil, errors.Join(err, c.close(ctx))
 	}
 	c.open = true
 	if _, err = c.conn.ExecContext(ctx, catalogTables); err == nil {
 		_, err = c.conn.ExecContext(ctx, "INSERT OR IGNORE INTO iceberg_namespace_properties VALUES (?, ?, 'exists', 'true')", CatalogName, Namespace)
 	}
 	if err != nil {
-		return nil, errors.Join(err, c.close())
+		return nil, errors.Join(err, c.close(ctx))
 	}
 	return c, nil
 }
@@ -221,10 +221,11 @@ func (c *catalog) commit(ctx context.Context) error {
 	return err
 }
 
-func (c *catalog) close() error {
+// close takes back what was not committed, also where ctx has ended.
+func (c *catalog) close(ctx context.Context) error {
 	var errs []error
 	if c.open {
-		_, err := c.conn.ExecContext(context.Background(), "ROLLBACK")
+		_, err := c.conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK")
 		errs = append(errs, err)
 	}
 	if c.conn != nil {

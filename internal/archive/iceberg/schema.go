@@ -21,9 +21,17 @@ type column struct {
 func eventColumns(snapshot recount.Snapshot) ([]column, error) {
 	p := ice.PrimitiveTypes
 	columns := []column{
-		{"seq", p.Int64, true}, {"id", p.String, false}, {"type", p.String, false}, {"partition", p.String, true}, {"position", p.String, true},
-		{"time", p.TimestampTz, false}, {"ingest_time", p.TimestampTz, false}, {"key", p.Binary, false}, {"data", p.Binary, false},
-		{"headers", nil, false}, {"fault", p.String, false},
+		{"seq", p.Int64, true},
+		{"id", p.String, false},
+		{"type", p.String, false},
+		{"partition", p.String, true},
+		{"position", p.String, true},
+		{"time", p.TimestampTz, false},
+		{"ingest_time", p.TimestampTz, false},
+		{"key", p.Binary, false},
+		{"data", p.Binary, false},
+		{"headers", nil, false},
+		{"fault", p.String, false},
 	}
 	of := map[string]recount.Type{}
 	for _, f := range snapshot.Files {
@@ -78,7 +86,11 @@ func typeOf(t recount.Type) (ice.Type, error) {
 func markColumns() []column {
 	p := ice.PrimitiveTypes
 	return []column{
-		{"seq", p.Int64, true}, {"kind", p.String, true}, {"id", p.String, false}, {"time", p.TimestampTz, false}, {"broken", p.String, false},
+		{"seq", p.Int64, true},
+		{"kind", p.String, true},
+		{"id", p.String, false},
+		{"time", p.TimestampTz, false},
+		{"broken", p.String, false},
 		{"why", p.String, false},
 	}
 }
