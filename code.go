@@ -58,6 +58,7 @@ const (
 	CodeNoSnapshot    Code = "RC3018"
 	CodeExpire        Code = "RC3019"
 	CodeRegister      Code = "RC3020"
+	CodeFileOrder     Code = "RC3022"
 	CodeSQL           Code = "RC4001"
 	CodeSQLRefused    Code = "RC4002"
 	CodeNondetermined Code = "RC4003"
@@ -162,6 +163,7 @@ var Codes = []CodeInfo{
 	{CodeNoSnapshot, ExitUsage, "the archive has no such snapshot"},
 	{CodeExpire, ExitUsage, "events cannot be expired so"},
 	{CodeRegister, ExitError, "the archive cannot be registered as an Iceberg table"},
+	{CodeFileOrder, ExitError, "a sink's file does not follow the one before it"},
 	{CodeSQL, ExitUsage, "the SQL has a mistake"},
 	{CodeSQLRefused, ExitRefused, "the SQL is not deterministic by its form"},
 	{CodeNondetermined, ExitNondetermin, "the calculation is not deterministic"},

@@ -43,7 +43,11 @@ func (v archiveHuman) Ran(ran []app.ArchiveRan) error {
 		if r.Events == 0 {
 			items = append(items, "nothing new")
 		} else {
-			items = append(items, counted(r.Events, "new event"), counted(int64(r.Files), "file"), size(r.Bytes))
+			kind := "file"
+			if r.Adopted {
+				kind = "adopted file"
+			}
+			items = append(items, counted(r.Events, "new event"), counted(int64(r.Files), kind), size(r.Bytes))
 		}
 		for _, part := range []struct {
 			n    int64
@@ -69,7 +73,7 @@ func (v archiveHuman) Ran(ran []app.ArchiveRan) error {
 // Goes writes a line for each commit, and for what stands in the way. Nobody is
 // left to tell where standard error is gone.
 func (v archiveHuman) Goes(s app.ArchiveStatus) {
-	if v.o.Quiet {
+	if v.o.Quiet || s.Err == nil && s.Commits == 0 {
 		return
 	}
 	p := newPage(v.o.ErrStyle)

@@ -121,6 +121,8 @@ func (ch *chain) summary() StreamSummary {
 		byHour[h].add(f)
 		sum.Total.add(f)
 	}
+	// An original counts in each of its hours, and once in all of them.
+	sum.Total.Files, sum.Total.Bytes = sizeOf(s.Files)
 	hours := make([]hour, 0, len(byHour))
 	for h := range byHour {
 		hours = append(hours, h)
