@@ -437,7 +437,7 @@ func (a *Archive) loadAt(ctx context.Context, stream, id string) (*chain, error)
 	ch := a.fromHead(ctx, stream, id)
 	for n := ch.snapshot.Commit + 1; ; n++ {
 		if ch.ends(id) {
-			ch.snapshot.Reached = ch.reached.Stretches()
+			ch.snapshot.Cursor, ch.snapshot.Reached = maps.Clone(ch.cursor), ch.reached.Stretches()
 			return ch, nil
 		}
 		found, err := a.loadNext(ctx, ch, n)
