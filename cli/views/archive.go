@@ -73,7 +73,7 @@ func (v archiveHuman) Ran(ran []app.ArchiveRan) error {
 // Goes writes a line for each commit, and for what stands in the way. Nobody is
 // left to tell where standard error is gone.
 func (v archiveHuman) Goes(s app.ArchiveStatus) {
-	if v.o.Quiet {
+	if v.o.Quiet || s.Err == nil && s.Commits == 0 {
 		return
 	}
 	p := newPage(v.o.ErrStyle)

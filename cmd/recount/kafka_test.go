@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -38,9 +40,10 @@ func TestKafka(t *testing.T) {
 //	kafka commit billing 0:4 1:3       where a worker's group stands
 //	kafka delete 0 2                   retention, up to an offset
 //	kafka join billing                 a member of the group goes to work
+//	kafka recreate 2                   the topic is deleted and made anew, of so many partitions
 func kafka(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
-		ts.Fatalf("usage: kafka produce PARTITION FILE | commit GROUP P:N… | delete PARTITION OFFSET | join GROUP")
+		ts.Fatalf("usage: kafka produce PARTITION FILE | commit GROUP P:N… | delete PARTITION OFFSET | join GROUP | recreate N")
 	}
 	const topic = "payments"
 	ctx := context.Background()
@@ -55,7 +58,11 @@ func kafka(ts *testscript.TestScript, neg bool, args []string) {
 	case "produce":
 		defer cl.Close()
 		for line := range strings.Lines(ts.ReadFile(args[2])) {
-			ts.Check(cl.ProduceSync(ctx, &kgo.Record{Topic: topic, Partition: number(ts, args[1]), Value: []byte(strings.TrimSpace(line))}).FirstErr())
+			r := &kgo.Record{Topic: topic, Partition: number(ts, args[1]), Value: []byte(strings.TrimSpace(line))}
+			var made struct{ At time.Time }
+			ts.Check(json.Unmarshal(r.Value, &made))
+			r.Timestamp = made.At
+			ts.Check(cl.ProduceSync(ctx, r).FirstErr())
 		}
 	case "commit":
 		defer cl.Close()
@@ -69,6 +76,13 @@ func kafka(ts *testscript.TestScript, neg bool, args []string) {
 		defer cl.Close()
 		offsets.AddOffset(topic, number(ts, args[1]), int64(number(ts, args[2])), -1)
 		_, err := kadm.NewClient(cl).DeleteRecords(ctx, offsets)
+		ts.Check(err)
+	case "recreate":
+		defer cl.Close()
+		admin := kadm.NewClient(cl)
+		_, err := admin.DeleteTopic(ctx, topic)
+		ts.Check(err)
+		_, err = admin.CreateTopic(ctx, number(ts, args[1]), 1, nil, topic)
 		ts.Check(err)
 	case "join":
 		ts.Defer(cl.Close)
