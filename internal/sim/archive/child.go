@@ -5,7 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
+	"io"
 	"time"
 
 	"recount"
@@ -40,7 +40,7 @@ func realMapping() recount.Mapping {
 func (s setup) openSource(ctx context.Context) (source.Source, error) {
 	env := adapter.Env{Dir: "/", Stream: stream, Mapping: realMapping(), Now: clock.System{}.Now}
 	if s.Topic != "" {
-		return kafka.Open(ctx, env, kafka.Config{Brokers: s.Brokers, Topics: []string{s.Topic}, Format: "json", ClientID: "recount"})
+		return kafka.Open(ctx, env, kafka.Config{Brokers: s.Brokers, Topics: []string{s.Topic}, ClientID: "recount"})
 	}
 	return files.Open(ctx, env, files.Config{Paths: []string{s.Files}, Format: "jsonl"})
 }
@@ -75,18 +75,21 @@ func (s setup) archive(ctx context.Context, live bool) error {
 }
 
 // beArchiver is what the process does that will be killed.
-func beArchiver(ctx context.Context, text string) error {
+func beArchiver(ctx context.Context, text string, out io.Writer) error {
 	var s setup
 	if err := json.Unmarshal([]byte(text), &s); err != nil {
 		return err
 	}
-	fmt.Println("ready")
-	err := s.archive(ctx, true)
-	var e *recount.Error
-	if errors.As(err, &e) && e.Code == recount.CodeArchiveLocked {
-		os.Exit(exitLocked)
+	if _, err := fmt.Fprintln(out, "ready"); err != nil {
+		return err
 	}
-	return err
+	return s.archive(ctx, true)
+}
+
+// locked says that an archiver ended because another one is at work.
+func locked(err error) bool {
+	var e *recount.Error
+	return errors.As(err, &e) && e.Code == recount.CodeArchiveLocked
 }
 
 // exitLocked says that another archiver is at work.
