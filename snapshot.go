@@ -28,6 +28,8 @@ type Snapshot struct {
 	Pulled []Window
 	// Since: events before it were taken out by retention. Zero: none were.
 	Since time.Time
+	// Cursor is how far the source was read, by partition, in the source's own words.
+	Cursor map[string]string
 	// Reached are the stretches of positions that were read whole, by partition, in
 	// order: each position inside holds an event, is in a gap, or never was one.
 	Reached []Stretch
@@ -153,6 +155,9 @@ type Gap struct {
 	From      string    `json:"from"` // the first position of the gap
 	To        string    `json:"to"`   // the first one after it
 	Reason    GapReason `json:"reason"`
+	// Before: the events that were lost happened before it, by the source's clock.
+	// Zero: nothing is known of it.
+	Before time.Time `json:"before,omitzero"`
 }
 
 // GapReason says why positions hold no event.

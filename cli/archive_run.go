@@ -26,17 +26,16 @@ func (c *call) archiveRunCommand() *cobra.Command {
 		Use: "run [SOURCE…]", Short: "brings events into the archive; what is in it is not read twice",
 		Long: "Brings events into the archive; what is in it is not read twice.\n" +
 			"Runs until it is interrupted, all sources at once, and commits what it read before it ends.\n" +
-			"With --once it ends at the present end. With a span it brings in that span alone, beside what is\n" +
-			"followed, from sources that keep their events for long.",
-		Example: examples("recount archive run --once", "recount archive run orders --metrics :9464",
-			"recount archive run orders"+exampleWindow),
+			"With --once it ends at the present end. With --from and --to, or positions, it brings in that\n" +
+			"span alone, from sources that keep their events for long.",
+		Example: examples("recount archive run --once", "recount archive run orders --metrics :9464"),
 		Args: c.takes(0, -1, "names of sources"), ValidArgsFunction: c.completeNames(sources),
 	}
 	cmd.Flags().BoolVar(&flags.once, "once", false, "stop at the present end")
 	flags.span.addTimes(cmd)
 	flags.span.addPositions(cmd)
-	cmd.Flags().StringVar(&flags.memory, "memory", "", "`SIZE` that all batches together may take, such as 256MiB (default 128MiB each)")
-	cmd.Flags().StringVar(&flags.metrics, "metrics", "", "serve Prometheus metrics at `ADDR`, such as :9464, which is this machine alone")
+	cmd.Flags().StringVar(&flags.memory, "memory", "", "`SIZE` of all batches together, such as 256MiB")
+	cmd.Flags().StringVar(&flags.metrics, "metrics", "", "serve Prometheus metrics at `ADDR`, such as :9464")
 	cmd.RunE = c.run(func(ctx context.Context, args []string) error {
 		req, err := flags.request(c, args)
 		if err != nil {

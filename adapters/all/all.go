@@ -7,6 +7,7 @@ import (
 	_ "recount/source/files"    // reads files of events
 	_ "recount/source/kafka"    // reads topics of Apache Kafka
 	_ "recount/source/logs"     // follows log files
+	_ "recount/source/nats"     // reads streams of NATS JetStream
 	_ "recount/store/disk"      // keeps the archive in a folder
 	_ "recount/store/gcs"       // keeps the archive in Google Cloud Storage
 	_ "recount/store/hdfs"      // keeps the archive in HDFS

@@ -6,6 +6,7 @@ import (
 
 	"recount"
 	"recount/internal/archive"
+	"recount/internal/archive/positions"
 )
 
 // ArchiveStream is what the archive holds of one stream.
@@ -20,6 +21,12 @@ type ArchiveHour = archive.HourSummary
 
 // ArchiveReport is the proof that one stream is whole, or what is wrong with it.
 type ArchiveReport = archive.StreamReport
+
+// ArchivedPartition is what is archived of one partition.
+type ArchivedPartition = archive.PartitionSummary
+
+// RunSealed is the kind of a run of positions that are all in.
+const RunSealed = positions.Sealed
 
 // ArchivedEvent is one archived copy of an event.
 type ArchivedEvent struct {

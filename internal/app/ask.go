@@ -61,7 +61,7 @@ func (a *App) prepareDetect(ctx context.Context, req DetectRequest) (*incident.I
 		if err != nil {
 			return nil, err
 		}
-		return r, r.ReadCut(req.Window.Paused)
+		return r, r.ReadCut(ctx, req.Window.Paused)
 	}
 	return a.prepare(ctx, req.Calculation, req.Window)
 }
@@ -81,5 +81,5 @@ func (a *App) prepare(ctx context.Context, name string, window WindowRequest) (*
 	if err != nil {
 		return nil, err
 	}
-	return r, r.ReadCut(window.Paused)
+	return r, r.ReadCut(ctx, window.Paused)
 }

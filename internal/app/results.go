@@ -21,7 +21,8 @@ type WindowRequest struct {
 	IDs           string // the file of ByIDs, relative to the project
 	// Pull brings in what the window needs from its source first.
 	Pull bool
-	// Paused is the file of the positions at which a paused worker stands; empty:
+	// Paused is the file of the positions at which a paused worker stands, or
+	// group:NAME, the consumer group whose offsets they are; empty:
 	// the configuration says how the cut is known.
 	Paused string
 }

@@ -31,9 +31,10 @@ type chain struct {
 	reached  positions.Reached
 	dropped  []droppedFile // files that later commits took out, in their order
 
-	head  *head    // that the chain was read from, or that was made last; never nil
-	keeps bool     // since is wanted
-	since [][]byte // the commits after it, for the next one
+	reading bool     // nobody else has the snapshot's files yet
+	head    *head    // that the chain was read from, or that was made last; never nil
+	keeps   bool     // since is wanted
+	since   [][]byte // the commits after it, for the next one
 }
 
 func newChain(stream string) *chain {
@@ -90,6 +91,8 @@ func (a *Archive) loadWhole(ctx context.Context, stream string) (*chain, error) 
 
 // follow reads the commits after those that the chain has.
 func (a *Archive) follow(ctx context.Context, ch *chain) (*chain, error) {
+	ch.reading = true
+	defer func() { ch.reading = false }()
 	for n := ch.snapshot.Commit + 1; ; n++ {
 		found, err := a.loadNext(ctx, ch, n)
 		if err != nil {
@@ -338,8 +341,20 @@ func (ch *chain) drop(c *commit) (replaced int64, err error) {
 	for _, name := range c.Removes {
 		removed[name] = true
 	}
-	files, ids := s.Files[:0:0], ch.ids[:0:0]
-	for i, f := range s.Files {
+	// Most are among the newest: what lies before all of them stays as it is.
+	from := len(s.Files)
+	for left := len(gone); from > 0 && left > 0; {
+		from--
+		if _, out := gone[s.Files[from].Name]; out {
+			left--
+		}
+	}
+	files, ids := s.Files[:from:from], ch.ids[:from:from]
+	if ch.reading {
+		files, ids = s.Files[:from], ch.ids[:from]
+	}
+	for i := from; i < len(s.Files); i++ {
+		f := s.Files[i]
 		if _, out := gone[f.Name]; !out {
 			files, ids = append(files, f), append(ids, ch.ids[i])
 			continue
@@ -374,7 +389,7 @@ func (ch *chain) addMarks(c *commit) error {
 }
 
 func (ch *chain) mark(m markedEntry) bool {
-	for i := range ch.snapshot.Files {
+	for i := len(ch.snapshot.Files) - 1; i >= 0; i-- {
 		if f := &ch.snapshot.Files[i]; f.Name == m.Name {
 			f.Repeats += m.Repeats
 			f.Conflicts += m.Conflicts
@@ -394,6 +409,7 @@ func (a *Archive) Snapshot(ctx context.Context, stream string) (recount.Snapshot
 	if ch.snapshot.Commit == 0 {
 		return recount.Snapshot{}, a.nothing(stream)
 	}
+	ch.snapshot.Cursor = maps.Clone(ch.cursor)
 	return ch.snapshot, nil
 }
 

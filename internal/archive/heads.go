@@ -128,6 +128,7 @@ func (a *Archive) chainOf(ctx context.Context, stream, name, until string) (*cha
 		return nil, errors.New("its commit is another")
 	}
 	ch := newChain(stream)
+	ch.reading = true
 	for _, p := range h.Packs {
 		if err := a.eachPacked(ctx, p, func(c *packed) error {
 			if ch.ends(until) {

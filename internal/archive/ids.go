@@ -120,7 +120,7 @@ func (x *idIndex) forget() {
 func (x *idIndex) narrow(ctx context.Context, ch *chain, res *resolver) error {
 	rows := int64(0)
 	for _, f := range res.files {
-		if f.earlier {
+		if f.earlier && ch.snapshot.Files[f.index].Origin == "" {
 			rows += ch.snapshot.Files[f.index].Rows
 		}
 	}
@@ -141,7 +141,10 @@ func (x *idIndex) narrow(ctx context.Context, ch *chain, res *resolver) error {
 		}
 		hits, err := x.find(ctx, res.ids, ch.lastSeq)
 		if err == nil {
-			res.only(func(file int) bool { f := &ch.snapshot.Files[file]; return hits.In(f.FirstSeq, f.LastSeq) })
+			res.only(func(file int) bool {
+				f := &ch.snapshot.Files[file]
+				return f.Origin != "" || hits.In(f.FirstSeq, f.LastSeq)
+			})
 			return nil
 		}
 		if ctx.Err() != nil {
@@ -218,7 +221,7 @@ func (x *idIndex) catchUp(ctx context.Context, ch *chain) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(min(runtime.GOMAXPROCS(0), most))
 	for _, f := range ch.snapshot.Files {
-		if f.LastSeq <= x.caught {
+		if f.LastSeq <= x.caught || f.Origin != "" { // what was adopted is always looked at
 			continue
 		}
 		g.Go(func() error {
@@ -354,6 +357,6 @@ func (a *Archive) holders(ctx context.Context, ch *chain, id string) func(file i
 	}
 	return func(file int) bool {
 		f := &ch.snapshot.Files[file]
-		return f.LastSeq > covered || hits.In(f.FirstSeq, f.LastSeq)
+		return f.LastSeq > covered || f.Origin != "" || hits.In(f.FirstSeq, f.LastSeq)
 	}
 }

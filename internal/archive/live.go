@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"time"
 
@@ -268,6 +269,7 @@ func (r *run) pull(ctx, writing context.Context) error {
 			}
 		}
 	}
+	span.Cursor = maps.Clone(r.chain.cursor)
 	end, err := spanned.ReadSpan(ctx, span, func(b source.Batch) error { return r.emit(ctx, writing, b) })
 	if err != nil {
 		return err

@@ -20,6 +20,12 @@ type StreamSummary struct {
 	Lateness  time.Duration
 	Fields    []recount.Field
 	Total     Span
+	// Gaps are the positions that hold no event, as the commits recorded them.
+	Gaps []recount.Gap
+	// Pulled are the spans of time that were brought in by themselves.
+	Pulled []recount.Window
+	// Since: events before it were taken out by retention. Zero: none were.
+	Since time.Time
 	Hours     []HourSummary // in order of time; the unknown one last
 }
 
@@ -88,6 +94,7 @@ func (ch *chain) summary() StreamSummary {
 	sum := StreamSummary{
 		Stream: s.Stream, Snapshot: s.ID, Commits: s.Commit, At: newest.at, Program: newest.program, Watermark: s.Watermark,
 		Lateness: s.Lateness, Fields: s.Fields, Hours: []HourSummary{},
+		Gaps: s.Gaps, Pulled: s.Pulled, Since: s.Since,
 	}
 	byHour := map[hour]*HourSummary{}
 	for _, f := range s.Files {

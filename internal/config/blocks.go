@@ -41,7 +41,7 @@ func (b Block) optional(name string) Block {
 var rootBlock = Block{
 	Path: "", Doc: "The whole file.", Keys: []Key{
 		{Name: "version", Type: "number", Doc: "The version of the file's form, 1.", Required: true},
-		{Name: "archive", Type: "text", Doc: "The folder of the archive, relative to the project, or a URL: file:/path, s3://bucket/prefix, gs://bucket/prefix, hdfs://namenode:8020/folder (docs/stores.md).", Required: true},
+		{Name: "archive", Type: "text", Doc: "Where the archive lies: a folder, relative to the project, or a URL of file:, s3:, gs: or hdfs:, as docs/stores.md says.", Required: true},
 		{Name: "sources", Type: "mapping", Doc: "Where events come from: a block by name, which is the stream's name in the archive.", Required: true},
 		{Name: "calculations", Type: "mapping", Doc: "What turns events into results: a block by name."},
 	},
@@ -116,7 +116,7 @@ var calculationBlock = Block{
 		{Name: "unexplained", Type: "text", Doc: "hold or correct: what happens to rows that no given hypothesis explains.", Default: "hold where a hypothesis is given, else correct"},
 		{Name: "compare", Type: "mapping", Doc: "When values are equal, by result column: exact, or {abs: \"0.01\"}.", Default: "exact"},
 		{Name: "limits", Type: "mapping", Doc: "Bounds on a plan."},
-		{Name: "cut", Type: "text or {paused}", Doc: "How it is known which events the live rows have absorbed. closed: their buckets are over; paused: the worker stands still, at the positions of the file {paused: FILE} or of --paused.", Default: "position where that is given; else closed with memory: window; else found by replay, row by row"},
+		{Name: "cut", Type: "text or {paused}", Doc: "How it is known which events the live rows have absorbed. closed: their buckets are over; paused: the worker stands still, at the positions of the file {paused: FILE}, of its consumer group {paused: \"group:NAME\"}, or of --paused.", Default: "position where that is given; else closed with memory: window; else found by replay, row by row"},
 		{Name: "position", Type: "mapping", Doc: "The table's column that says how far each row is."},
 		{Name: "worker_state", Type: "text", Doc: "row or own: whether the worker reads the row before it writes, or keeps what it adds to elsewhere and would overwrite a correction.", Default: "row"},
 		{Name: "target", Type: "mapping", Doc: "The live table.", Required: true},
@@ -165,7 +165,7 @@ var processedBlock = Block{
 
 var cutBlock = Block{
 	Path: "calculations.NAME.cut", Doc: "The worker stands still, and this says where.", Keys: []Key{
-		{Name: "paused", Type: "text", Doc: "The file of the next positions to read, by partition: lines such as 3:41200, JSON, or what kafka-consumer-groups.sh --describe prints.", Required: true},
+		{Name: "paused", Type: "text", Doc: "The file of the next positions to read, by partition: lines such as 3:41200, JSON, or what kafka-consumer-groups.sh --describe prints. group:NAME instead reads where a consumer group of the source stands; it must have no member at work.", Required: true},
 	},
 }
 

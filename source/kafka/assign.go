@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"recount"
 	"recount/source"
@@ -27,16 +28,26 @@ func (r *reading) cursor() string {
 	}.text()
 }
 
-// passed moves the reading on without an event, and tells why.
-func (r *reading) passed(to int64, reason recount.GapReason) source.Batch {
-	b := source.Batch{Partition: r.name, Gaps: []recount.Gap{gap(r.name, r.next, to, reason)}}
+// lost moves the reading over records that retention deleted: they were written
+// before now.
+func (r *reading) lost(to int64, now time.Time) source.Batch {
+	b := source.Batch{Partition: r.name, Gaps: []recount.Gap{lost(r.name, r.next, to, now)}}
 	r.next, r.fetched = to, to
 	b.Cursor = r.cursor()
 	return b
 }
 
+func lost(partition string, from, to int64, now time.Time) recount.Gap {
+	g := gap(partition, from, to, recount.GapRetention)
+	if g.Before = now.UTC().Truncate(time.Microsecond); g.Before.Before(now) {
+		g.Before = g.Before.Add(time.Microsecond)
+	}
+	return g
+}
+
 // assignment is what a read has to do.
 type assignment struct {
+	now      time.Time
 	readings []*reading
 	// before is told before anything is read: what is lost, and where partitions
 	// begin.
@@ -45,7 +56,7 @@ type assignment struct {
 
 // assign joins how the topics stand with what the archive has of them.
 func (s *Source) assign(v view, known map[place]held, cut map[place]int64) assignment {
-	var a assignment
+	a := assignment{now: s.env.Now()}
 	names := s.names(known)
 	topics := map[string]bool{}
 	for at := range known {
@@ -95,7 +106,7 @@ func (a *assignment) begin(r *reading, promised bool) {
 	switch {
 	case r.start <= r.next:
 	case promised:
-		a.before = append(a.before, r.passed(r.start, recount.GapRetention))
+		a.before = append(a.before, r.lost(r.start, a.now))
 	default:
 		r.next, r.fetched = r.start, r.start
 		a.before = append(a.before, source.Batch{Partition: r.name, Cursor: r.cursor()})
@@ -108,7 +119,7 @@ func (a *assignment) end(h held, from int64) {
 	m := h.mark
 	m.Over, m.Last, m.From, m.Next = true, h.mark.Next, from, lastOffset
 	a.before = append(a.before, source.Batch{
-		Partition: h.name, Gaps: []recount.Gap{gap(h.name, h.mark.Next, lastOffset, recount.GapRetention)}, Cursor: m.text(),
+		Partition: h.name, Gaps: []recount.Gap{lost(h.name, h.mark.Next, lastOffset, a.now)}, Cursor: m.text(),
 	})
 }
 

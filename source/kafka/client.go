@@ -35,7 +35,8 @@ func (s *Source) clientOptions() ([]kgo.Opt, error) {
 	if id == "" {
 		id = "recount"
 	}
-	const dial, metadata = 5 * time.Second, 100 * time.Millisecond
+	// What is known of topics is asked anew with each look.
+	const dial, metadata = 5 * time.Second, 10 * time.Millisecond
 	options := []kgo.Opt{
 		kgo.SeedBrokers(s.config.Brokers...), kgo.ClientID(id), kgo.DialTimeout(dial), kgo.MetadataMinAge(metadata),
 		kgo.RetryTimeout(patience), kgo.BrokerMaxReadBytes(maxAnswer), kgo.BrokerMaxWriteBytes(maxAnswer),
@@ -62,10 +63,11 @@ func (s *Source) clientOptions() ([]kgo.Opt, error) {
 func (s *Source) tlsConfig() (*tls.Config, error) {
 	t := s.config.TLS
 	c := &tls.Config{ServerName: t.ServerName, MinVersion: tls.VersionTLS12}
+	const next = "write file:PATH of a PEM file"
 	if t.CA != "" {
 		c.RootCAs = x509.NewCertPool()
 		if !c.RootCAs.AppendCertsFromPEM([]byte(t.CA)) {
-			return nil, s.misconfigured("tls.ca holds no certificate", "the text is no PEM of certificates", "write ca: file:PATH of a PEM file")
+			return nil, s.misconfigured("tls.ca holds no certificate", "the text is no PEM of certificates", next)
 		}
 	}
 	if (t.Cert == "") != (t.Key == "") {
@@ -75,7 +77,7 @@ func (s *Source) tlsConfig() (*tls.Config, error) {
 		pair, err := tls.X509KeyPair([]byte(t.Cert), []byte(t.Key.Reveal()))
 		if err != nil {
 			// The parser's words hold no part of the key.
-			return nil, s.misconfigured("the client's certificate cannot be read", err.Error(), "write cert: file:PATH and key: file:PATH of PEM files that belong together")
+			return nil, s.misconfigured("the client's certificate cannot be read", err.Error(), next)
 		}
 		c.Certificates = []tls.Certificate{pair}
 	}
@@ -112,15 +114,16 @@ func (s *Source) explained(act string, err error) error {
 	var unknown x509.UnknownAuthorityError
 	var host x509.HostnameError
 	var verify *tls.CertificateVerificationError
-	var alert tls.AlertError
+	// The other side's word that ends a handshake has no type of its own.
+	remote, _ := errors.AsType[*net.OpError](err)
 	switch {
 	case refused(err):
 		e.Code, e.What = recount.CodeSourceAccess, "Kafka refused who asks"
 		e.Next = "check sasl: of the source, and that its user may read and describe the topics"
 	case errors.As(err, &unknown), errors.As(err, &host), errors.As(err, &verify):
 		e.Code, e.What = recount.CodeSourceAccess, "the broker's certificate is not trusted"
-		e.Next = "give tls: the authority of the brokers as ca: file:PATH, or their name as server_name:"
-	case errors.As(err, &alert):
+		e.Next = "give the authority of the brokers, tls: {ca: file:PATH}, or the name in their certificates, server_name:"
+	case remote != nil && remote.Op == "remote error":
 		e.Code, e.What = recount.CodeSourceAccess, "the broker refused the TLS connection"
 		e.Next = "check tls.cert and tls.key of the source: the broker wants a certificate that its own authority signed"
 	case errors.Is(err, kerr.UnknownTopicOrPartition):
@@ -128,7 +131,7 @@ func (s *Source) explained(act string, err error) error {
 		e.Next = "check topics: of the source, and that its user may describe them"
 	default:
 		if passes(err) {
-			e.Err = errors.Join(recount.ErrUnreachable, err)
+			e.Err = errors.Join(recount.ErrUnreachable, recount.ErrTransient, err)
 		}
 		e.Next = "check brokers: of the source, and that the brokers run; nothing is lost, and the next run goes on from the archive's cursor"
 	}

@@ -11,6 +11,7 @@ import (
 	"recount"
 	"recount/adapter"
 	broker "recount/internal/servertest/kafka"
+	"recount/source"
 	"recount/source/sourcetest"
 )
 
@@ -41,6 +42,26 @@ func harness(w world) sourcetest.Harness {
 		made.Grow = func(t *testing.T, p int, list []sourcetest.Row) {
 			t.Helper()
 			send(t, cl, recordsOf(t, topic, p, list)...)
+		}
+		made.Skip = func(t *testing.T, p int) recount.GapReason {
+			t.Helper()
+			own := row(topic, p, 0)
+			own.Headers = []kgo.RecordHeader{{Key: source.HeaderReplay, Value: []byte("r1")}}
+			send(t, cl, own)
+			return recount.GapReplay
+		}
+		made.Stored = func(p int) []time.Time {
+			var times []time.Time
+			for _, r := range partitions[p] {
+				at, _ := time.Parse(time.RFC3339Nano, r.Time)
+				times = append(times, at)
+			}
+			return times
+		}
+		made.Destination = func(t *testing.T) (string, source.Source) {
+			t.Helper()
+			name := w.topic(t, len(partitions))
+			return name, w.open(t, func(_ *Config, e *adapter.Env) { e.Mapping = m }, name)
 		}
 		return made
 	}}

@@ -100,7 +100,7 @@ func (s *Source) refresh(ctx context.Context, open []*reading, emit func(source.
 		}
 		r.leader = p.leader
 		if p.start > r.next {
-			if err := handOver(ctx, r.passed(p.start, recount.GapRetention), emit); err != nil {
+			if err := handOver(ctx, r.lost(p.start, s.env.Now()), emit); err != nil {
 				return err
 			}
 		}
@@ -279,28 +279,35 @@ func (f *fetcher) failed(of string, err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, kerr.OffsetOutOfRange), errors.Is(err, kerr.UnknownTopicID), errors.Is(err, kerr.InconsistentTopicID), kerr.IsRetriable(err) && !errors.Is(err, kerr.CorruptMessage):
+	case errors.Is(err, kerr.OffsetOutOfRange), errors.Is(err, kerr.UnknownTopicID), errors.Is(err, kerr.InconsistentTopicID), kerr.IsRetriable(err):
 		return again{fmt.Errorf("%s: %w", of, err)}
 	}
 	return f.source.explained("fetch records of "+of, err)
+}
+
+// damaged is the error for a log that its own broker cannot read.
+func (f *fetcher) damaged(of string, offset int64, err error) error {
+	return &recount.Error{
+		Code: recount.CodeSourceData, What: "records cannot be read", Where: fmt.Sprintf("%s, %s at offset %d", f.source.where(), of, offset), Why: err.Error(), Err: err,
+		Next: "the broker's log is damaged there: let its replicas mend it, or delete the records up to that offset; the next run tells them as lost",
+	}
 }
 
 // take cuts one partition's part of an answer into pieces. sole says that nothing
 // else kept the broker from sending what there is.
 func (f *fetcher) take(r *reading, p *kmsg.FetchResponseTopicPartition, d kgo.Decompressor, sole bool) error {
 	of := fmt.Sprintf("%s-%d", r.topic, r.partition)
-	if err := f.failed(of, kerr.ErrorForCode(p.ErrorCode)); err != nil {
-		return err
-	}
 	asked := r.fetched
+	if err := kerr.ErrorForCode(p.ErrorCode); errors.Is(err, kerr.CorruptMessage) {
+		return f.damaged(of, asked, err)
+	} else if err != nil {
+		return f.failed(of, err)
+	}
 	got, next := kgo.ProcessFetchPartition(kgo.ProcessFetchPartitionOpts{
 		Offset: asked, IsolationLevel: kgo.ReadCommitted(), Topic: r.topic, Partition: r.partition,
 	}, p, d, nil)
 	if got.Err != nil {
-		return &recount.Error{
-			Code: recount.CodeSourceData, What: "records cannot be read", Where: fmt.Sprintf("%s, %s at offset %d", f.source.where(), of, next), Why: got.Err.Error(), Err: got.Err,
-			Next: "the broker's log is damaged there: let its replicas mend it, or delete the records up to that offset; the next run tells them as lost",
-		}
+		return f.damaged(of, next, got.Err)
 	}
 	const twice = 2
 	if next == asked && len(p.RecordBatches) == 0 && sole && f.empty >= twice && p.HighWatermark >= r.end && p.LastStableOffset >= r.end {

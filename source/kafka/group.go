@@ -25,30 +25,30 @@ func (s *Source) Processed(ctx context.Context, group string, cursor source.Curs
 	if err != nil {
 		return nil, s.explained("read the offsets of group "+group, err)
 	}
-	topics, err := s.topics(ctx)
+	topics, err := s.topics(ctx, s.config.Topics...)
 	if err != nil {
 		return nil, s.explained("look at the topics", err)
 	}
 	names := s.names(known)
 	found := map[string]string{}
-	for _, topic := range s.config.Topics {
-		for number := range topics[topic].Partitions {
-			at := place{topic, number}
-			o, ok := committed.Lookup(topic, number)
+	for _, name := range s.config.Topics {
+		for _, p := range topics[name].parts {
+			at := place{name, p.Partition}
+			o, ok := committed.Lookup(name, p.Partition)
 			if !ok || o.At < 0 {
 				continue
 			}
 			if o.Err != nil {
 				return nil, s.explained("read the offsets of group "+group, o.Err)
 			}
-			name := names.of(at)
+			archived := names.of(at)
 			if h, ok := known[at]; ok {
-				if name = h.name; h.mark.Over || h.mark.ID != idText(topics[topic].ID) {
+				if archived = h.name; h.mark.Over || h.mark.ID != idText(topics[at.topic].id) {
 					// The group reads a log of which nothing is archived yet.
-					name = named(h.base(), h.mark.Generation+1)
+					archived = named(h.base(), h.mark.Generation+1)
 				}
 			}
-			found[name] = position(o.At)
+			found[archived] = position(o.At)
 		}
 	}
 	if len(found) == 0 {
@@ -127,22 +127,17 @@ func (s *Source) members(ctx context.Context, group string) string {
 	return ", with " + strings.Join(names, ", ")
 }
 
-// partitionsOf counts a topic's partitions; recount.ErrNotFound: there is no such
-// topic.
-func (s *Source) partitionsOf(ctx context.Context, topic string) (int, error) {
-	m, err := s.admin.Metadata(ctx, topic)
-	if err != nil {
-		return 0, s.explained("look at topic "+topic, err)
+// count counts a topic's partitions; recount.ErrNotFound: there is no such topic.
+func (s *Source) count(ctx context.Context, topic string) (int, error) {
+	found, err := s.topics(ctx, topic)
+	for try := 1; try < unknownTries && errors.Is(err, kerr.UnknownTopicOrPartition) && rest(ctx, pause) == nil; try++ {
+		found, err = s.topics(ctx, topic)
 	}
-	t, ok := m.Topics[topic]
-	switch {
-	case !ok || errors.Is(t.Err, kerr.UnknownTopicOrPartition):
+	if errors.Is(err, kerr.UnknownTopicOrPartition) {
 		return 0, &recount.Error{
-			Code: recount.CodeNoTopic, What: fmt.Sprintf("topic %s does not exist", topic), Where: s.where(), Why: "the brokers do not know it, and topics are not made by the way",
-			Next: "make the topic, or name another", Err: errors.Join(recount.ErrNotFound, t.Err),
+			Code: recount.CodeNoTopic, What: fmt.Sprintf("topic %s does not exist", topic), Where: s.where(), Why: "the brokers do not know it, and none is made by the way",
+			Next: "make the topic, or name another", Err: errors.Join(recount.ErrNotFound, err),
 		}
-	case t.Err != nil:
-		return 0, s.explained("look at topic "+topic, t.Err)
 	}
-	return len(t.Partitions), nil
+	return len(found[topic].parts), s.explained("look at topic "+topic, err)
 }

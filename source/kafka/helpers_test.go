@@ -113,7 +113,7 @@ func send(t *testing.T, cl *kgo.Client, records ...*kgo.Record) {
 }
 
 // transact produces inside a transaction and ends it.
-func transact(t *testing.T, cl *kgo.Client, end kgo.TransactionEndTry, records ...*kgo.Record) {
+func (w world) transact(t *testing.T, cl *kgo.Client, end kgo.TransactionEndTry, records ...*kgo.Record) {
 	t.Helper()
 	if err := cl.BeginTransaction(); err != nil {
 		t.Fatal(err)
@@ -122,6 +122,18 @@ func transact(t *testing.T, cl *kgo.Client, end kgo.TransactionEndTry, records .
 	if err := cl.EndTransaction(t.Context(), end); err != nil {
 		t.Fatalf("end transaction: %v", err)
 	}
+	w.settle(t, records[0].Topic, records[len(records)-1].Offset+2)
+}
+
+// settle waits until a transaction's marker stands in the log, which comes after
+// the answer: the stable end is at least at an offset.
+func (w world) settle(t *testing.T, topic string, end int64) {
+	t.Helper()
+	wait(t, "the transaction ends", func() bool {
+		ends, err := w.admin.ListCommittedOffsets(t.Context(), topic)
+		o, _ := ends.Lookup(topic, 0)
+		return err == nil && o.Err == nil && o.Offset >= end
+	})
 }
 
 func mapping() recount.Mapping {
@@ -175,7 +187,15 @@ func (l log) add(b source.Batch) {
 	for len(events) > 0 || len(gaps) > 0 {
 		if len(gaps) > 0 && (len(events) == 0 || gaps[0].From < events[0].Position) {
 			g := gaps[0]
-			l[b.Partition] = append(l[b.Partition], fmt.Sprintf("%s %s-%s", g.Reason, recount.ShortPosition(g.From), recount.ShortPosition(g.To)))
+			runs := l[b.Partition]
+			if n := len(runs); n > 0 { // one gap can be told in two batches
+				if from, joins := strings.CutSuffix(runs[n-1], "-"+recount.ShortPosition(g.From)); joins && strings.HasPrefix(from, string(g.Reason)+" ") {
+					runs[n-1] = from + "-" + recount.ShortPosition(g.To)
+					gaps = gaps[1:]
+					continue
+				}
+			}
+			l[b.Partition] = append(runs, fmt.Sprintf("%s %s-%s", g.Reason, recount.ShortPosition(g.From), recount.ShortPosition(g.To)))
 			gaps = gaps[1:]
 			continue
 		}
@@ -213,3 +233,9 @@ func soon(t *testing.T, d time.Duration) context.Context {
 }
 
 func replaceOnce(text, old, with string) string { return strings.Replace(text, old, with, 1) }
+
+func kadmOffsets(topic string, partition int32, at int64) kadm.Offsets {
+	offsets := kadm.Offsets{}
+	offsets.AddOffset(topic, partition, at, -1)
+	return offsets
+}

@@ -20,6 +20,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -48,7 +49,7 @@ type Config struct {
 
 // TLS is how brokers are known, and the client to them.
 type TLS struct {
-	CA         string         `json:"ca" doc:"The authorities that certificates of brokers come from, as PEM: file:ca.pem." default:""`
+	CA         string         `json:"ca" doc:"The authorities that certificates of brokers come from, as PEM: file:ca.pem; none: those of the system."`
 	Cert       string         `json:"cert" doc:"The client's own certificate, as PEM: file:client.pem."`
 	Key        recount.Secret `json:"key" doc:"The key of the client's certificate, as PEM: file:client.key." secret:"true"`
 	ServerName string         `json:"server_name" doc:"The name that the certificates carry, where it is not the broker's host."`
@@ -73,6 +74,9 @@ type Source struct {
 
 // Open checks the block; it connects at first use.
 func Open(_ context.Context, env adapter.Env, config Config) (source.Source, error) {
+	if env.Now == nil {
+		return nil, errors.New("open kafka: the source was given no clock")
+	}
 	s := &Source{env: env, config: config}
 	if err := s.checkConfig(); err != nil {
 		return nil, err
@@ -104,6 +108,11 @@ func (s *Source) checkConfig() error {
 		return s.misconfigured("no broker is named", "brokers: is empty", `write brokers: ["host:9092"]`)
 	case len(s.config.Topics) == 0:
 		return s.misconfigured("no topic is named", "topics: is empty", "write topics: [orders]")
+	}
+	for _, b := range s.config.Brokers {
+		if _, _, err := net.SplitHostPort(b); err != nil {
+			return s.misconfigured(fmt.Sprintf("broker %q cannot be read", b), "an address is a host and a port", `write brokers: ["host:9092"]`)
+		}
 	}
 	for _, topic := range s.config.Topics {
 		if strings.TrimSpace(topic) == "" || seen[topic] {

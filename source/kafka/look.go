@@ -10,6 +10,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"recount"
 	"recount/source"
@@ -33,8 +34,13 @@ type part struct {
 	end    int64 // the first one after its last committed record
 }
 
-// pause is how long something that is about to change is left alone.
-const pause = 250 * time.Millisecond
+const (
+	// pause is how long something that is about to change is left alone.
+	pause = 250 * time.Millisecond
+	// unknownTries is how often a topic that is not known is asked for: a broker that
+	// has just started may not know its topics yet.
+	unknownTries = 4
+)
 
 // rest waits a while, or until ctx ends.
 func rest(ctx context.Context, d time.Duration) error {
@@ -52,8 +58,6 @@ func rest(ctx context.Context, d time.Duration) error {
 // no leader or a broker is only just coming up.
 func (s *Source) look(ctx context.Context) (view, error) {
 	const tries = int(patience / pause)
-	// A broker that has just started may not know its topics yet.
-	const unknownTries = 4
 	for try := 1; ; try++ {
 		v, err := s.lookOnce(ctx)
 		unknown := errors.Is(err, kerr.UnknownTopicOrPartition)
@@ -67,7 +71,7 @@ func (s *Source) look(ctx context.Context) (view, error) {
 }
 
 func (s *Source) lookOnce(ctx context.Context) (view, error) {
-	topics, err := s.topics(ctx)
+	topics, err := s.topics(ctx, s.config.Topics...)
 	if err != nil {
 		return view{}, err
 	}
@@ -88,9 +92,12 @@ func (s *Source) lookOnce(ctx context.Context) (view, error) {
 	var v view
 	var open []int
 	for _, name := range s.config.Topics {
-		for _, p := range topics[name].Partitions.Sorted() {
+		for _, p := range topics[name].parts {
 			at := place{name, p.Partition}
-			one := part{place: at, id: topics[name].ID, leader: p.Leader, epoch: p.LeaderEpoch, start: starts[at], end: ends[at]}
+			if _, listed := ends[at]; !listed {
+				return view{}, fmt.Errorf("topic %s, partition %d is new: %w", name, p.Partition, kerr.LeaderNotAvailable)
+			}
+			one := part{place: at, id: topics[name].id, leader: p.Leader, epoch: p.LeaderEpoch, start: starts[at], end: ends[at]}
 			if highs[at] > ends[at] {
 				open = append(open, len(v.parts))
 			}
@@ -103,27 +110,47 @@ func (s *Source) lookOnce(ctx context.Context) (view, error) {
 	return v, nil
 }
 
-// topics describes the topics, whole or not at all.
-func (s *Source) topics(ctx context.Context) (kadm.TopicDetails, error) {
-	m, err := s.admin.Metadata(ctx, s.config.Topics...)
+// topic is how a topic stands.
+type topic struct {
+	id    kadm.TopicID
+	parts []kmsg.MetadataResponseTopicPartition // by number
+}
+
+// topics describes topics, whole or not at all. It asks the brokers: the client's
+// own memory can be of a topic that was made anew since.
+func (s *Source) topics(ctx context.Context, names ...string) (map[string]topic, error) {
+	req := kmsg.NewPtrMetadataRequest()
+	for _, name := range names {
+		t := kmsg.NewMetadataRequestTopic()
+		t.Topic = &name
+		req.Topics = append(req.Topics, t)
+	}
+	answer, err := req.RequestWith(ctx, s.client)
 	if err != nil {
 		return nil, err
 	}
-	for _, name := range s.config.Topics {
-		t, ok := m.Topics[name]
-		switch {
-		case !ok:
-			return nil, fmt.Errorf("topic %s: %w", name, kerr.UnknownTopicOrPartition)
-		case t.Err != nil:
-			return nil, fmt.Errorf("topic %s: %w", name, t.Err)
+	found := map[string]topic{}
+	for _, t := range answer.Topics {
+		if t.Topic == nil {
+			continue
 		}
-		for _, p := range t.Partitions.Sorted() {
+		if err := kerr.ErrorForCode(t.ErrorCode); err != nil {
+			return nil, fmt.Errorf("topic %s: %w", *t.Topic, err)
+		}
+		for _, p := range t.Partitions {
 			if p.Leader < 0 {
-				return nil, fmt.Errorf("topic %s, partition %d: %w", name, p.Partition, kerr.LeaderNotAvailable)
+				return nil, fmt.Errorf("topic %s, partition %d: %w", *t.Topic, p.Partition, kerr.LeaderNotAvailable)
 			}
 		}
+		slices.SortFunc(t.Partitions, func(a, b kmsg.MetadataResponseTopicPartition) int { return int(a.Partition - b.Partition) })
+		found[*t.Topic] = topic{id: t.TopicID, parts: t.Partitions}
 	}
-	return m.Topics, nil
+	for _, name := range names {
+		if _, ok := found[name]; !ok {
+			return nil, fmt.Errorf("topic %s: %w", name, kerr.UnknownTopicOrPartition)
+		}
+	}
+	return found, nil
 }
 
 // offsets asks for one offset of every partition.

@@ -1,6 +1,8 @@
 package kafka
 
 import (
+	"time"
+
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"recount"
@@ -70,7 +72,7 @@ func (c *cutter) pass(to int64, reason recount.GapReason) {
 func (c *cutter) add(rec *kgo.Record) {
 	c.epoch = rec.LeaderEpoch
 	one := record.Record{
-		Position: position(rec.Offset), Time: rec.Timestamp, Appended: rec.Attrs.TimestampType() == 1, Key: rec.Key, Value: rec.Value,
+		Position: position(rec.Offset), Time: timeOf(rec.Timestamp), Appended: rec.Attrs.TimestampType() == 1, Key: rec.Key, Value: rec.Value,
 	}
 	for _, h := range rec.Headers {
 		one.Headers = append(one.Headers, recount.Header{Name: h.Key, Value: h.Value})
@@ -89,4 +91,21 @@ func (c *cutter) piece() *piece {
 	p := &piece{reading: c.reading, records: c.records, gaps: c.gaps, next: c.next, epoch: c.epoch, bytes: c.bytes, ready: make(chan struct{})}
 	c.records, c.gaps, c.bytes = nil, nil, 0
 	return p
+}
+
+// timeOf mends a time beyond the year 2262: the client multiplies a record's
+// milliseconds by a million in 64 bits, and what overflows is lost. Since a million
+// is 64 times an odd number, the lower 58 bits of the milliseconds can be had back,
+// and they hold any year.
+func timeOf(t time.Time) time.Time {
+	if t.IsZero() { // a record older than timestamps
+		return t
+	}
+	const (
+		even = 6 // bits
+		// inverse times 15625, which is a million without its even part, is 1 in 64 bits.
+		inverse = 0x790fb65668c26139
+	)
+	milli := uint64(t.UnixNano()) >> even * inverse << even
+	return time.UnixMilli(int64(milli) >> even)
 }

@@ -2,8 +2,10 @@ package kafka
 
 import (
 	"context"
+	"math"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -15,14 +17,14 @@ func (s *Source) Reads(destination string) bool { return slices.Contains(s.confi
 
 // Publisher opens a topic, which must exist.
 func (s *Source) Publisher(ctx context.Context, destination string) (source.Publisher, error) {
-	there, err := s.partitionsOf(ctx, destination)
+	there, err := s.count(ctx, destination)
 	if err != nil {
 		return nil, err
 	}
 	// A partition is kept only where it says as much there as it did here.
 	keeps := len(s.config.Topics) == 1
 	if keeps {
-		here, err := s.partitionsOf(ctx, s.config.Topics[0])
+		here, err := s.count(ctx, s.config.Topics[0])
 		if err != nil {
 			return nil, err
 		}
@@ -74,7 +76,7 @@ type publisher struct {
 func (p *publisher) Publish(ctx context.Context, messages []source.Message) error {
 	records := make([]*kgo.Record, len(messages))
 	for i, m := range messages {
-		r := &kgo.Record{Key: m.Key, Value: m.Data, Timestamp: m.Time, Context: context.WithValue(ctx, archived{}, m.Partition)}
+		r := &kgo.Record{Key: m.Key, Value: m.Data, Timestamp: sendable(m.Time), Context: context.WithValue(ctx, archived{}, m.Partition)}
 		for _, h := range m.Headers {
 			r.Headers = append(r.Headers, kgo.RecordHeader{Key: h.Name, Value: h.Value})
 		}
@@ -84,6 +86,19 @@ func (p *publisher) Publish(ctx context.Context, messages []source.Message) erro
 		return p.source.explained("publish to topic "+p.topic, err)
 	}
 	return nil
+}
+
+// sendable is the nearest time that the client can send: its clock counts in
+// nanoseconds, and brokers refuse what lies before 1970.
+func sendable(t time.Time) time.Time {
+	first, last := time.UnixMilli(0), time.Unix(0, math.MaxInt64)
+	switch {
+	case t.Before(first):
+		return first
+	case t.After(last):
+		return last
+	}
+	return t
 }
 
 // Last looks through the whole topic, at headers alone: messages of several archive

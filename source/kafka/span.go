@@ -54,8 +54,8 @@ func (s *Source) readStretches(ctx context.Context, parts []stretch, emit func(s
 		r := *p.reading
 		r.end = min(p.to, r.end)
 		r.next, r.fetched = p.lostFrom, p.lostFrom
-		if lost := min(r.start, p.to); lost > r.next {
-			if err := handOver(ctx, r.passed(lost, recount.GapRetention), emit); err != nil {
+		if to := min(r.start, p.to); to > r.next {
+			if err := handOver(ctx, r.lost(to, s.env.Now()), emit); err != nil {
 				return err
 			}
 		}

@@ -16,6 +16,7 @@ package record
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -160,7 +161,7 @@ func (d *Decoder) Events(ctx context.Context, partition string, records []Record
 			e.IngestTime = micros(r.Time)
 		}
 	}
-	if header, err = d.shelf.header(partition, s.needs); err != nil {
+	if header, err = d.shelf.header(s.needs); err != nil {
 		return nil, "", err
 	}
 	return events, header, nil
@@ -268,6 +269,9 @@ func (s *session) decode(value []byte) (doc []byte, derived bool, err error) {
 	case formatRaw:
 		return nil, false, nil
 	case formatJSON:
+		if _, _, err := frame(value); err == nil && !json.Valid(value) {
+			return nil, false, errors.New("it begins like the values of a schema registry: the source's format may have to be json-schema, avro or protobuf")
+		}
 		return value, false, nil
 	}
 	id, rest, err := frame(value)

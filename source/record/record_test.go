@@ -40,6 +40,13 @@ func TestPartsOfARecord(t *testing.T) {
 	again(t, d, head, got)
 }
 
+func TestAFormatThatIsNotTheOneIsNamed(t *testing.T) {
+	d := decoder(t, record.Options{Mapping: recount.Mapping{Time: "record:timestamp", Fields: typed(recount.KindString, "name=id")}})
+	got, head := events(t, d, record.Record{Value: framed(t, 7, nil, []byte(`{"id":"a"}`))})
+	wantEvent(t, got[0], "", "", "2024-06-10T12:00:00Z", "NULL", "json-schema")
+	again(t, d, head, got)
+}
+
 func TestRawValuesAreNotRead(t *testing.T) {
 	d := decoder(t, record.Options{Values: record.Values{Format: "raw"}, Mapping: recount.Mapping{
 		ID: "header:id", Time: "record:timestamp", Fields: typed(recount.KindString, "text=record:value"),
@@ -67,6 +74,7 @@ func TestMappingsThatCannotBe(t *testing.T) {
 		"a password shown":       {record.Options{Values: record.Values{Format: "avro", Registry: record.Registry{URL: "http://u:p@r"}}}, "holds a user"},
 		"a path into raw":        {record.Options{Values: record.Values{Format: "raw"}, Mapping: recount.Mapping{Fields: typed(recount.KindString, "a")}}, "not read"},
 		"raw changes":            {record.Options{Values: record.Values{Format: "raw", Envelope: "debezium"}}, "raw values"},
+		"a payload in bytes":     {record.Options{Values: record.Values{Format: "raw"}, Mapping: recount.Mapping{Payload: "$.p"}}, "event.payload"},
 		"no envelope":            {record.Options{Mapping: recount.Mapping{ID: "envelope:id"}}, "no envelope"},
 		"a time as a column":     {record.Options{Mapping: recount.Mapping{Fields: typed(recount.KindTimestamp, "at=record:timestamp")}}, "time of a record"},
 		"a field twice":          {record.Options{Mapping: recount.Mapping{Fields: typed(recount.KindString, "a", "A=header:a")}}, "twice"},

@@ -105,11 +105,11 @@ type shelf struct {
 	mu     sync.Mutex
 	client *client // nil: only what is there already
 	byID   map[uint32]*schema
-	used   map[string]*library // by partition
+	used   library
 }
 
 func newShelf(c *client) *shelf {
-	return &shelf{client: c, byID: map[uint32]*schema{}, used: map[string]*library{}}
+	return &shelf{client: c, byID: map[uint32]*schema{}}
 }
 
 // find returns a schema; recount.ErrNotFound where there is none of that id.
@@ -142,10 +142,10 @@ func (s *schema) compact() {
 	}
 }
 
-// library is the set of schemas of a partition's batches. A file of the archive
-// has one header, so that every new header begins a new file: a set that only
-// grows makes as many files as there are schemas, and none more when values of two
-// schemas take turns.
+// library is the set of schemas that the batches of a process keep. Events of all
+// partitions share the files of an archive, and a file has one header, so that
+// every new header begins a new file. A set that only grows makes as many headers
+// as there are schemas, and none more when partitions or values take turns.
 type library struct {
 	schemas []*schema // by id
 	header  string
@@ -153,17 +153,13 @@ type library struct {
 
 // maxLibrary bounds what each file keeps; a larger set begins anew with what the
 // batch at hand needs.
-const maxLibrary = 4 << 20
+const maxLibrary = 1 << 20
 
-// header returns what a batch of the partition that needs these schemas keeps.
-func (s *shelf) header(partition string, needs map[uint32]*schema) (string, error) {
+// header returns what a batch that needs these schemas keeps.
+func (s *shelf) header(needs map[uint32]*schema) (string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	l := s.used[partition]
-	if l == nil {
-		l = &library{}
-		s.used[partition] = l
-	}
+	l := &s.used
 	grown := l.schemas
 	for _, n := range needs {
 		if !slices.ContainsFunc(grown, func(has *schema) bool { return has.ID == n.ID }) {

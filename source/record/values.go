@@ -123,6 +123,8 @@ func (v Values) check(o Options) error {
 		return fault("format "+v.Format+" needs a schema registry", "values name their schema by an id alone", "give registry: {url: …}")
 	case !v.framed() && v.Registry.URL != "":
 		return fault("a registry is given, and values of format "+v.Format+" have no schema there", "only json-schema, avro and protobuf name one", "leave registry out, or write the format that the producers use")
+	case o.Mapping.Payload != "" && v.Format != formatJSON:
+		return fault("event.payload cannot be given", "copies of an event are compared by it in their bytes, and values of format "+v.Format+" are no JSON text", "leave it out")
 	case v.Format == formatRaw && v.Envelope == envelopeDebezium:
 		return fault("raw values have no envelope debezium", "it is in the value, and a raw value is not read", "write format: json or avro")
 	}

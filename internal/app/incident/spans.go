@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -233,8 +232,8 @@ func (r *Incident) Needs(ctx context.Context) (needs recount.Window, lacking boo
 }
 
 // ReadCut finds out how far the live rows have absorbed events; paused is the
-// file that a flag names, empty where there is none.
-func (r *Incident) ReadCut(paused string) error {
+// file or group that a flag names, empty where there is none.
+func (r *Incident) ReadCut(ctx context.Context, paused string) error {
 	cut := r.calc.Cut
 	if paused != "" {
 		cut.Kind, cut.Paused = recount.CutPaused, paused
@@ -251,7 +250,7 @@ func (r *Incident) ReadCut(paused string) error {
 	}
 	switch cut.Kind {
 	case recount.CutPaused:
-		return r.readPaused(cut.Paused)
+		return r.readPaused(ctx, cut.Paused)
 	case recount.CutColumn:
 		r.taken = &recount.CutTaken{Kind: cut.Kind, How: fmt.Sprintf("each row's column %s says how far it is (%s)", cut.Column, cut.Is)}
 	case recount.CutFound:
@@ -271,37 +270,6 @@ func (r *Incident) ReadCut(paused string) error {
 func noCut(calculation, why string) error {
 	return &recount.Error{
 		Code: recount.CodeNoCut, What: fmt.Sprintf("the cut of calculation %s is not known", calculation), Where: "recount.yaml, calculations: " + calculation, Why: why,
-		Next: "stop the worker, write down its positions and give them with --paused FILE; or name the column that says how far a row is: position: {column: …, is: offset}",
+		Next: "stop the worker, write down its positions and give them with --paused FILE; where it commits to a consumer group, --paused group:NAME reads them; or name the column that says how far a row is: position: {column: …, is: offset}",
 	}
-}
-
-// readPaused reads the positions at which the paused worker stands.
-func (r *Incident) readPaused(file string) (err error) {
-	if file == "" {
-		return noCut(r.calc.Name, "cut: paused needs the positions at which the worker stands")
-	}
-	if r.until, err = config.ReadPositions(config.Path(r.host.Dir(), file)); err != nil {
-		return err
-	}
-	for partition := range cover.Reach(r.snapshot) {
-		if _, named := r.until[partition]; !named {
-			return noCut(r.calc.Name, fmt.Sprintf("%s does not name partition %q, which the archive holds", file, partition))
-		}
-	}
-	for _, w := range r.hits.Positions {
-		if cut, named := r.until[w.Partition]; named && cut < w.To {
-			return noCut(r.calc.Name, fmt.Sprintf("the worker stands at %s of partition %s, before the window's end %s: it has not processed those events yet",
-				recount.ShortPosition(cut), w.Partition, recount.ShortPosition(w.To)))
-		}
-	}
-	parts := make([]string, 0, len(r.until))
-	for _, partition := range sortedNames(r.until) {
-		parts = append(parts, partition+":"+recount.ShortPosition(r.until[partition]))
-	}
-	const most = 8
-	if more := len(parts) - most; more > 0 {
-		parts = append(slices.Clone(parts[:most]), fmt.Sprintf("and %d more", more))
-	}
-	r.taken = &recount.CutTaken{Kind: recount.CutPaused, How: "the worker is paused at " + strings.Join(parts, " "), Positions: r.until}
-	return nil
 }

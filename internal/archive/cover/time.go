@@ -137,6 +137,10 @@ func lostTimes(s recount.Snapshot, g recount.Gap) (from, to time.Time) {
 	if !to.IsZero() {
 		to = to.Add(s.Lateness + time.Microsecond)
 	}
+	// Where nothing came after it, the source may know how late it was when they were gone.
+	if before := g.Before.Add(s.Lateness); !g.Before.IsZero() && (to.IsZero() || before.Before(to)) {
+		to = before
+	}
 	return from, to
 }
 

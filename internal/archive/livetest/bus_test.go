@@ -165,7 +165,7 @@ type busSource struct {
 func newBus() *busSource {
 	return &busSource{
 		parts: map[string][]recount.Event{}, first: map[string]int{}, gaps: map[string]map[int]recount.Gap{}, batch: 7,
-		watermark: func() time.Time { return time.Now().UTC() },
+		watermark: func() time.Time { return noon },
 	}
 }
 

@@ -151,10 +151,10 @@ func (r *Reached) Outside(g recount.Gap, pulling bool) []recount.Gap {
 				continue
 			}
 			if part.From < s.First {
-				next = append(next, recount.Gap{Partition: part.Partition, From: part.From, To: s.First, Reason: part.Reason})
+				next = append(next, recount.Gap{Partition: part.Partition, From: part.From, To: s.First, Reason: part.Reason, Before: part.Before})
 			}
 			if after < part.To {
-				next = append(next, recount.Gap{Partition: part.Partition, From: after, To: part.To, Reason: part.Reason})
+				next = append(next, recount.Gap{Partition: part.Partition, From: after, To: part.To, Reason: part.Reason, Before: part.Before})
 			}
 		}
 		left = next
