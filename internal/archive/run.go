@@ -294,18 +294,6 @@ func (r *run) forget() {
 	r.events, r.bytes, r.faults, r.gaps, r.ids, r.cursor, r.broken = 0, 0, nil, nil, idindex.Set{}, source.Cursor{}, false
 }
 
-// acknowledge tells a source that must know what is in the archive.
-func (r *run) acknowledge(ctx context.Context) error {
-	s, ok := r.opts.Source.(source.Acknowledger)
-	if !ok {
-		return nil
-	}
-	if err := s.Committed(ctx, maps.Clone(r.chain.cursor)); err != nil {
-		return fmt.Errorf("tell source %q what is archived: %w", r.opts.Stream, err)
-	}
-	return nil
-}
-
 // explained says in an error for people what this run has committed before it.
 func (r *run) explained(err error) error {
 	if err == nil {

@@ -214,6 +214,8 @@ func (g *game) again(ctx context.Context, w *world, name, n int, rng *rand.Rand)
 type hurt struct {
 	mu    sync.Mutex
 	n     int
+	cut   func() // ends the process so many operations later; nil: nothing does
+	later int
 	gone  bool
 	disk  bool
 	which int
@@ -230,6 +232,10 @@ func (h *hurt) at(op operation, act func() error) error {
 		if err := act(); err != nil {
 			return err
 		}
+	}
+	if h.cut != nil && h.n == -1-h.later {
+		h.cut()
+		h.gone = true
 	}
 	if h.gone {
 		return errGone
@@ -368,16 +374,25 @@ func (g *game) failure(ctx context.Context, n int) error {
 	}
 	w := g.scenario.world()
 	var f findings
-	bad := newHurt(n, w, g.scenario.rng(5, uint64(n)))
+	rng := g.scenario.rng(5, uint64(n))
+	bad, left := newHurt(n, w, rng), w
+	if rng.IntN(2) == 0 { // and then the power is cut
+		const soon = 15
+		bad.later = 1 + rng.IntN(soon)
+		bad.cut = func() { left = w.image(fakefs.None, rng) }
+	}
 	a, err := w.archiver(g.plant, 0, func(op operation) error { return bad.at(op, func() error { return bad.failure(op) }) })
 	if err != nil {
 		return err
 	}
-	if err := explained(a.run(ctx)); err != nil {
-		f.damaged("%v", err)
-	}
-	if rng := g.scenario.rng(6, uint64(n)); rng.IntN(2) == 0 { // and then the power is cut
+	err = a.run(ctx)
+	if bad.gone {
+		w, err = left, nil
+	} else if bad.cut != nil {
 		w = w.image(fakefs.None, rng)
+	}
+	if err := explained(err); err != nil {
+		f.damaged("%v", err)
 	}
 	before, err := readLog(w.image(fakefs.None, g.scenario.rng(3)).files())
 	if err != nil {
