@@ -10,13 +10,33 @@ import (
 
 func (c *call) archiveCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "archive", Short: "keeps events: run, ls, verify, cat",
+		Use: "archive", Short: "keeps events: run, adopt, ls, verify, cat",
 		Example: examples("recount archive run --once", "recount archive ls"),
 		Args:    cobra.ArbitraryArgs,
 		RunE:    c.group,
 	}
-	cmd.AddCommand(c.archiveRunCommand(), c.archiveLsCommand(), c.archiveVerifyCommand(), c.archiveCatCommand())
+	cmd.AddCommand(c.archiveRunCommand(), c.archiveAdoptCommand(), c.archiveLsCommand(), c.archiveVerifyCommand(), c.archiveCatCommand())
 	return cmd
+}
+
+func (c *call) archiveAdoptCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "adopt [SOURCE…]", Short: "makes files part of the archive where they lie, without a copy",
+		Example: examples("recount archive adopt", "recount archive adopt orders"),
+		Long: "Reads the files of sources once, and commits their digests and what is in them. Nothing is copied:\n" +
+			"the files must stay as they are. Those that are in the archive already are left alone.",
+		Args: c.takes(0, -1, "names of sources"), ValidArgsFunction: c.completeNames(sources),
+		RunE: c.run(func(ctx context.Context, args []string) error {
+			return c.open(ctx, func(project Recount) error {
+				ran, err := project.ArchiveAdopt(ctx, args)
+				// What was adopted before an error stays: it is shown either way.
+				if showErr := views.NewArchive(c.output()).Ran(ran); err == nil {
+					err = showErr
+				}
+				return err
+			})
+		}),
+	}
 }
 
 func (c *call) archiveLsCommand() *cobra.Command {

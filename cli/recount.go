@@ -12,6 +12,7 @@ import (
 // Recount is what the command line needs of a project: *app.App.
 type Recount interface {
 	Archive(ctx context.Context, req app.ArchiveRequest) ([]app.ArchiveRan, error)
+	ArchiveAdopt(ctx context.Context, sources []string) ([]app.ArchiveRan, error)
 	ArchiveLs(ctx context.Context, sources []string) ([]app.ArchiveStream, error)
 	ArchiveVerify(ctx context.Context, sources []string) ([]app.ArchiveReport, error)
 	ArchiveCat(ctx context.Context, source, event string) ([]app.ArchivedEvent, error)

@@ -43,7 +43,11 @@ func (v archiveHuman) Ran(ran []app.ArchiveRan) error {
 		if r.Events == 0 {
 			items = append(items, "nothing new")
 		} else {
-			items = append(items, counted(r.Events, "new event"), counted(int64(r.Files), "file"), size(r.Bytes))
+			kind := "file"
+			if r.Adopted {
+				kind = "adopted file"
+			}
+			items = append(items, counted(r.Events, "new event"), counted(int64(r.Files), kind), size(r.Bytes))
 		}
 		for _, part := range []struct {
 			n    int64

@@ -111,6 +111,7 @@ func jsonFile(stream string, f recount.DataFile) archiveFileObject {
 	o := archiveFileObject{
 		head: typed("archive_file"), Stream: stream, Name: f.Name, SHA256: f.SHA256, Bytes: decimalCount(f.Bytes), Events: decimalCount(f.Rows),
 		Commit: decimalCount(f.Commit), FirstSeq: decimalCount(f.FirstSeq), LastSeq: decimalCount(f.LastSeq), Positions: []positionsJSON{},
+		Origin: orNull(f.Origin),
 	}
 	if f.TimeKnown {
 		o.FirstTime, o.LastTime = stamp(f.FirstTime), stamp(f.LastTime)
@@ -264,6 +265,7 @@ type archiveFileObject struct {
 	FirstTime stamp           `json:"first_time"`
 	LastTime  stamp           `json:"last_time"`
 	Positions []positionsJSON `json:"positions"`
+	Origin    any             `json:"origin"`
 }
 
 type positionsJSON struct {
@@ -275,8 +277,12 @@ type positionsJSON struct {
 
 func (v archiveJSON) Ran(ran []app.ArchiveRan) error {
 	for _, r := range ran {
+		kind := "archive_run"
+		if r.Adopted {
+			kind = "archive_adopt"
+		}
 		if err := emit(v.out, archiveRunObject{
-			head: typed("archive_run"), Source: r.Source, Events: decimalCount(r.Events), Repeats: decimalCount(r.Repeats),
+			head: typed(kind), Source: r.Source, Events: decimalCount(r.Events), Repeats: decimalCount(r.Repeats),
 			Conflicts: decimalCount(r.Conflicts), Quarantined: decimalCount(r.Quarantined), Files: decimalCount(int64(r.Files)),
 			Bytes: decimalCount(r.Bytes), Commits: decimalCount(int64(r.Commits)), Snapshot: r.Snapshot,
 			Gaps: decimalCount(int64(r.Gaps)), Known: decimalCount(r.Known),

@@ -308,6 +308,11 @@ func archiveViews() map[string]func(*Output) error {
 			return NewArchive(o).Event(fixtureEvent())
 		},
 		"archive_empty": func(o *Output) error { return NewArchive(o).Holds(nil) },
+		"archive_adopt": func(o *Output) error {
+			return NewArchive(o).Ran([]app.ArchiveRan{
+				{Source: "orders", Adopted: true, Events: 20241, Repeats: 240, Files: 12, Bytes: 412_345, Commits: 1, Snapshot: "9f3c1ab20000aa", Watermark: at12.Add(25 * time.Hour), TookMS: 210},
+			})
+		},
 		"archive_run": func(o *Output) error {
 			return NewArchive(o).Ran([]app.ArchiveRan{
 				{Source: "orders", Events: 20241, Repeats: 240, Conflicts: 2, Quarantined: 1, Files: 2, Bytes: 412_345, Commits: 1, Snapshot: "9f3c1ab20000aa", Watermark: at12.Add(25 * time.Hour), TookMS: 210},

@@ -121,6 +121,7 @@ func (d Diagnosis) Failed() bool {
 // ArchiveRan is the outcome of archiving one source.
 type ArchiveRan struct {
 	Source      string
+	Adopted     bool  // where they lie; nothing was copied
 	Events      int64 // newly archived
 	Repeats     int64
 	Conflicts   int64

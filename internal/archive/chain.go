@@ -53,6 +53,7 @@ type commitInfo struct {
 	watermark time.Time
 	program   string
 	counts    counts
+	upkeep    bool
 }
 
 // droppedFile is a file that a commit took out: older snapshots have it.
@@ -172,14 +173,18 @@ func (a *Archive) laterCommit(ctx context.Context, stream string, n int64) (stri
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(readers())
+	_, local := a.store.(store.Local)
 	for i := range steps {
+		if next := 2; !local && i >= next && 1<<i < near {
+			continue // the list shows these
+		}
 		g.Go(func() (err error) {
 			names[i], err = there(ctx, n+1<<i)
 			return err
 		})
 	}
 	g.Go(func() (err error) {
-		if _, ok := a.store.(store.Local); ok {
+		if local {
 			// On a disk, a list reads the names of all commits, and a look is cheap.
 			for m := n + 1; m < n+near && names[steps] == "" && err == nil; m++ {
 				names[steps], err = there(ctx, m)
@@ -258,7 +263,7 @@ func (ch *chain) add(c *commit, digest string) error {
 		return err
 	}
 	ch.reached.Add(c.read(), c.Dense)
-	s.Reached, s.Followed = ch.reached.Stretches(), s.Followed || len(c.Cursor) > 0 || !watermark.IsZero()
+	s.Followed = s.Followed || len(c.Cursor) > 0 || !watermark.IsZero()
 	maps.Copy(ch.cursor, c.Cursor)
 	s.ID, s.Commit, s.Watermark, s.Lateness, s.Fields = digest, c.Number, watermark, lateness, fields
 	s.Mapping, ch.lastSeq = c.Mapping, c.LastSeq
@@ -266,7 +271,7 @@ func (ch *chain) add(c *commit, digest string) error {
 	ch.totals.Repeats += c.Counts.Repeats
 	ch.totals.Conflicts += c.Counts.Conflicts
 	ch.totals.Faults += c.Counts.Faults
-	ch.commits = append(ch.commits, commitInfo{number: c.Number, digest: digest, at: c.At, watermark: watermark, program: c.Program, counts: c.Counts})
+	ch.commits = append(ch.commits, commitInfo{number: c.Number, digest: digest, at: c.At, watermark: watermark, program: c.Program, counts: c.Counts, upkeep: c.isUpkeep()})
 	return nil
 }
 
@@ -409,7 +414,7 @@ func (a *Archive) Snapshot(ctx context.Context, stream string) (recount.Snapshot
 	if ch.snapshot.Commit == 0 {
 		return recount.Snapshot{}, a.nothing(stream)
 	}
-	ch.snapshot.Cursor = maps.Clone(ch.cursor)
+	ch.snapshot.Cursor, ch.snapshot.Reached = maps.Clone(ch.cursor), ch.reached.Stretches()
 	return ch.snapshot, nil
 }
 
@@ -422,6 +427,7 @@ func (a *Archive) SnapshotAt(ctx context.Context, stream, id string) (recount.Sn
 	ch := a.fromHead(ctx, stream, id)
 	for n := ch.snapshot.Commit + 1; ; n++ {
 		if ch.ends(id) {
+			ch.snapshot.Reached = ch.reached.Stretches()
 			return ch.snapshot, nil
 		}
 		found, err := a.loadNext(ctx, ch, n)

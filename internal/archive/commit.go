@@ -9,6 +9,7 @@ import (
 
 	"recount"
 	"recount/internal/archive/eventfile"
+	"recount/internal/archive/idindex"
 	"recount/source"
 )
 
@@ -41,6 +42,9 @@ func (r *run) commit(ctx context.Context, pulled []spanEntry) (err error) {
 		r.batch.close()
 		r.batch = nil
 		c.Files = files
+	}
+	if r.adoption != nil {
+		c.Files = append(c.Files, r.adoption.entries...)
 	}
 	if err := r.judge(ctx, c); err != nil {
 		return err
@@ -82,8 +86,14 @@ func (r *run) committed(c *commit) {
 	r.result.Conflicts += c.Counts.Conflicts
 	r.result.Faults += c.Counts.Faults
 	r.result.Files += len(c.Files)
-	for _, f := range c.Files {
-		r.result.Bytes += f.Bytes
+	var origin string
+	for _, f := range c.Files { // the entries of one original stand together
+		if f.Origin == "" || f.Origin != origin {
+			r.result.Bytes += f.Bytes
+		} else {
+			r.result.Files--
+		}
+		origin = f.Origin
 	}
 	r.result.Commits++
 	r.result.Gaps += len(c.Gaps)
@@ -104,6 +114,10 @@ func (r *run) committed(c *commit) {
 // addGaps takes in the positions of a batch that hold no event, but for those
 // that were read before.
 func (r *run) addGaps(b source.Batch) error {
+	of := b.Partition
+	if len(b.Events) > 0 { // whose partition a file's name or a column can say
+		of = b.Events[0].Partition
+	}
 	for _, g := range b.Gaps {
 		if err := checkTexts("gap of partition "+b.Partition, g.Partition, g.From, g.To, string(g.Reason)); err != nil {
 			return err
@@ -113,7 +127,7 @@ func (r *run) addGaps(b source.Batch) error {
 		default:
 			return fmt.Errorf("gap %s has the unknown reason %q", g, g.Reason)
 		}
-		if g.Partition != b.Partition || g.From >= g.To {
+		if g.Partition != b.Partition && g.Partition != of || g.From >= g.To {
 			return fmt.Errorf("gap %s of partition %q is none", g, b.Partition)
 		}
 	}
@@ -154,6 +168,27 @@ func LostError(stream string, gaps []recount.Gap, events int64) error {
 		Changed: fmt.Sprintf("%d events were committed; the lost positions are recorded as a gap", events),
 		Next:    "bring them in from another copy if there is one; run the archiver more often, or raise the source's retention",
 	}
+}
+
+// close ends what a run holds.
+func (r *run) close() {
+	r.forget()
+	if r.index != nil {
+		r.index.close()
+	}
+}
+
+// forget drops what was read and not committed.
+func (r *run) forget() {
+	if r.index != nil {
+		r.index.forget()
+	}
+	if r.batch != nil {
+		r.batch.close()
+		r.batch = nil
+	}
+	r.events, r.bytes, r.faults, r.gaps, r.ids, r.cursor, r.broken = 0, 0, nil, nil, idindex.Set{}, source.Cursor{}, false
+	r.adoption.forget()
 }
 
 // judge writes the marks of a batch: faults as they were read, repeats and

@@ -140,21 +140,28 @@ func (r *run) reopen(ctx context.Context) error {
 		return err
 	}
 	r.broken = false
-	if old == nil || r.chain.snapshot.Commit == old.snapshot.Commit {
-		r.attempt = nil
+	r.attempt = nil
+	if old == nil {
 		return nil
 	}
-	if attempt != nil && r.chain.snapshot.Commit == attempt.Number {
-		_, digest, err := attempt.encode()
-		if err != nil {
-			return err
-		}
-		if digest == r.chain.snapshot.ID {
-			r.committed(attempt)
-			return nil
+	for _, made := range r.chain.commits {
+		switch {
+		case made.number <= old.snapshot.Commit || made.upkeep:
+		case attempt != nil && made.number == attempt.Number:
+			_, digest, err := attempt.encode()
+			if err != nil {
+				return err
+			}
+			if digest == made.digest {
+				r.committed(attempt)
+				continue
+			}
+			return r.archive.lostRace(attempt)
+		default:
+			return r.archive.lostRace(&commit{Stream: r.opts.Stream, Number: made.number})
 		}
 	}
-	return r.archive.lostRace(&commit{Stream: r.opts.Stream, Number: old.snapshot.Commit + 1})
+	return nil
 }
 
 // wait returns when there may be something new, or when it is time to commit.

@@ -26,7 +26,7 @@ type StreamSummary struct {
 	Pulled []recount.Window
 	// Since: events before it were taken out by retention. Zero: none were.
 	Since time.Time
-	Hours     []HourSummary // in order of time; the unknown one last
+	Hours []HourSummary // in order of time; the unknown one last
 }
 
 // HourSummary is what one hour's folder holds.
@@ -111,6 +111,8 @@ func (ch *chain) summary() StreamSummary {
 		byHour[h].add(f)
 		sum.Total.add(f)
 	}
+	// An original counts in each of its hours, and once in all of them.
+	sum.Total.Files, sum.Total.Bytes = sizeOf(s.Files)
 	hours := make([]hour, 0, len(byHour))
 	for h := range byHour {
 		hours = append(hours, h)

@@ -67,7 +67,7 @@ func grow(t *testing.T, rng *rand.Rand, src *fakeSource, run func(), before func
 }
 
 func TestMarksAreTheSameWithAnIndex(t *testing.T) {
-	for seed := range uint64(20) {
+	for seed := range uint64(10) {
 		if underRace() && seed > 2 {
 			break
 		}
@@ -98,7 +98,7 @@ func TestMarksAreTheSameWithAnIndex(t *testing.T) {
 // TestWhatHappensToHeadsAndIndexChangesNothing removes, changes and brings back
 // them at random between runs.
 func TestWhatHappensToHeadsAndIndexChangesNothing(t *testing.T) {
-	for seed := range uint64(15) {
+	for seed := range uint64(8) {
 		if underRace() && seed > 3 {
 			break
 		}
@@ -151,7 +151,7 @@ func TestACrashAtAnyCallWithHeadsAndIndex(t *testing.T) {
 	src := randomSource(rng, 60)
 	dry := fault.Wrap(&mem.Store{}, nil)
 	mustRun(t, eager(dry), smallOptions(src))
-	step := 3
+	step := 7
 	if underRace() {
 		step = 29
 	}
@@ -235,14 +235,37 @@ func TestAnOldArchiveGetsHeadsAndAnIndex(t *testing.T) {
 	if left := derivedObjects(s); len(left) > 0 {
 		t.Fatalf("there are %q", left)
 	}
+	src.add(event(0, noon)) // between the two, all ids lie
+	src.add(event(199, noon))
+	opts := smallOptions(src)
+	opts.CommitEvents = 100
+	mustRun(t, eager(s), opts)
 	src.add(event(3, noon))
-	mustRun(t, eager(s), smallOptions(src))
+	src.add(event(190, noon))
+	mustRun(t, eager(s), opts)
 	left := derivedObjects(s)
 	if !strings.Contains(strings.Join(left, " "), ".ids") || !strings.Contains(strings.Join(left, " "), ".pack") {
 		t.Errorf("there are only %q", left)
 	}
 	checkExactlyOnce(t, s, src)
 	sameWithoutHeads(t, s)
+}
+
+// TestIDsThatGrowWithTimeNeedNoIndex archives such ids, and a few late ones.
+func TestIDsThatGrowWithTimeNeedNoIndex(t *testing.T) {
+	s := &mem.Store{}
+	src := newSource(1000)
+	opts := options(src)
+	opts.CommitEvents = 50
+	mustRun(t, archive.Tune(open(s), 2, 1000, 5), opts)
+	for i := range 5 {
+		src.add(event(990+i, noon))
+		mustRun(t, archive.Tune(open(s), 2, 0, 5), opts)
+	}
+	if left := strings.Join(derivedObjects(s), " "); strings.Contains(left, "/ids/") || !strings.Contains(left, "/heads/") {
+		t.Errorf("there are %q", left)
+	}
+	checkExactlyOnce(t, s, src)
 }
 
 func TestCatReadsTheFilesThatHoldTheID(t *testing.T) {

@@ -278,19 +278,20 @@ func (s *session) decode(value []byte) (doc []byte, derived bool, err error) {
 	if err != nil {
 		return nil, false, err
 	}
-	if s.values.Format == formatJSONSchema && s.shelf.client == nil {
-		return rest, false, nil // JSON says itself what it is
-	}
 	schema, err := s.schema(id)
-	if err != nil {
+	if err == nil {
+		s.needs[id] = schema
+	}
+	switch {
+	case s.err != nil:
+		return nil, false, s.err
+	case s.values.Format == formatJSONSchema:
+		return rest, false, nil // JSON says itself what it is; its schema is only kept
+	case err != nil:
 		return nil, false, err
 	}
-	s.needs[id] = schema
 	if schema.Type != s.values.Format {
 		return nil, false, fmt.Errorf("its schema %d is %s, not %s", id, schema.Type, s.values.Format)
-	}
-	if s.values.Format == formatJSONSchema {
-		return rest, false, nil
 	}
 	read, err := schema.reader()
 	if err != nil {

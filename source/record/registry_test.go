@@ -375,6 +375,12 @@ func TestJSONOfARegistry(t *testing.T) {
 	got, header := events(t, decoder(t, o), record.Record{Value: value}, record.Record{Value: value[5:]})
 	wantEvent(t, got[0], "a", "", "2024-06-10T12:09:24.053001Z", "3|NULL", "")
 	wantEvent(t, got[1], "", "", "", "NULL|NULL", "does not begin with the zero")
+	r.add(9, "", orderV1)
+	other, head := events(t, decoder(t, o), record.Record{Value: append([]byte{0, 0, 0, 0, 8}, value[5:]...)}, record.Record{Value: append([]byte{0, 0, 0, 0, 9}, value[5:]...)})
+	for _, e := range other {
+		wantEvent(t, e, "a", "", "2024-06-10T12:09:24.053001Z", "3|NULL", "")
+	}
+	again(t, decoder(t, o), head, other)
 	if header != `{"schemas":[{"id":7,"type":"json-schema","schema":"{\"type\":\"object\"}"}]}` {
 		t.Errorf("got the header %s", header)
 	}

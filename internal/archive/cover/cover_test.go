@@ -130,3 +130,12 @@ func TestPositionsAreCompleteWithinOneStretch(t *testing.T) {
 	incomplete(t, "the cut after a marker", cover.CompleteCut(s, map[string]string{"0": pad("60")}), "")
 	incomplete(t, "a cut beyond", cover.CompleteCut(s, map[string]string{"0": pad("61")}), "the archive ends")
 }
+
+func TestLostEventsHappenedBeforeTheyWereMissed(t *testing.T) {
+	g := gap("121", "9223372036854775807", recount.GapRetention)
+	g.Before = at(200)
+	s := recount.Snapshot{Stream: "orders", Followed: true, Watermark: at(1000), Lateness: time.Minute, Files: []recount.DataFile{hourFile("0", "120", 60, 110)}, Gaps: []recount.Gap{g}}
+	incomplete(t, "inside", cover.Complete(s, window(150, 160), window(150, 160)), "between")
+	incomplete(t, "just before it was missed", cover.Complete(s, window(200, 210), window(200, 210)), "positions [121,")
+	incomplete(t, "after it was missed", cover.Complete(s, window(201, 210), window(201, 210)), "")
+}

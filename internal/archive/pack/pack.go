@@ -6,6 +6,7 @@ package pack
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -31,8 +32,8 @@ func layout(t reflect.Type) string {
 		return "time"
 	case t.Kind() == reflect.Struct:
 		var b strings.Builder
-		for i := range t.NumField() {
-			fmt.Fprintf(&b, "%s %s;", t.Field(i).Name, layout(t.Field(i).Type))
+		for f := range t.Fields() {
+			fmt.Fprintf(&b, "%s %s;", f.Name, layout(f.Type))
 		}
 		return "{" + b.String() + "}"
 	case t.Kind() == reflect.Slice || t.Kind() == reflect.Pointer:
@@ -75,7 +76,7 @@ func write(b []byte, v reflect.Value) []byte {
 		}
 		return b
 	case reflect.Map:
-		texts, _ := v.Interface().(map[string]string)
+		texts, _ := reflect.TypeAssert[map[string]string](v.Convert(reflect.TypeFor[map[string]string]()))
 		if texts == nil {
 			return append(b, 0)
 		}
@@ -84,14 +85,15 @@ func write(b []byte, v reflect.Value) []byte {
 			b = write(write(b, reflect.ValueOf(k)), reflect.ValueOf(texts[k]))
 		}
 		return b
+	default:
+		if t, ok := reflect.TypeAssert[time.Time](v); ok {
+			return binary.AppendUvarint(binary.AppendVarint(b, t.Unix()), uint64(t.Nanosecond()))
+		}
+		for _, field := range v.Fields() {
+			b = write(b, field)
+		}
+		return b
 	}
-	if t, ok := v.Interface().(time.Time); ok {
-		return binary.AppendUvarint(binary.AppendVarint(b, t.Unix()), uint64(t.Nanosecond()))
-	}
-	for i := range v.NumField() {
-		b = write(b, v.Field(i))
-	}
-	return b
 }
 
 // ErrDamaged says that a record is not what Append made.
@@ -195,15 +197,15 @@ func (r *reader) read(v reflect.Value) {
 			texts[k] = r.text()
 		}
 		v.Set(reflect.ValueOf(texts).Convert(v.Type()))
-		return
-	}
-	if v.Type() == instant {
-		seconds := r.varint()
-		*v.Addr().Interface().(*time.Time) = time.Unix(seconds, int64(r.uvarint())).UTC()
-		return
-	}
-	for i := range v.NumField() {
-		r.read(v.Field(i))
+	default:
+		if v.Type() == instant {
+			seconds := r.varint()
+			*v.Addr().Interface().(*time.Time) = time.Unix(seconds, int64(r.uvarint())).UTC()
+			return
+		}
+		for _, field := range v.Fields() {
+			r.read(field)
+		}
 	}
 }
 
@@ -221,7 +223,7 @@ func NewWriter(w io.Writer) (*Writer, error) {
 
 const (
 	window     = 1 << 20
-	mostRecord = 1 << 30
+	mostRecord = 1 << 28
 )
 
 // Write writes a record.
@@ -246,20 +248,23 @@ func Each(r io.Reader, use func(record []byte) error) error {
 	}
 	defer z.Close()
 	buffered := bufio.NewReaderSize(z, window/16)
-	var record []byte
+	var record bytes.Buffer // grows with what is there, not with what a damaged size says
 	for {
 		n, err := binary.ReadUvarint(buffered)
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
-		if err != nil || n > mostRecord {
+		if err == nil && n > mostRecord {
+			err = fmt.Errorf("a record of %d bytes", n)
+		}
+		if err != nil {
 			return fmt.Errorf("%w: %w", ErrDamaged, err)
 		}
-		record = slices.Grow(record[:0], int(n))[:n]
-		if _, err := io.ReadFull(buffered, record); err != nil {
+		record.Reset()
+		if _, err := io.CopyN(&record, buffered, int64(n)); err != nil {
 			return fmt.Errorf("%w: %w", ErrDamaged, err)
 		}
-		if err := use(record); err != nil {
+		if err := use(record.Bytes()); err != nil {
 			return err
 		}
 	}
