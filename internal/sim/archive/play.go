@@ -22,6 +22,8 @@ type tally struct {
 	Pauses   int `json:"pauses"`   // archivers that slept while another one worked
 	Failures int `json:"failures"` // operations that failed or lost their answer
 	Crashes  int `json:"crashes"`  // all that happened, those in a recovery included
+	// Compacted are archives that were compacted, before the crash or after it.
+	Compacted int `json:"compacted"`
 	findings
 }
 
@@ -30,6 +32,7 @@ func (t *tally) add(more tally) {
 	t.Pauses += more.Pauses
 	t.Failures += more.Failures
 	t.Crashes += more.Crashes
+	t.Compacted += more.Compacted
 	t.Lost += more.Lost
 	t.Doubled += more.Doubled
 	t.Damaged += more.Damaged
@@ -121,7 +124,12 @@ func (g *game) crashes(ctx context.Context) (operations int, err error) {
 		if err != nil {
 			return operations, err
 		}
-		if err := a.run(ctx); err != nil {
+		const runs = 3 // of which the last compacts
+		act := a.run
+		if number == runs {
+			act = a.compact
+		}
+		if err := act(ctx); err != nil {
 			if !g.plant.real() {
 				return operations, fmt.Errorf("run that nothing disturbs: %w", err)
 			}
@@ -130,11 +138,10 @@ func (g *game) crashes(ctx context.Context) (operations int, err error) {
 		if !g.plant.races {
 			g.crash(ctx, w, a, "after run %d", number)
 		}
-		const runs = 2
-		if number == runs {
+		switch number {
+		case runs:
 			return operations, nil
-		}
-		if number == runs-1 {
+		case runs - 2:
 			w.topic.Finish()
 		}
 	}
@@ -289,6 +296,13 @@ func (g *game) finish(ctx context.Context, f *findings, w *world, before []logge
 			break
 		}
 	}
+	const sometimes = 4
+	if g.finished++; err == nil && g.finished%sometimes == 1 {
+		var a *archiver
+		if a, err = w.archiver(g.plant, 200, func(operation) error { return nil }); err == nil {
+			err = a.compact(ctx)
+		}
+	}
 	if err != nil {
 		f.damaged("the archiver does not come through: %v", err)
 	}
@@ -307,6 +321,9 @@ func (g *game) finish(ctx context.Context, f *findings, w *world, before []logge
 		}
 	}
 	more := g.oracle.judge(files, w.topic.Truth(), before)
+	if more.compacted {
+		g.tally.Compacted++
+	}
 	f.Lost, f.Doubled, f.Damaged = f.Lost+more.Lost, f.Doubled+more.Doubled, f.Damaged+more.Damaged
 	if f.first == "" {
 		f.first = more.first
@@ -314,7 +331,6 @@ func (g *game) finish(ctx context.Context, f *findings, w *world, before []logge
 	// The oracle has looked at every byte; the product's own look costs as much as
 	// the archive, and has its turn.
 	const seldom = 8
-	g.finished++
 	if g.finished%seldom != 0 || f.any() {
 		return
 	}
