@@ -16,6 +16,11 @@ const (
 	CodeLogicFile     Code = "RC1009"
 	CodeUnsupported   Code = "RC1010"
 	CodeWindow        Code = "RC1011"
+	CodeSourceDown    Code = "RC1012"
+	CodeSourceAccess  Code = "RC1013"
+	CodeNoTopic       Code = "RC1014"
+	CodeSourceData    Code = "RC1015"
+	CodeRegistry      Code = "RC1017"
 	CodePlanDamaged   Code = "RC2101"
 	CodePlanExpired   Code = "RC2102"
 	CodePlanTarget    Code = "RC2103"
@@ -48,6 +53,12 @@ const (
 	CodeNewerArchive  Code = "RC3010"
 	CodeNoEvent       Code = "RC3011"
 	CodeMapping       Code = "RC3012"
+	CodeOutOfReach    Code = "RC3013"
+	CodeLost          Code = "RC3014"
+	CodeNoSnapshot    Code = "RC3018"
+	CodeExpire        Code = "RC3019"
+	CodeRegister      Code = "RC3020"
+	CodeFileOrder     Code = "RC3022"
 	CodeSQL           Code = "RC4001"
 	CodeSQLRefused    Code = "RC4002"
 	CodeNondetermined Code = "RC4003"
@@ -110,6 +121,11 @@ var Codes = []CodeInfo{
 	{CodeLogicFile, ExitUsage, "the logic's file cannot be read"},
 	{CodeUnsupported, ExitUsage, "this is not supported"},
 	{CodeWindow, ExitUsage, "the window is no window"},
+	{CodeSourceDown, ExitError, "the source cannot be reached"},
+	{CodeSourceAccess, ExitUsage, "the source refused the connection"},
+	{CodeNoTopic, ExitUsage, "the topic does not exist"},
+	{CodeSourceData, ExitError, "the source's own data is damaged"},
+	{CodeRegistry, ExitError, "the schema registry does not answer as it should"},
 	{CodePlanDamaged, ExitTampered, "the plan file was cut or edited"},
 	{CodePlanExpired, ExitTampered, "the plan has expired"},
 	{CodePlanTarget, ExitTampered, "the plan is for another target"},
@@ -142,6 +158,12 @@ var Codes = []CodeInfo{
 	{CodeNewerArchive, ExitError, "a newer version wrote this"},
 	{CodeNoEvent, ExitError, "the archive has no such event"},
 	{CodeMapping, ExitUsage, "the archive was made under another mapping"},
+	{CodeOutOfReach, ExitError, "a source or store cannot be reached"},
+	{CodeLost, ExitIncomplete, "the source deleted events before they were archived"},
+	{CodeNoSnapshot, ExitUsage, "the archive has no such snapshot"},
+	{CodeExpire, ExitUsage, "events cannot be expired so"},
+	{CodeRegister, ExitError, "the archive cannot be registered as an Iceberg table"},
+	{CodeFileOrder, ExitError, "a sink's file does not follow the one before it"},
 	{CodeSQL, ExitUsage, "the SQL has a mistake"},
 	{CodeSQLRefused, ExitRefused, "the SQL is not deterministic by its form"},
 	{CodeNondetermined, ExitNondetermin, "the calculation is not deterministic"},

@@ -4,7 +4,8 @@ package recount
 // is known.
 type Cut struct {
 	Kind CutKind
-	// Paused is the file of the positions at which a paused worker stands.
+	// Paused is the file of the positions at which a paused worker stands, or
+	// group:NAME: then they are the offsets of a consumer group of the source.
 	Paused string
 	// Column is the table's column that says, row by row, how far the row is;
 	// empty: there is none. Partition names the column of the partition, empty

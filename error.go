@@ -55,10 +55,13 @@ var (
 	ErrExists      = errors.New("exists already")
 	ErrUnsupported = errors.New("not supported")
 	ErrUnreachable = errors.New("not reachable")
-	ErrPermission  = errors.New("not permitted")
-	ErrLocked      = errors.New("locked by another run")
-	ErrUnknown     = errors.New("outcome unknown")
-	ErrMoved       = errors.New("a row moved")
+	// ErrTransient says that the same act may succeed later with nothing changed: a
+	// server that is down or overloaded, a time-out, a throttled call.
+	ErrTransient  = errors.New("may succeed later")
+	ErrPermission = errors.New("not permitted")
+	ErrLocked     = errors.New("locked by another run")
+	ErrUnknown    = errors.New("outcome unknown")
+	ErrMoved      = errors.New("a row moved")
 	// ErrBusy says that the database ended a transaction to let another one
 	// through (a deadlock, a serialization failure): the same may succeed now.
 	ErrBusy = errors.New("the transaction was ended in favour of another")

@@ -28,6 +28,17 @@ type Snapshot struct {
 	Pulled []Window
 	// Since: events before it were taken out by retention. Zero: none were.
 	Since time.Time
+	// Cursor is how far the source was read, by partition, in the source's own words.
+	Cursor map[string]string
+	// Reached are the stretches of positions that were read whole, by partition, in
+	// order: each position inside holds an event, is in a gap, or never was one.
+	Reached []Stretch
+	// Followed says that the stream was read from its beginning to the watermark.
+	// Where it was not, only the pulled spans are in.
+	Followed bool
+	// Removed are the files that retention took out: what was made of their events
+	// before is told by them. They may be deleted.
+	Removed []DataFile
 }
 
 // DataFile is one committed Parquet file of events.
@@ -47,13 +58,17 @@ type DataFile struct {
 	// Before is the archive watermark before the file's commit: events older
 	// than it came late.
 	Before time.Time
-	// Arrivals replaces Before where the file was compacted out of files of several
-	// commits: by growing sequence number, the watermark before each. Nil elsewhere.
+	// Arrivals replaces Before where the file was compacted out of files of earlier
+	// commits: by growing sequence number, each commit and the watermark before it.
+	// Nil elsewhere.
 	Arrivals []Arrival
 	// Origin is where the file lies if it was adopted in place and is none of the
 	// archive's own objects; its bytes are then of Format, and no Parquet of the
-	// archive. Empty elsewhere.
+	// archive; Bytes and SHA256 are those of the whole original, which may be several
+	// DataFiles, one for each hour. Empty elsewhere.
 	Origin string
+	// OriginSeq is the sequence number of the first event of the original.
+	OriginSeq int64
 	// Fields names the typed columns that the file has, with their types.
 	Fields []Field
 	// Format and Header are what a payload needs to be read again.
@@ -66,11 +81,23 @@ type DataFile struct {
 	Faults    int64
 }
 
-// Arrival says that events up to LastSeq came when the archive watermark was
-// Before.
+// Arrival says that events up to LastSeq came with Commit, when the archive
+// watermark was Before.
 type Arrival struct {
 	LastSeq int64
 	Before  time.Time
+	Commit  int64
+}
+
+// Brought is the commit that brought the event with a sequence number of the
+// file.
+func (f DataFile) Brought(seq int64) int64 {
+	for _, a := range f.Arrivals {
+		if seq <= a.LastSeq {
+			return a.Commit
+		}
+	}
+	return f.Commit
 }
 
 // PositionSpan is a run of positions of one partition, both ends inside.
@@ -79,6 +106,15 @@ type PositionSpan struct {
 	First     string `json:"first"`
 	Last      string `json:"last"`
 	Rows      int64  `json:"rows"`
+}
+
+// Stretch is a run of positions of one partition, both ends inside.
+type Stretch struct {
+	Partition string
+	First     string
+	Last      string
+	// Pulled says that it was brought in by itself, beside what is followed.
+	Pulled bool
 }
 
 // MarksFile is one committed Parquet file of marks: judgments about events that
@@ -122,6 +158,9 @@ type Gap struct {
 	From      string    `json:"from"` // the first position of the gap
 	To        string    `json:"to"`   // the first one after it
 	Reason    GapReason `json:"reason"`
+	// Before: the events that were lost happened before it, by the source's clock.
+	// Zero: nothing is known of it.
+	Before time.Time `json:"before,omitzero"`
 }
 
 // GapReason says why positions hold no event.

@@ -39,6 +39,9 @@ type Env struct {
 	Table string
 	// Now tells the time; sources need it for their watermark.
 	Now func() time.Time
+	// Objects opens what lies below a URL of a store, or in a folder; nil where the
+	// program has no stores.
+	Objects func(ctx context.Context, url string) (Objects, error)
 }
 
 // Spec describes one adapter. Make one with Declare.
@@ -52,7 +55,8 @@ type Spec struct {
 
 // Declare describes an adapter whose block decodes into C and which opens as P.
 // C is a struct; each field has a json tag (its key), a doc tag (one sentence)
-// and, where it applies, secret:"true" and default:"…".
+// and, where it applies, secret:"true" and default:"…". The keys of an embedded
+// struct are the block's own.
 func Declare[P, C any](port Port, name, summary string, open func(ctx context.Context, env Env, config C) (P, error)) Spec {
 	return Spec{
 		Port: port, Name: name, Summary: summary, config: reflect.TypeFor[C](),
@@ -81,7 +85,7 @@ type Key struct {
 // Keys lists the keys of the block, in the order of the struct.
 func (s Spec) Keys() []Key {
 	var keys []Key
-	for f := range s.config.Fields() {
+	for _, f := range reflect.VisibleFields(s.config) {
 		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
 		if name == "" || name == "-" {
 			continue

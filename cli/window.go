@@ -12,19 +12,36 @@ type windowFlags struct {
 	from, to, timezone, by     string
 	fromPositions, toPositions []string
 	ids, paused                string
+	pull                       bool
 }
 
 func (w *windowFlags) add(cmd *cobra.Command) {
+	f := cmd.Flags()
+	w.addTimes(cmd)
+	f.StringVar(&w.by, "by", "", "`CLOCK` of the window: event (default), ingest, position or ids")
+	w.addPositions(cmd)
+	f.StringVar(&w.ids, "ids", "", "the events of this `FILE`, one id a line, instead of a window")
+	f.BoolVar(&w.pull, "pull", false, "bring in what the window needs from its source first")
+	f.StringVar(&w.paused, "paused", "", "where the paused worker stands: this `FILE` of positions, or group:NAME")
+}
+
+func (w *windowFlags) addTimes(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.SortFlags = false
 	f.StringVar(&w.from, "from", "", "first instant, `TIME` such as 2024-06-10T12:00:00Z")
 	f.StringVar(&w.to, "to", "", "end, itself excluded, `TIME`")
 	f.StringVar(&w.timezone, "timezone", "", "`ZONE` of times without an offset, such as Europe/Berlin")
-	f.StringVar(&w.by, "by", "", "`CLOCK` of the window: event (default), ingest, position or ids")
+}
+
+func (w *windowFlags) addPositions(cmd *cobra.Command) {
+	f := cmd.Flags()
 	f.StringArrayVar(&w.fromPositions, "from-position", nil, "first position, `P:N` such as 3:41200, of each partition")
 	f.StringArrayVar(&w.toPositions, "to-position", nil, "end, itself excluded, `P:N`, of each partition")
-	f.StringVar(&w.ids, "ids", "", "the events of this `FILE`, one id a line, instead of a window")
-	f.StringVar(&w.paused, "paused", "", "the worker stands still at the positions in this `FILE`")
+}
+
+// edged says whether any edge is given.
+func (w *windowFlags) edged() bool {
+	return w.from != "" || w.to != "" || len(w.fromPositions)+len(w.toPositions) > 0
 }
 
 // request checks that the window is there and that its flags go together; what
@@ -32,7 +49,7 @@ func (w *windowFlags) add(cmd *cobra.Command) {
 func (w *windowFlags) request(c *call) (app.WindowRequest, error) {
 	r := app.WindowRequest{
 		From: w.from, To: w.to, Timezone: w.timezone, By: recount.Clock(w.by),
-		FromPositions: w.fromPositions, ToPositions: w.toPositions, IDs: w.ids, Paused: w.paused,
+		FromPositions: w.fromPositions, ToPositions: w.toPositions, IDs: w.ids, Paused: w.paused, Pull: w.pull,
 	}
 	if err := r.Check(); err != nil {
 		return app.WindowRequest{}, err

@@ -32,6 +32,8 @@ type Acknowledger interface {
 type Span struct {
 	From, To  time.Time // by the source's own clock, [From, To); used where Positions is empty
 	Positions []recount.PositionWindow
+	// Cursor is the archive's, so that partitions have the names that they have there.
+	Cursor Cursor
 }
 
 // Spanned is a source that can read a part of its stream by itself.
@@ -39,6 +41,8 @@ type Spanned interface {
 	// ReadSpan hands over the events of a span like Read, and no event outside of
 	// it but those whose time lies beside it in the source's order. Where a
 	// partition no longer holds the beginning, it tells the gap (GapRetention).
+	// Between the first and the last event of a partition that it hands over, none
+	// is left out.
 	// The End's watermark has no meaning.
 	ReadSpan(ctx context.Context, span Span, emit func(Batch) error) (End, error)
 }
@@ -46,9 +50,41 @@ type Spanned interface {
 // Grouped is a source whose consumers keep their positions in it.
 type Grouped interface {
 	// Processed returns by partition the first position that a consumer group has
-	// not processed, spelled as archived. recount.ErrNotFound: there is no such
-	// group, or it has no position.
-	Processed(ctx context.Context, group string) (map[string]string, error)
+	// not processed, spelled as archived. cursor is the archive's: a partition of it
+	// that the source no longer has counts as processed to its end.
+	// recount.ErrNotFound: there is no such group, or it has no position.
+	// recount.ErrBusy: members of the group are at work.
+	Processed(ctx context.Context, group string, cursor Cursor) (map[string]string, error)
+}
+
+// Resumer is a source that can say beforehand what Read would tell as lost.
+type Resumer interface {
+	// Overtaken returns the gaps after cursor whose events the source no longer
+	// holds; none: Read goes on without a loss.
+	Overtaken(ctx context.Context, cursor Cursor) ([]recount.Gap, error)
+}
+
+// Originals is a source whose events lie in whole files that the archive can take
+// over where they lie, without a copy.
+type Originals interface {
+	// ReadOriginals is Read of the files of which cursor knows nothing: each whole,
+	// all its batches after one another. A file of which cursor knows a part is left
+	// to Read, which in turn emits nothing of a file that was handed over here.
+	ReadOriginals(ctx context.Context, cursor Cursor, emit func(Original, Batch) error) (End, error)
+	// ReadOriginal hands over the events of one file again, in the same order with
+	// the same positions and payloads; its batches have no cursor and no gaps. The
+	// file's bytes are compared before the first batch: changed or missing, they are
+	// CodeDamaged. It is safe for concurrent use.
+	ReadOriginal(ctx context.Context, o Original, emit func(Batch) error) error
+}
+
+// Original is a whole file of a source.
+type Original struct {
+	Origin string // where it lies: a URL, or a path relative to the project
+	Format string // what it is, such as csv, json, avro, parquet
+	Header string // what the source needs besides to read it the same way again
+	Bytes  int64
+	SHA256 string
 }
 
 // Bus is a source whose kind can also be written to: archived events are

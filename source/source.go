@@ -20,6 +20,9 @@ type Source interface {
 	// point to belong to the receiver. Reading the same stream again with the
 	// cursor of the last batch emits nothing.
 	//
+	// An error that passes by itself, such as a broker that is down, wraps
+	// recount.ErrTransient: a live run waits and reads again. Any other ends it.
+	//
 	// Row faults are events with Fault set. File faults (a missing column, a
 	// broken encoding, a file that was changed) are *recount.Error.
 	Read(ctx context.Context, cursor Cursor, emit func(Batch) error) (End, error)
@@ -55,7 +58,7 @@ type Batch struct {
 	Partition string
 	Events    []recount.Event
 	// Gaps are the positions that were passed and hold no event, in order, of the
-	// batch's partition.
+	// partition of the batch or of its events, where that is another.
 	Gaps []recount.Gap
 	// Cursor is the partition's cursor after the last event of the batch.
 	Cursor string

@@ -14,9 +14,12 @@ import (
 // "/" between their parts; "." and ".." are refused.
 type Store interface {
 	// Put stores what write writes under name and returns when it is durable.
-	// recount.ErrExists: the name is taken, and the object is unchanged. Any
-	// other error: nothing is visible under name, unless the error is
-	// recount.ErrUnknown, which only Open or Stat resolves.
+	// recount.ErrExists: the name is taken by a durable object, which is unchanged.
+	// Any other error: nothing is visible under name, unless the error is
+	// recount.ErrUnknown. Then Open says whether the object is there, and another
+	// Put of it whether it is durable. An error that passes by itself, such as a
+	// server that is overloaded, wraps recount.ErrTransient, here and in all other
+	// methods.
 	Put(ctx context.Context, name string, write func(io.Writer) error) error
 	// Open reads an object; recount.ErrNotFound if there is none. The reader
 	// also seeks and reads at offsets.

@@ -213,7 +213,7 @@ func (s *script) refuse() error {
 		paused := p.body.Taken != nil && p.body.Taken.Kind == recount.CutPaused
 		if p.body.Write == recount.WriteDelta && !paused {
 			return s.unsupported("it adds differences to rows while the worker goes on, and whether a row may be added to is found in the archive, which a script cannot read",
-				"recount apply "+shellWord(s.opts.File)+"; or stop the worker, plan again with cut: {paused: FILE}, and write that plan as a script")
+				"recount apply "+shellWord(s.opts.File)+"; or stop the worker, plan again with cut: {paused: FILE} or {paused: \"group:NAME\"}, and write that plan as a script")
 		}
 		if p.body.Kind == recount.PlanRollback {
 			return s.unsupported("it takes back a run, and which rows moved since is found while it is applied", "recount rollback "+p.body.Run)

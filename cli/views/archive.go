@@ -2,12 +2,10 @@ package views
 
 import (
 	"bytes"
-	"encoding/base64"
 	"fmt"
-	"io"
+	"maps"
 	"slices"
 	"time"
-	"unicode/utf8"
 
 	"recount"
 	"recount/internal/app"
@@ -17,6 +15,9 @@ import (
 type Archive interface {
 	// Ran shows what was archived now.
 	Ran([]app.ArchiveRan) error
+	// Goes shows, while a run lasts, where one source stands. It is on standard
+	// error, and in JSON nothing.
+	Goes(app.ArchiveStatus)
 	// Holds shows what is in the archive.
 	Holds([]app.ArchiveStream) error
 	// Proved shows what a verification found.
@@ -42,12 +43,16 @@ func (v archiveHuman) Ran(ran []app.ArchiveRan) error {
 		if r.Events == 0 {
 			items = append(items, "nothing new")
 		} else {
-			items = append(items, counted(r.Events, "new event"), counted(int64(r.Files), "file"), size(r.Bytes))
+			kind := "file"
+			if r.Adopted {
+				kind = "adopted file"
+			}
+			items = append(items, counted(r.Events, "new event"), counted(int64(r.Files), kind), size(r.Bytes))
 		}
 		for _, part := range []struct {
 			n    int64
 			word string
-		}{{r.Repeats, "repeats"}, {r.Conflicts, "conflicts"}, {r.Quarantined, "quarantined"}} {
+		}{{r.Repeats, "repeats"}, {r.Conflicts, "conflicts"}, {r.Quarantined, "quarantined"}, {r.Known, "archived before"}} {
 			if part.n > 0 {
 				items = append(items, count(part.n)+" "+part.word)
 			}
@@ -64,6 +69,31 @@ func (v archiveHuman) Ran(ran []app.ArchiveRan) error {
 	}
 	return p.flush(v.o.Out)
 }
+
+// Goes writes a line for each commit, and for what stands in the way. Nobody is
+// left to tell where standard error is gone.
+func (v archiveHuman) Goes(s app.ArchiveStatus) {
+	if v.o.Quiet || s.Err == nil && s.Commits == 0 {
+		return
+	}
+	p := newPage(v.o.ErrStyle)
+	name := span{"  " + clip(p.text(s.Source), 30, p.g.more), bold}
+	if s.Err != nil {
+		e := recount.AsError(s.Err)
+		p.line(name, say("  "+p.text(e.What)+": "+p.text(e.Why)+", again in "+took(s.Retry.Milliseconds())))
+		_ = p.flush(v.o.Err)
+		return
+	}
+	p.line(name, say("  "+p.dots(counted(s.Events, "new event"), counted(int64(s.Files), "file"), size(s.Bytes), completeTo(s.Watermark))))
+	for _, g := range s.Lost {
+		p.line(name, say("  "+p.text(fmt.Sprintf("events are lost: partition %s, positions [%s, %s) were deleted before they were archived",
+			g.Partition, recount.ShortPosition(g.From), recount.ShortPosition(g.To)))))
+	}
+	_ = p.flush(v.o.Err)
+}
+
+// Goes writes nothing: a run's object is written when it is over.
+func (v archiveJSON) Goes(app.ArchiveStatus) {}
 
 func (v archiveHuman) Holds(list []app.ArchiveStream) error {
 	p := newPage(v.o.Style)
@@ -102,6 +132,7 @@ func (p *page) stream(s app.ArchiveStream) {
 	}
 	p.line(span{"  " + clip(p.text(s.Stream), 40, p.g.more), bold}, say("  "+p.dots(items...)))
 	p.line(say("  " + p.dots(completeTo(s.Watermark), "snapshot "+short(s.Snapshot), counted(s.Commits, "commit"))))
+	p.beside(s)
 	const mostLines = 30
 	for _, layout := range []string{"2006-01-02 15:00", "2006-01-02", "2006-01", "2006"} {
 		spans := spansOf(s.Hours, layout)
@@ -118,6 +149,40 @@ func (p *page) stream(s app.ArchiveStream) {
 		}
 		t.write(p)
 		return
+	}
+}
+
+// beside says what is not there, and what stands beside the rest.
+func (p *page) beside(s app.ArchiveStream) {
+	if !s.Since.IsZero() {
+		p.line(say("  kept since " + instant(s.Since)))
+	}
+	const most = 8
+	for i, w := range s.Pulled {
+		if i == most {
+			p.line(say(fmt.Sprintf("  %s and %s", p.g.more, counted(int64(len(s.Pulled)-i), "pulled span"))))
+			break
+		}
+		p.line(say("  pulled " + instant(w.From) + " to " + instant(w.To)))
+	}
+	known, lost := map[recount.GapReason]int64{}, []recount.Gap{}
+	for _, g := range s.Gaps {
+		if g.Lost() {
+			lost = append(lost, g)
+		} else {
+			known[g.Reason]++
+		}
+	}
+	for _, reason := range slices.Sorted(maps.Keys(known)) {
+		p.line(say("  " + p.dots(counted(known[reason], "gap")+" without events", string(reason))))
+	}
+	for i, g := range lost {
+		if i == most {
+			p.line(span{fmt.Sprintf("  %s and %s more, in --json", p.g.more, counted(int64(len(lost)-i), "lost span")), orange})
+			break
+		}
+		p.line(span{fmt.Sprintf("  lost: partition %s, positions [%s, %s), deleted before they were archived",
+			p.text(g.Partition), recount.ShortPosition(g.From), recount.ShortPosition(g.To)), orange})
 	}
 }
 
@@ -163,6 +228,7 @@ func (v archiveHuman) Proved(list []app.ArchiveReport) error {
 			}
 			p.line(say("      " + clip(p.text(part.Partition), 40, p.g.more) + " " + trimmedPosition(part.First) + " to " + trimmedPosition(part.Last) +
 				" " + p.g.dot + " " + counted(part.Events, "event")))
+			p.account(part)
 		}
 		for i, e := range r.Problems {
 			if i == most {
@@ -179,6 +245,27 @@ func (v archiveHuman) Proved(list []app.ArchiveReport) error {
 		p.line(say("  The archive is empty."))
 	}
 	return p.flush(v.o.Out)
+}
+
+// account says what the positions of a partition are, where that is known.
+func (p *page) account(part app.ArchivedPartition) {
+	for _, reason := range slices.Sorted(maps.Keys(part.Gaps)) {
+		if reason != recount.GapRetention {
+			p.line(span{"        " + p.dots(counted(part.Gaps[reason], "position")+" without an event", string(reason)), dim})
+		}
+	}
+	const most = 8
+	for i, run := range part.Runs {
+		if i == most {
+			p.line(say(fmt.Sprintf("        %s and %s more, in --json", p.g.more, counted(int64(len(part.Runs)-i), "run"))))
+			break
+		}
+		style := dim
+		if run.Kind != app.RunSealed {
+			style = orange
+		}
+		p.line(span{"        " + pad(string(run.Kind), 8, false) + trimmedPosition(run.First) + " to " + trimmedPosition(run.Last), style})
+	}
 }
 
 // Event writes the payload's own bytes, byte for byte; payloads that differ stand
@@ -226,224 +313,124 @@ func orDash(p *page, s string) string {
 	return s
 }
 
-type archiveJSON struct{ out io.Writer }
+// Upkeep shows what was done to an archive that brings no events.
+type Upkeep interface {
+	// Compacted shows which files were joined.
+	Compacted([]app.ArchiveCompacted) error
+	// Expired shows what was taken out and deleted, and what stays.
+	Expired([]app.ArchiveExpired) error
+	// Registered shows the tables of a catalog.
+	Registered([]app.ArchiveRegistered) error
+}
 
-// Holds writes one object for each stream, each followed by one for each of its
-// files.
-func (v archiveJSON) Holds(list []app.ArchiveStream) error {
-	for _, s := range list {
-		t := s.Total
-		if err := emit(v.out, archiveStreamObject{
-			head: typed("archive_stream"), Stream: s.Stream, Snapshot: s.Snapshot, Commits: decimalCount(s.Commits), Watermark: stamp(s.Watermark),
-			LatenessMS: s.Lateness.Milliseconds(), Files: decimalCount(int64(t.Files)), Events: decimalCount(t.Events), Bytes: decimalCount(t.Bytes),
-			Repeats: decimalCount(t.Repeats), Conflicts: decimalCount(t.Conflicts), Faults: decimalCount(t.Faults),
-		}); err != nil {
-			return err
+// NewUpkeep returns the side that o chooses.
+func NewUpkeep(o *Output) Upkeep {
+	if o.JSON {
+		return upkeepJSON{o.Out}
+	}
+	return upkeepHuman{o}
+}
+
+type upkeepHuman struct{ o *Output }
+
+// named writes a stream's name and, beside it, items over as many lines as they
+// need.
+func (p *page) named(name string, items []string) {
+	name = clip(p.text(name), 30, p.g.more)
+	for i, line := range p.flow(items, p.st.width()-4-columns(name)) {
+		if i == 0 {
+			p.line(span{"  " + name, bold}, say("  "+line))
+			continue
 		}
-		for _, f := range s.Files {
-			if err := emit(v.out, jsonFile(s.Stream, f)); err != nil {
-				return err
+		p.line(say(pad("", 4+columns(name), false) + line))
+	}
+}
+
+// would says that nothing was done yet.
+func would(dry bool, done, would string) string {
+	if dry {
+		return would
+	}
+	return done
+}
+
+func (v upkeepHuman) Compacted(list []app.ArchiveCompacted) error {
+	p := newPage(v.o.Style)
+	for _, r := range list {
+		if r.Files == 0 {
+			p.named(r.Stream, []string{"nothing to join", "snapshot " + short(r.Snapshot)})
+			continue
+		}
+		items := []string{
+			counted(int64(r.Files), "file") + " of " + counted(int64(r.Hours), "hour") + " " + would(r.DryRun, "became", "would become") + " " + count(int64(r.Made)),
+			counted(r.Events, "event"),
+		}
+		if r.DryRun {
+			items = append(items, size(r.Bytes), "nothing was changed")
+		} else {
+			items = append(items, size(r.Bytes)+" before, "+size(r.Packed)+" now", "snapshot "+short(r.Snapshot), took(r.TookMS))
+		}
+		p.named(r.Stream, items)
+	}
+	return p.flush(v.o.Out)
+}
+
+func (v upkeepHuman) Expired(list []app.ArchiveExpired) error {
+	p := newPage(v.o.Style)
+	for _, r := range list {
+		items := []string{}
+		switch {
+		case r.Before.IsZero():
+		case r.Files == 0:
+			items = append(items, "no events before "+instant(r.Before))
+		default:
+			items = append(items, counted(r.Events, "event")+" before "+instant(r.Before)+" "+would(r.DryRun, "taken out", "would be taken out"),
+				counted(int64(r.Files), "file")+" of "+size(r.Bytes))
+		}
+		for _, part := range []struct {
+			n    int
+			size int64
+			noun string
+		}{{r.Deleted.Count, r.Deleted.Bytes, "file"}, {r.Leftovers.Count, r.Leftovers.Bytes, "leftover"}} {
+			if part.n > 0 {
+				items = append(items, counted(int64(part.n), part.noun)+" of "+size(part.size)+" "+would(r.DryRun, "deleted", "would be deleted"))
 			}
 		}
+		if len(items) == 0 {
+			items = append(items, "nothing to delete")
+		}
+		p.named(r.Stream, append(items, "snapshot "+short(r.Snapshot)))
+		if !r.Asked.Equal(r.Before) {
+			p.wrapped(6, dim, "events are taken out by whole hours, so up to "+instant(r.Before)+" and not "+instant(r.Asked))
+		}
+		for _, k := range r.Kept {
+			p.wrapped(6, dim, counted(int64(k.Count), "file")+" of "+size(k.Bytes)+" stay: "+k.Why)
+		}
 	}
-	return nil
+	return p.flush(v.o.Out)
 }
 
-// Proved writes one object for each stream.
-func (v archiveJSON) Proved(list []app.ArchiveReport) error {
+func (v upkeepHuman) Registered(list []app.ArchiveRegistered) error {
+	p := newPage(v.o.Style)
 	for _, r := range list {
-		o := archiveVerifyObject{
-			head: typed("archive_verify"), Stream: r.Stream, Snapshot: r.Snapshot, Whole: len(r.Problems) == 0, Commits: decimalCount(r.Commits),
-			Files: decimalCount(int64(r.Files)), Events: decimalCount(r.Events), Bytes: decimalCount(r.Bytes),
-			Positions: []positionsJSON{}, Problems: []problemJSON{}, Leftovers: []string{},
+		for _, t := range r.Tables {
+			items := []string{counted(t.Rows, "row"), counted(int64(t.Files), "file")}
+			switch {
+			case t.Anew:
+				items = append(items, "made now")
+			case t.Added+t.Dropped == 0:
+				items = append(items, "nothing new")
+			default:
+				items = append(items, fmt.Sprintf("%d added, %d dropped", t.Added, t.Dropped))
+			}
+			p.named(t.Name, append(items, "snapshot "+short(r.Snapshot)))
 		}
-		for _, p := range r.Partitions {
-			o.Positions = append(o.Positions, positionsJSON{Partition: p.Partition, First: p.First, Last: p.Last, Rows: decimalCount(p.Events)})
-		}
-		for _, e := range r.Problems {
-			o.Problems = append(o.Problems, problemJSON{Code: e.Code, What: e.What, Where: e.Where, Why: e.Why})
-		}
-		for _, l := range r.Leftovers {
-			o.Leftovers = append(o.Leftovers, l.Name)
-		}
-		if err := emit(v.out, o); err != nil {
-			return err
+		if r.Passed > 0 {
+			p.wrapped(6, dim, counted(int64(r.Passed), "file")+" that lie elsewhere are left out: they were adopted, and are not the archive's own Parquet")
 		}
 	}
-	return nil
-}
-
-// Event writes one object for each copy; bytes that are no UTF-8 go as base64.
-func (v archiveJSON) Event(copies []app.ArchivedEvent) error {
-	for _, c := range copies {
-		o := archiveEventObject{
-			head: typed("archive_event"), Stream: c.Stream, ID: orNull(c.ID), EventType: orNull(c.Type), Partition: c.Partition, Position: c.Position,
-			IngestTime: stamp(c.IngestTime), Key: textOrBase64(c.Key), Data: c.Data, Text: orText(c.Data), Format: c.Format, CSVHeader: orNull(c.Header),
-			Headers: []headerJSON{}, Seq: decimalCount(c.Seq), File: c.File, Commit: decimalCount(c.Commit), Marks: []markJSON{},
-		}
-		if c.TimeKnown {
-			o.Time = stamp(c.Time)
-		}
-		for _, h := range c.Headers {
-			o.Headers = append(o.Headers, headerJSON{Name: h.Name, Value: textOrBase64(h.Value)})
-		}
-		for _, m := range c.Marks {
-			o.Marks = append(o.Marks, markJSON{Kind: m.Kind, Why: m.Why})
-		}
-		if err := emit(v.out, o); err != nil {
-			return err
-		}
+	if len(list) > 0 {
+		p.line(say("  Catalog " + p.text(list[0].Catalog)))
 	}
-	return nil
-}
-
-// orText is the payload as text; null where it is none.
-func orText(b []byte) any {
-	if !utf8.Valid(b) {
-		return nil
-	}
-	return string(b)
-}
-
-// textOrBase64 is bytes as text, or as base64 after "base64:" where they are none.
-func textOrBase64(b []byte) any {
-	switch {
-	case b == nil:
-		return nil
-	case utf8.Valid(b):
-		return string(b)
-	}
-	return "base64:" + base64.StdEncoding.EncodeToString(b)
-}
-
-func jsonFile(stream string, f recount.DataFile) archiveFileObject {
-	o := archiveFileObject{
-		head: typed("archive_file"), Stream: stream, Name: f.Name, SHA256: f.SHA256, Bytes: decimalCount(f.Bytes), Events: decimalCount(f.Rows),
-		Commit: decimalCount(f.Commit), FirstSeq: decimalCount(f.FirstSeq), LastSeq: decimalCount(f.LastSeq), Positions: []positionsJSON{},
-	}
-	if f.TimeKnown {
-		o.FirstTime, o.LastTime = stamp(f.FirstTime), stamp(f.LastTime)
-	}
-	for _, p := range f.Spans {
-		o.Positions = append(o.Positions, positionsJSON{Partition: p.Partition, First: p.First, Last: p.Last, Rows: decimalCount(p.Rows)})
-	}
-	return o
-}
-
-type archiveStreamObject struct {
-	head
-	Stream     string `json:"stream"`
-	Snapshot   string `json:"snapshot"`
-	Commits    string `json:"commits"`
-	Watermark  stamp  `json:"watermark"`
-	LatenessMS int64  `json:"lateness_ms"`
-	Files      string `json:"files"`
-	Events     string `json:"events"`
-	Bytes      string `json:"bytes"`
-	Repeats    string `json:"repeats"`
-	Conflicts  string `json:"conflicts"`
-	Faults     string `json:"faults"`
-}
-
-type archiveVerifyObject struct {
-	head
-	Stream    string          `json:"stream"`
-	Snapshot  string          `json:"snapshot"`
-	Whole     bool            `json:"whole"`
-	Commits   string          `json:"commits"`
-	Files     string          `json:"files"`
-	Events    string          `json:"events"`
-	Bytes     string          `json:"bytes"`
-	Positions []positionsJSON `json:"positions"`
-	Problems  []problemJSON   `json:"problems"`
-	Leftovers []string        `json:"leftovers"`
-}
-
-type problemJSON struct {
-	Code  recount.Code `json:"code"`
-	What  string       `json:"what"`
-	Where string       `json:"where"`
-	Why   string       `json:"why"`
-}
-
-type archiveEventObject struct {
-	head
-	Stream     string       `json:"stream"`
-	Seq        string       `json:"seq"`
-	ID         any          `json:"id"`
-	EventType  any          `json:"event_type"`
-	Partition  string       `json:"partition"`
-	Position   string       `json:"position"`
-	Time       stamp        `json:"time"`
-	IngestTime stamp        `json:"ingest_time"`
-	Key        any          `json:"key"`
-	Text       any          `json:"text"`
-	Data       []byte       `json:"data"`
-	Format     string       `json:"format"`
-	CSVHeader  any          `json:"csv_header"`
-	Headers    []headerJSON `json:"headers"`
-	File       string       `json:"file"`
-	Commit     string       `json:"commit"`
-	Marks      []markJSON   `json:"marks"`
-}
-
-type headerJSON struct {
-	Name  string `json:"name"`
-	Value any    `json:"value"`
-}
-
-type markJSON struct {
-	Kind recount.MarkKind `json:"kind"`
-	Why  string           `json:"why"`
-}
-
-type archiveFileObject struct {
-	head
-	Stream    string          `json:"stream"`
-	Name      string          `json:"name"`
-	SHA256    string          `json:"sha256"`
-	Bytes     string          `json:"bytes"`
-	Events    string          `json:"events"`
-	Commit    string          `json:"commit"`
-	FirstSeq  string          `json:"first_seq"`
-	LastSeq   string          `json:"last_seq"`
-	FirstTime stamp           `json:"first_time"`
-	LastTime  stamp           `json:"last_time"`
-	Positions []positionsJSON `json:"positions"`
-}
-
-type positionsJSON struct {
-	Partition string `json:"partition"`
-	First     string `json:"first"`
-	Last      string `json:"last"`
-	Rows      string `json:"rows"`
-}
-
-func (v archiveJSON) Ran(ran []app.ArchiveRan) error {
-	for _, r := range ran {
-		if err := emit(v.out, archiveRunObject{
-			head: typed("archive_run"), Source: r.Source, Events: decimalCount(r.Events), Repeats: decimalCount(r.Repeats),
-			Conflicts: decimalCount(r.Conflicts), Quarantined: decimalCount(r.Quarantined), Files: decimalCount(int64(r.Files)),
-			Bytes: decimalCount(r.Bytes), Commits: decimalCount(int64(r.Commits)), Snapshot: r.Snapshot,
-			Watermark: stamp(r.Watermark), TookMS: r.TookMS,
-		}); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-type archiveRunObject struct {
-	head
-	Source      string `json:"source"`
-	Events      string `json:"events"`
-	Repeats     string `json:"repeats"`
-	Conflicts   string `json:"conflicts"`
-	Quarantined string `json:"quarantined"`
-	Files       string `json:"files"`
-	Bytes       string `json:"bytes"`
-	Commits     string `json:"commits"`
-	Snapshot    string `json:"snapshot"`
-	Watermark   stamp  `json:"watermark"`
-	TookMS      int64  `json:"took_ms"`
+	return p.flush(v.o.Out)
 }

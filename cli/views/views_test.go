@@ -16,6 +16,7 @@ import (
 	"recount"
 	"recount/internal/app"
 	"recount/internal/archive"
+	"recount/internal/archive/positions"
 )
 
 var update = flag.Bool("update", false, "write the goldens anew")
@@ -274,6 +275,7 @@ func everyView() map[string]func(*Output) error {
 		},
 	}
 	maps.Copy(all, archiveViews())
+	maps.Copy(all, upkeepViews())
 	maps.Copy(all, severalViews())
 	maps.Copy(all, controlViews())
 	maps.Copy(all, lookingViews())
@@ -307,6 +309,11 @@ func archiveViews() map[string]func(*Output) error {
 			return NewArchive(o).Event(fixtureEvent())
 		},
 		"archive_empty": func(o *Output) error { return NewArchive(o).Holds(nil) },
+		"archive_adopt": func(o *Output) error {
+			return NewArchive(o).Ran([]app.ArchiveRan{
+				{Source: "orders", Adopted: true, Events: 20241, Repeats: 240, Files: 12, Bytes: 412_345, Commits: 1, Snapshot: "9f3c1ab20000aa", Watermark: at12.Add(25 * time.Hour), TookMS: 210},
+			})
+		},
 		"archive_run": func(o *Output) error {
 			return NewArchive(o).Ran([]app.ArchiveRan{
 				{Source: "orders", Events: 20241, Repeats: 240, Conflicts: 2, Quarantined: 1, Files: 2, Bytes: 412_345, Commits: 1, Snapshot: "9f3c1ab20000aa", Watermark: at12.Add(25 * time.Hour), TookMS: 210},
@@ -336,6 +343,10 @@ func fixtureStreams() []app.ArchiveStream {
 		h.Files, h.Events, h.Bytes = 1, int64(i), int64(1000*i)
 		payments.Hours = append(payments.Hours, h)
 	}
+	payments.Pulled, payments.Since = []recount.Window{{From: at12, To: at12.Add(time.Hour)}}, at12.Add(-24*time.Hour)
+	payments.Gaps = []recount.Gap{
+		{Partition: "3", From: "00041180", To: "00041200", Reason: recount.GapRetention}, {Partition: "3", From: "00041300", To: "00041301", Reason: recount.GapControl},
+	}
 	return []app.ArchiveStream{orders, payments}
 }
 
@@ -345,7 +356,10 @@ func fixtureReports() []app.ArchiveReport {
 		Why: "its SHA-256 is ab…, its commit says cd…",
 	}
 	whole := app.ArchiveReport{Stream: "orders", Snapshot: "9f3c1ab20000aa", Commits: 2, Files: 3, Events: 19243, Bytes: 412_345}
-	whole.Partitions = append(whole.Partitions, archive.PartitionSummary{Partition: "events.csv", First: "00000001", Last: "00019243", Events: 19243})
+	whole.Partitions = append(whole.Partitions, archive.PartitionSummary{Partition: "events.csv", First: "00000001", Last: "00019243", Events: 19243}, archive.PartitionSummary{
+		Partition: "3", First: "00041200", Last: "00041899", Events: 600, Gaps: map[recount.GapReason]int64{recount.GapControl: 12, recount.GapRetention: 20},
+		Runs: []positions.Run{{Kind: positions.Lost, First: "00041180", Last: "00041199"}, {Kind: positions.Sealed, First: "00041200", Last: "00041899"}},
+	})
 	damaged := app.ArchiveReport{Stream: "payments", Snapshot: "77aa", Commits: 1, Files: 90, Events: 4005, Bytes: 4_000_000, Problems: []*recount.Error{damage}}
 	damaged.Leftovers = append(damaged.Leftovers, archive.Leftover{Name: "payments/date=2024-06-10/hour=13/x.parquet"})
 	return []app.ArchiveReport{whole, damaged}

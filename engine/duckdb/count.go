@@ -109,8 +109,12 @@ func (in *input) presentMarks(ctx context.Context) error {
 // their commit. Most files hold none, and their metadata says so.
 func (in *input) late(ctx context.Context, dedupe bool) (int64, error) {
 	groups := map[time.Time][]int{}
+	var compacted []int
 	for _, i := range in.overlapping() {
-		if f := in.Files[i]; !f.Before.IsZero() && f.FirstTime.Before(f.Before) {
+		switch f := in.Files[i]; {
+		case len(f.Arrivals) > 0:
+			compacted = append(compacted, i)
+		case !f.Before.IsZero() && f.FirstTime.Before(f.Before):
 			groups[f.Before] = append(groups[f.Before], i)
 		}
 	}
@@ -123,6 +127,13 @@ func (in *input) late(ctx context.Context, dedupe bool) (int64, error) {
 		parts = append(parts, "(SELECT count(*) FROM (SELECT seq FROM "+readParquet(in.paths(files))+" AS e WHERE "+in.isRead()+
 			" AND time < "+instant(before)+") AS e ANTI JOIN "+gone+" AS m ON e.seq = m.seq)")
 	}
+	for _, i := range compacted {
+		if arrivals := in.Files[i].lateArrivals(); arrivals != "" {
+			parts = append(parts, "(SELECT count(*) FROM (SELECT e.seq FROM (SELECT seq, time FROM "+readParquet(in.paths([]int{i}))+" AS e WHERE "+in.isRead()+
+				") AS e JOIN (VALUES "+arrivals+") AS a (after, until, late) ON e.seq > a.after AND e.seq <= a.until AND e.time < a.late) AS e ANTI JOIN "+
+				gone+" AS m ON e.seq = m.seq)")
+		}
+	}
 	if len(parts) == 0 {
 		return 0, nil
 	}
@@ -131,6 +142,24 @@ func (in *input) late(ctx context.Context, dedupe bool) (int64, error) {
 		return 0, fmt.Errorf("count late events: %w", err)
 	}
 	return n, nil
+}
+
+// lateArrivals are those of a compacted file's commits with which a late event can
+// have come: after which sequence number, up to which, and what is late. Neighbours
+// with the same watermark are one.
+func (f openFile) lateArrivals() string {
+	var rows []string
+	after := f.FirstSeq - 1
+	for i, a := range f.Arrivals {
+		if next := i + 1; next < len(f.Arrivals) && f.Arrivals[next].Before.Equal(a.Before) {
+			continue
+		}
+		if !a.Before.IsZero() && f.FirstTime.Before(a.Before) {
+			rows = append(rows, fmt.Sprintf("(%d, %d, %s)", after, a.LastSeq, instant(a.Before)))
+		}
+		after = a.LastSeq
+	}
+	return strings.Join(rows, ", ")
 }
 
 // minutes counts used events per step. A step is a number of whole minutes, or a

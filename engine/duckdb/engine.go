@@ -135,7 +135,7 @@ func (e *Engine) Open(ctx context.Context, input engine.Input) (engine.Session, 
 		}
 		r.Files = append(r.Files, openFile{
 			Path: f.Path, Rows: f.Data.Rows, FirstSeq: f.Data.FirstSeq, LastSeq: f.Data.LastSeq,
-			FirstTime: f.Data.FirstTime, LastTime: f.Data.LastTime, TimeKnown: f.Data.TimeKnown, Before: f.Data.Before,
+			FirstTime: f.Data.FirstTime, LastTime: f.Data.LastTime, TimeKnown: f.Data.TimeKnown, Before: f.Data.Before, Arrivals: f.Data.Arrivals,
 		})
 	}
 	for _, m := range input.Marks {

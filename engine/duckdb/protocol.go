@@ -88,6 +88,8 @@ type openFile struct {
 	LastTime  time.Time `json:"last_time"`
 	TimeKnown bool      `json:"time_known"`
 	Before    time.Time `json:"before"`
+	// Arrivals replaces Before in a compacted file.
+	Arrivals []recount.Arrival `json:"arrivals,omitempty"`
 }
 
 type touchedRequest struct {

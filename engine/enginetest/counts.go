@@ -63,6 +63,41 @@ func counts(t *testing.T, h Harness) {
 	}
 }
 
+// compacted holds the late events of one file against those of the files that it
+// was made of: each event is late by the watermark before its own commit.
+func compacted(t *testing.T, h Harness) {
+	one, many := newLab(t, h), newLab(t, h)
+	var all []Event
+	var arrivals []recount.Arrival
+	seq := int64(0)
+	for commit, before := range []time.Time{{}, noon, noon.Add(3 * time.Minute), noon.Add(3 * time.Minute), noon.Add(20 * time.Minute), noon.Add(time.Hour)} {
+		var events []Event
+		for i := range 12 {
+			seq++
+			e := order(fmt.Sprint(seq), noon.Add(time.Duration((i*7+commit*5)%30)*time.Minute), "a", "1")
+			e.Seq = seq
+			events = append(events, e)
+		}
+		many.Before = before
+		many.Add(events...)
+		all = append(all, events...)
+		arrivals = append(arrivals, recount.Arrival{LastSeq: seq, Before: before, Commit: int64(commit + 1)})
+	}
+	one.Arrivals = arrivals
+	one.Add(all...)
+	for _, l := range []*lab{one, many} {
+		l.Mark(recount.Mark{Seq: 70, Kind: recount.MarkRepeat, ID: "70", Time: all[69].Time})
+	}
+	want, err := many.open().session.Count(t.Context(), true)
+	if err != nil || want.Late < 10 || want.Late == want.Used {
+		t.Fatalf("count: %+v, %v", want, err)
+	}
+	got, err := one.open().session.Count(t.Context(), true)
+	if err != nil || got != want {
+		t.Errorf("count of a compacted file: got %+v, %v, want %+v", got, err, want)
+	}
+}
+
 // touched holds Touched against the events themselves.
 func touched(t *testing.T, l *lab, dedupe bool) {
 	t.Helper()

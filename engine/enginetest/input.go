@@ -38,6 +38,8 @@ type Builder struct {
 	commit int64
 	// Before is the archive watermark before the next file's commit.
 	Before time.Time
+	// Arrivals makes the next file a compacted one.
+	Arrivals []recount.Arrival
 	// Stream is the stream's name.
 	Stream string
 }
@@ -73,7 +75,7 @@ func (b *Builder) Add(events ...Event) []int64 {
 }
 
 func (b *Builder) describe(path string, events []Event) recount.DataFile {
-	f := recount.DataFile{Name: path, Rows: int64(len(events)), Commit: b.commit, Before: b.Before, Fields: b.fields, Format: "csv"}
+	f := recount.DataFile{Name: path, Rows: int64(len(events)), Commit: b.commit, Before: b.Before, Arrivals: b.Arrivals, Fields: b.fields, Format: "csv"}
 	for i, e := range events {
 		if i == 0 {
 			f.FirstSeq, f.LastSeq = e.Seq, e.Seq

@@ -47,6 +47,7 @@ func Run(t *testing.T, h Harness) {
 		{"states", states},
 		{"states and each against an oracle", histories},
 		{"count", counts},
+		{"count compacted", compacted},
 		{"refusals", refusals},
 		{"failures", failures},
 		{"limits", limits},

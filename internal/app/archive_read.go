@@ -6,6 +6,7 @@ import (
 
 	"recount"
 	"recount/internal/archive"
+	"recount/internal/archive/positions"
 )
 
 // ArchiveStream is what the archive holds of one stream.
@@ -20,6 +21,12 @@ type ArchiveHour = archive.HourSummary
 
 // ArchiveReport is the proof that one stream is whole, or what is wrong with it.
 type ArchiveReport = archive.StreamReport
+
+// ArchivedPartition is what is archived of one partition.
+type ArchivedPartition = archive.PartitionSummary
+
+// RunSealed is the kind of a run of positions that are all in.
+const RunSealed = positions.Sealed
 
 // ArchivedEvent is one archived copy of an event.
 type ArchivedEvent struct {
@@ -46,6 +53,23 @@ func (a *App) ArchiveLs(ctx context.Context, sources []string) ([]ArchiveStream,
 		out[i] = ArchiveStream{StreamSummary: s, Files: snapshot.Files}
 	}
 	return out, nil
+}
+
+// ArchiveLsAt sums up one stream as it was at an older snapshot.
+func (a *App) ArchiveLsAt(ctx context.Context, source, snapshot string) ([]ArchiveStream, error) {
+	arch, _, err := a.streams(ctx, []string{source})
+	if err != nil {
+		return nil, err
+	}
+	s, err := arch.LsAt(ctx, source, snapshot)
+	if err != nil {
+		return nil, err
+	}
+	held, err := arch.SnapshotAt(ctx, source, s.Snapshot)
+	if err != nil {
+		return nil, err
+	}
+	return []ArchiveStream{{StreamSummary: s, Files: held.Files}}, nil
 }
 
 // ArchiveVerify proves the named streams, or all. It reads on after a damage:

@@ -61,7 +61,7 @@ func (a *App) prepareDetect(ctx context.Context, req DetectRequest) (*incident.I
 		if err != nil {
 			return nil, err
 		}
-		return r, r.ReadCut(req.Window.Paused)
+		return r, r.ReadCut(ctx, req.Window.Paused)
 	}
 	return a.prepare(ctx, req.Calculation, req.Window)
 }
@@ -72,9 +72,14 @@ func (a *App) prepare(ctx context.Context, name string, window WindowRequest) (*
 	if err != nil {
 		return nil, err
 	}
+	if window.Pull {
+		if err := a.pullFor(ctx, name, hits); err != nil {
+			return nil, err
+		}
+	}
 	r, err := incident.Prepare(ctx, host{a}, name, hits)
 	if err != nil {
 		return nil, err
 	}
-	return r, r.ReadCut(window.Paused)
+	return r, r.ReadCut(ctx, window.Paused)
 }

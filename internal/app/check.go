@@ -158,7 +158,7 @@ func (a *App) changesNow(ctx context.Context, run recount.Run) (map[string]recou
 	if err != nil {
 		return nil, err
 	}
-	if err := r.ReadCut(""); err != nil {
+	if err := r.ReadCut(ctx, ""); err != nil {
 		return nil, err
 	}
 	p, err := incident.Plan(ctx, []*incident.Incident{r}, Overrides{AllowEmpty: true, AcceptTwoWay: true, WithoutQuarantined: true})

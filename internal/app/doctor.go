@@ -11,6 +11,7 @@ import (
 	"recount/internal/app/incident"
 	"recount/internal/archive/cover"
 	"recount/internal/config"
+	"recount/source"
 )
 
 // doctor gathers checks; each is timed and never stops the others.
@@ -80,7 +81,10 @@ func (d *doctor) source(ctx context.Context, src config.Source) {
 			return "", err
 		}
 		defer joined(&err, s.Close)
-		return s.Info().Place, s.Check(ctx)
+		if err := s.Check(ctx); err != nil {
+			return "", err
+		}
+		return s.Info().Place, d.overtaken(ctx, s, src.Name)
 	})
 	d.check("archive of "+src.Name, func() (string, error) { return d.archived(ctx, src) })
 	d.check("repeats of "+src.Name, func() (string, error) {
@@ -89,6 +93,40 @@ func (d *doctor) source(ctx context.Context, src config.Source) {
 		}
 		return "seen by " + src.Mapping.ID, nil
 	})
+}
+
+// overtaken warns of events that the source deleted before they were archived,
+// where it can say so.
+func (d *doctor) overtaken(ctx context.Context, s source.Source, name string) error {
+	resumer, ok := s.(source.Resumer)
+	if !ok {
+		return nil
+	}
+	arch, err := d.app.openArchive(ctx)
+	if err != nil {
+		return nil //nolint:nilerr // the check of the archive says it
+	}
+	snapshot, err := arch.Snapshot(ctx, name)
+	if err != nil {
+		return nil //nolint:nilerr // the check of the source's archive says it
+	}
+	lost, err := resumer.Overtaken(ctx, snapshot.Cursor)
+	if err != nil || len(lost) == 0 {
+		return err
+	}
+	const most = 4
+	parts := make([]string, 0, most+1)
+	for i, g := range lost {
+		if i == most {
+			parts = append(parts, fmt.Sprintf("and %d more", len(lost)-most))
+			break
+		}
+		parts = append(parts, g.String())
+	}
+	return warn{
+		"it deleted events before they were archived: " + strings.Join(parts, ", "),
+		"recount archive run " + name + " --once takes in what is left; run the archiver more often, or raise the source's retention",
+	}
 }
 
 func (d *doctor) archived(ctx context.Context, src config.Source) (string, error) {

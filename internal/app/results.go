@@ -19,7 +19,10 @@ type WindowRequest struct {
 	FromPositions []string
 	ToPositions   []string
 	IDs           string // the file of ByIDs, relative to the project
-	// Paused is the file of the positions at which a paused worker stands; empty:
+	// Pull brings in what the window needs from its source first.
+	Pull bool
+	// Paused is the file of the positions at which a paused worker stands, or
+	// group:NAME, the consumer group whose offsets they are; empty:
 	// the configuration says how the cut is known.
 	Paused string
 }
@@ -118,6 +121,7 @@ func (d Diagnosis) Failed() bool {
 // ArchiveRan is the outcome of archiving one source.
 type ArchiveRan struct {
 	Source      string
+	Adopted     bool  // where they lie; nothing was copied
 	Events      int64 // newly archived
 	Repeats     int64
 	Conflicts   int64
@@ -125,6 +129,8 @@ type ArchiveRan struct {
 	Files       int
 	Bytes       int64
 	Commits     int
+	Gaps        int   // recorded
+	Known       int64 // events that were passed by: they were archived before
 	Snapshot    string
 	Watermark   time.Time
 	TookMS      int64

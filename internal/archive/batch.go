@@ -22,12 +22,13 @@ type budget struct {
 	rows  int   // in a row group
 }
 
-// newBudget shares out a total: a quarter each to rows that wait and to encoded
-// files, a sixth to the encoders, and as much to rows kept for the next groups.
+// newBudget shares out a total: a sixth to rows that wait, which take up to twice
+// of it, a quarter to encoded files, a sixth to the encoders, and as much to rows
+// kept for the next groups.
 func newBudget(total int64, workers int) budget {
 	const least = 64 << 10
 	return budget{
-		live: max(total/4, least), spool: max(total/4, least), group: max(total/6/int64(workers), least), rows: eventfile.MaxGroupRows,
+		live: max(total/6, least), spool: max(total/4, least), group: max(total/6/int64(workers), least), rows: eventfile.MaxGroupRows,
 	}
 }
 
@@ -274,6 +275,9 @@ func (b *batch) send(f *openFile, finish bool) error {
 	return nil
 }
 
+// writerBytes is about what a file's writer takes beside what it has written.
+const writerBytes = 24 << 10
+
 // encode is an encoder's work: it alone touches the file's writer and spool.
 func (b *batch) encode(ctx context.Context, t task) error {
 	if err := errors.Join(b.failed(), ctx.Err()); err != nil {
@@ -288,7 +292,9 @@ func (b *batch) encode(ctx context.Context, t task) error {
 				return err
 			}
 			f.w = w
+			f.spool.mine.Add(writerBytes)
 		}
+		f.spool.mine.Add(f.w.GroupBytes())
 		if err := f.w.Write(t.rows); err != nil {
 			return err
 		}
@@ -311,6 +317,7 @@ func (b *batch) encode(ctx context.Context, t task) error {
 	}
 	f.entry.Name, f.entry.SHA256, f.entry.Bytes = name, digest, f.spool.size
 	f.spool.release()
+	f.w = nil // it knows all its row groups
 	return nil
 }
 

@@ -11,7 +11,10 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"recount"
+	"recount/internal/archive/positions"
 	"recount/source"
 	"recount/store"
 )
@@ -25,6 +28,17 @@ type chain struct {
 	lastSeq  int64
 	totals   counts
 	commits  []commitInfo
+	reached  positions.Reached
+	dropped  []droppedFile // files that later commits took out, in their order
+
+	reading bool     // nobody else has the snapshot's files yet
+	head    *head    // that the chain was read from, or that was made last; never nil
+	keeps   bool     // since is wanted
+	since   [][]byte // the commits after it, for the next one
+}
+
+func newChain(stream string) *chain {
+	return &chain{stream: stream, cursor: source.Cursor{}, snapshot: recount.Snapshot{Stream: stream}, head: &head{}}
 }
 
 // idSpan is the smallest and largest id of a file; both empty where no event has
@@ -34,20 +48,53 @@ type idSpan struct{ first, last string }
 // commitInfo is what is worth knowing of a commit once it has been read.
 type commitInfo struct {
 	number    int64
+	digest    string
 	at        time.Time
 	watermark time.Time
 	program   string
 	counts    counts
+	upkeep    bool
 }
 
-// load reads and proves the whole commit log of a stream; one without a commit
-// gives an empty chain.
+// droppedFile is a file that a commit took out: older snapshots have it.
+type droppedFile struct {
+	file recount.DataFile
+	by   int64 // the commit
+	at   time.Time
+}
+
+// load reads the commit log of a stream up to its end, beginning with the newest
+// head; one without a commit gives an empty chain.
 func (a *Archive) load(ctx context.Context, stream string) (*chain, error) {
 	if err := checkStream(stream); err != nil {
 		return nil, err
 	}
-	ch := &chain{stream: stream, cursor: source.Cursor{}, snapshot: recount.Snapshot{Stream: stream}}
-	for n := int64(1); ; n++ {
+	return a.follow(ctx, a.fromHead(ctx, stream, ""))
+}
+
+// loadToWrite is load for who makes commits and heads.
+func (a *Archive) loadToWrite(ctx context.Context, stream string) (*chain, error) {
+	if err := checkStream(stream); err != nil {
+		return nil, err
+	}
+	ch := a.fromHead(ctx, stream, "")
+	ch.keeps = true
+	return a.follow(ctx, ch)
+}
+
+// loadWhole reads and proves the whole commit log, and no head.
+func (a *Archive) loadWhole(ctx context.Context, stream string) (*chain, error) {
+	if err := checkStream(stream); err != nil {
+		return nil, err
+	}
+	return a.follow(ctx, newChain(stream))
+}
+
+// follow reads the commits after those that the chain has.
+func (a *Archive) follow(ctx context.Context, ch *chain) (*chain, error) {
+	ch.reading = true
+	defer func() { ch.reading = false }()
+	for n := ch.snapshot.Commit + 1; ; n++ {
 		found, err := a.loadNext(ctx, ch, n)
 		if err != nil {
 			return nil, err
@@ -84,20 +131,22 @@ func (a *Archive) loadNext(ctx context.Context, ch *chain, n int64) (bool, error
 	if err != nil {
 		return false, a.damagedCommit(ch, name, err)
 	}
+	ch.note(c, digest)
+	const most = 4096
+	if len(ch.since) == most { // of a log that has no head yet
+		_ = a.putHead(ctx, ch, ch.head.IDs)
+	}
 	return true, nil
 }
 
 // hole tells the end of the log from a missing commit: if a later one is there,
 // commit n was lost, or was written just now, in which case the reading goes on.
+// A later one is looked for among the numbers next to n, by name, and in steps that
+// double: lost commits are found if as many follow them, or any within the same
+// thousand.
 func (a *Archive) hole(ctx context.Context, ch *chain, n int64) (again bool, err error) {
-	later := ""
 	name := commitName(ch.stream, n)
-	err = a.store.List(ctx, commitsFolder(ch.stream), func(found string, _ int64) error {
-		if found > name {
-			later = found
-		}
-		return nil
-	})
+	later, err := a.laterCommit(ctx, ch.stream, n)
 	if err != nil {
 		return false, fmt.Errorf("look for commits after %d of stream %q: %w", n, ch.stream, err)
 	}
@@ -108,6 +157,50 @@ func (a *Archive) hole(ctx context.Context, ch *chain, n int64) (again bool, err
 		return err == nil, err
 	}
 	return false, a.damagedCommit(ch, name, fmt.Errorf("it is missing, though %s is there", path.Base(later)))
+}
+
+// laterCommit returns the name of a commit after n, or nothing.
+func (a *Archive) laterCommit(ctx context.Context, stream string, n int64) (string, error) {
+	const steps, near, digits = 20, 1000, 3
+	names := make([]string, steps+1)
+	there := func(ctx context.Context, m int64) (string, error) {
+		name := commitName(stream, m)
+		_, err := a.store.Stat(ctx, name)
+		if errors.Is(err, recount.ErrNotFound) {
+			return "", nil
+		}
+		return name, err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(readers())
+	_, local := a.store.(store.Local)
+	for i := range steps {
+		if next := 2; !local && i >= next && 1<<i < near {
+			continue // the list shows these
+		}
+		g.Go(func() (err error) {
+			names[i], err = there(ctx, n+1<<i)
+			return err
+		})
+	}
+	g.Go(func() (err error) {
+		if local {
+			// On a disk, a list reads the names of all commits, and a look is cheap.
+			for m := n + 1; m < n+near && names[steps] == "" && err == nil; m++ {
+				names[steps], err = there(ctx, m)
+			}
+			return err
+		}
+		name := commitName(stream, n)
+		return a.store.List(ctx, name[:len(name)-len(".json")-digits], func(found string, _ int64) error {
+			if found > name {
+				names[steps] = found
+			}
+			return nil
+		})
+	})
+	err := g.Wait()
+	return slices.Max(names), err
 }
 
 func (a *Archive) damagedCommit(ch *chain, name string, err error) error {
@@ -169,6 +262,8 @@ func (ch *chain) add(c *commit, digest string) error {
 	if err := ch.addSpans(c); err != nil {
 		return err
 	}
+	ch.reached.Add(c.read(), c.Dense)
+	s.Followed = s.Followed || len(c.Cursor) > 0 || !watermark.IsZero()
 	maps.Copy(ch.cursor, c.Cursor)
 	s.ID, s.Commit, s.Watermark, s.Lateness, s.Fields = digest, c.Number, watermark, lateness, fields
 	s.Mapping, ch.lastSeq = c.Mapping, c.LastSeq
@@ -176,7 +271,7 @@ func (ch *chain) add(c *commit, digest string) error {
 	ch.totals.Repeats += c.Counts.Repeats
 	ch.totals.Conflicts += c.Counts.Conflicts
 	ch.totals.Faults += c.Counts.Faults
-	ch.commits = append(ch.commits, commitInfo{number: c.Number, at: c.At, watermark: watermark, program: c.Program, counts: c.Counts})
+	ch.commits = append(ch.commits, commitInfo{number: c.Number, digest: digest, at: c.At, watermark: watermark, program: c.Program, counts: c.Counts, upkeep: c.isUpkeep()})
 	return nil
 }
 
@@ -251,16 +346,32 @@ func (ch *chain) drop(c *commit) (replaced int64, err error) {
 	for _, name := range c.Removes {
 		removed[name] = true
 	}
-	files, ids := s.Files[:0:0], ch.ids[:0:0]
-	for i, f := range s.Files {
+	// Most are among the newest: what lies before all of them stays as it is.
+	from := len(s.Files)
+	for left := len(gone); from > 0 && left > 0; {
+		from--
+		if _, out := gone[s.Files[from].Name]; out {
+			left--
+		}
+	}
+	files, ids := s.Files[:from:from], ch.ids[:from:from]
+	if ch.reading {
+		files, ids = s.Files[:from], ch.ids[:from]
+	}
+	for i := from; i < len(s.Files); i++ {
+		f := s.Files[i]
 		if _, out := gone[f.Name]; !out {
 			files, ids = append(files, f), append(ids, ch.ids[i])
 			continue
 		}
 		gone[f.Name] = true
-		if !removed[f.Name] {
-			replaced += f.Rows
+		ch.dropped = append(ch.dropped, droppedFile{file: f, by: c.Number, at: c.At})
+		if removed[f.Name] {
+			ch.reached.Remove(f.Spans)
+			s.Removed = append(s.Removed, f)
+			continue
 		}
+		replaced += f.Rows
 	}
 	for name, found := range gone {
 		if !found {
@@ -283,7 +394,7 @@ func (ch *chain) addMarks(c *commit) error {
 }
 
 func (ch *chain) mark(m markedEntry) bool {
-	for i := range ch.snapshot.Files {
+	for i := len(ch.snapshot.Files) - 1; i >= 0; i-- {
 		if f := &ch.snapshot.Files[i]; f.Name == m.Name {
 			f.Repeats += m.Repeats
 			f.Conflicts += m.Conflicts
@@ -303,7 +414,44 @@ func (a *Archive) Snapshot(ctx context.Context, stream string) (recount.Snapshot
 	if ch.snapshot.Commit == 0 {
 		return recount.Snapshot{}, a.nothing(stream)
 	}
+	ch.snapshot.Cursor, ch.snapshot.Reached = maps.Clone(ch.cursor), ch.reached.Stretches()
 	return ch.snapshot, nil
+}
+
+// SnapshotAt returns what the archive held of a stream at an older snapshot, by
+// its id. Files that were expired since are named all the same.
+func (a *Archive) SnapshotAt(ctx context.Context, stream, id string) (recount.Snapshot, error) {
+	ch, err := a.loadAt(ctx, stream, id)
+	if err != nil {
+		return recount.Snapshot{}, err
+	}
+	return ch.snapshot, nil
+}
+
+// loadAt is load up to the commit that made a snapshot, by its id or a beginning
+// of it that is long enough.
+func (a *Archive) loadAt(ctx context.Context, stream, id string) (*chain, error) {
+	if err := checkStream(stream); err != nil {
+		return nil, err
+	}
+	ch := a.fromHead(ctx, stream, id)
+	for n := ch.snapshot.Commit + 1; ; n++ {
+		if ch.ends(id) {
+			ch.snapshot.Cursor, ch.snapshot.Reached = maps.Clone(ch.cursor), ch.reached.Stretches()
+			return ch, nil
+		}
+		found, err := a.loadNext(ctx, ch, n)
+		switch {
+		case err != nil:
+			return nil, err
+		case !found:
+			return nil, &recount.Error{
+				Code: recount.CodeNoSnapshot, What: fmt.Sprintf("the archive has no snapshot %.12s of source %s", id, stream), Where: a.where(commitsFolder(stream)),
+				Why:  fmt.Sprintf("none of its %d commits makes it", n-1),
+				Next: fmt.Sprintf("recount archive ls %s names the newest; a plan names its own", stream),
+			}
+		}
+	}
 }
 
 func (a *Archive) nothing(stream string) error {

@@ -52,8 +52,8 @@ func checkpointFolder(c Checkpoint) string {
 // instant and were committed by then.
 func marksBefore(s recount.Snapshot, at time.Time, commit int64) int64 {
 	var n int64
-	for _, f := range s.Files {
-		if f.Commit <= commit && (!f.TimeKnown || f.FirstTime.Before(at)) {
+	for _, f := range slices.Concat(s.Files, s.Removed) {
+		if f.Brought(f.LastSeq) <= commit && (!f.TimeKnown || f.FirstTime.Before(at)) {
 			n += f.Repeats + f.Conflicts + f.Faults
 		}
 	}
@@ -61,10 +61,11 @@ func marksBefore(s recount.Snapshot, at time.Time, commit int64) int64 {
 }
 
 // Holds says whether the checkpoint's rows are still those of the events before
-// its time: none came later, and none was judged anew.
+// its time: none came later, and none was judged anew. A compaction brings none,
+// and what retention took out was in the rows before.
 func (c Checkpoint) Holds(s recount.Snapshot) bool {
-	for _, f := range s.Files {
-		if f.Commit > c.Commit && (!f.TimeKnown || f.FirstTime.Before(c.Time)) {
+	for _, f := range slices.Concat(s.Files, s.Removed) {
+		if f.Brought(f.LastSeq) > c.Commit && (!f.TimeKnown || f.FirstTime.Before(c.Time)) {
 			return false
 		}
 	}

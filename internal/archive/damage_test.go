@@ -195,7 +195,7 @@ func TestANewerFormatIsRefused(t *testing.T) {
 	mustRun(t, open(s), options(newSource(10)))
 	name := commits(s)[0]
 	s.Damage(name, archive.Reframe(func(body []byte) []byte {
-		return bytes.Replace(body, []byte(`"format":1`), []byte(`"format":3,"new":true`), 1)
+		return bytes.Replace(body, []byte(`"format":1`), []byte(`"format":9,"new":true`), 1)
 	}))
 	_, err := open(s).Snapshot(t.Context(), "orders")
 	wantCode(t, err, recount.CodeNewerArchive)
@@ -259,19 +259,19 @@ func TestAFullDiskStopsCleanlyAndGoesOn(t *testing.T) {
 }
 
 func TestACheckedWindowIsCompleteOrRefused(t *testing.T) {
-	snap := recount.Snapshot{Stream: "orders", Watermark: noon, Lateness: time.Hour}
+	snap := recount.Snapshot{Stream: "orders", Followed: true, Watermark: noon, Lateness: time.Hour}
 	w := recount.Window{From: noon.Add(-3 * time.Hour), To: noon.Add(-time.Hour), By: recount.ByEvent}
-	if err := cover.Complete(snap, w); err != nil {
+	if err := cover.Complete(snap, w, w); err != nil {
 		t.Error(err)
 	}
 	w.To = w.To.Add(time.Microsecond)
-	err := cover.Complete(snap, w)
+	err := cover.Complete(snap, w, w)
 	wantCode(t, err, recount.CodeIncomplete)
 	var e *recount.Error
 	if errors.As(err, &e) && e.Next != "recount archive run orders --once" {
 		t.Errorf("next: %q", e.Next)
 	}
-	wantCode(t, cover.Complete(recount.Snapshot{Stream: "orders"}, w), recount.CodeIncomplete)
+	wantCode(t, cover.Complete(recount.Snapshot{Stream: "orders"}, w, w), recount.CodeIncomplete)
 }
 
 // FuzzManifest feeds any body under a right digest: it is read, or refused; what

@@ -20,7 +20,13 @@ type StreamSummary struct {
 	Lateness  time.Duration
 	Fields    []recount.Field
 	Total     Span
-	Hours     []HourSummary // in order of time; the unknown one last
+	// Gaps are the positions that hold no event, as the commits recorded them.
+	Gaps []recount.Gap
+	// Pulled are the spans of time that were brought in by themselves.
+	Pulled []recount.Window
+	// Since: events before it were taken out by retention. Zero: none were.
+	Since time.Time
+	Hours []HourSummary // in order of time; the unknown one last
 }
 
 // HourSummary is what one hour's folder holds.
@@ -83,11 +89,22 @@ func (a *Archive) Ls(ctx context.Context, streams ...string) ([]StreamSummary, e
 	return list, nil
 }
 
+// LsAt sums up a stream as an older snapshot had it, which is named by its id or
+// the first 8 digits of it or more.
+func (a *Archive) LsAt(ctx context.Context, stream, id string) (StreamSummary, error) {
+	ch, err := a.loadAt(ctx, stream, id)
+	if err != nil {
+		return StreamSummary{}, err
+	}
+	return ch.summary(), nil
+}
+
 func (ch *chain) summary() StreamSummary {
 	s, newest := ch.snapshot, ch.commits[len(ch.commits)-1]
 	sum := StreamSummary{
 		Stream: s.Stream, Snapshot: s.ID, Commits: s.Commit, At: newest.at, Program: newest.program, Watermark: s.Watermark,
 		Lateness: s.Lateness, Fields: s.Fields, Hours: []HourSummary{},
+		Gaps: s.Gaps, Pulled: s.Pulled, Since: s.Since,
 	}
 	byHour := map[hour]*HourSummary{}
 	for _, f := range s.Files {
@@ -104,6 +121,8 @@ func (ch *chain) summary() StreamSummary {
 		byHour[h].add(f)
 		sum.Total.add(f)
 	}
+	// An original counts in each of its hours, and once in all of them.
+	sum.Total.Files, sum.Total.Bytes = sizeOf(s.Files)
 	hours := make([]hour, 0, len(byHour))
 	for h := range byHour {
 		hours = append(hours, h)

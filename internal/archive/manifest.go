@@ -7,10 +7,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 	"unicode/utf8"
 
 	"recount"
+	"recount/internal/archive/positions"
 )
 
 // formatVersion is the version of the commit log. A higher one is refused. A
@@ -42,10 +45,14 @@ type commit struct {
 
 	// What follows is of format 2.
 
+	// Dense says that the positions of this commit's partitions are numbers without
+	// holes: each is an event's or lies in a gap.
+	Dense bool `json:"dense,omitempty"`
 	// Gaps are the positions that were passed and hold no event.
 	Gaps []recount.Gap `json:"gaps,omitempty"`
-	// Pulled are the spans of event time that this commit brings in by themselves:
-	// its cursor is empty and its watermark that of the commit before.
+	// Pulled are the spans of time that were brought in by themselves, with this
+	// commit and those before it whose events have no cursor. The cursor is empty,
+	// the watermark that of the commit before.
 	Pulled []spanEntry `json:"pulled,omitempty"`
 	// Replaces names files whose events, with their sequence numbers, are in this
 	// commit's files from here on. Its counts are zero.
@@ -66,18 +73,53 @@ type spanEntry struct {
 type arrivalEntry struct {
 	LastSeq int64  `json:"last_seq"`
 	Before  string `json:"before"`
+	Commit  int64  `json:"commit"`
 }
 
 // version is the lowest format that can say what the commit says.
 func (c *commit) version() int {
-	newer := len(c.Gaps)+len(c.Pulled)+len(c.Replaces)+len(c.Removes) > 0
+	newer := c.Dense || len(c.Gaps)+len(c.Pulled)+len(c.Replaces)+len(c.Removes) > 0
 	for _, f := range c.Files {
-		newer = newer || f.Origin != "" || len(f.Arrivals) > 0
+		newer = newer || f.Origin != "" || len(f.Arrivals) > 0 || f.Fields != nil
 	}
 	if newer {
 		return formatVersion
 	}
 	return firstVersion
+}
+
+// beside says that the commit's events were brought in by themselves: no cursor
+// leads over them.
+func (c *commit) beside() bool { return len(c.Cursor) == 0 && (c.Counts.Events > 0 || len(c.Gaps) > 0) }
+
+// read is which positions a commit has read, by partition. One that replaces or
+// removes files reads nothing.
+func (c *commit) read() []recount.Stretch {
+	read := map[string]*recount.Stretch{}
+	take := func(partition, first, last string) {
+		s := read[partition]
+		if s == nil {
+			s = &recount.Stretch{Partition: partition, First: first, Last: last, Pulled: c.beside()}
+			read[partition] = s
+		}
+		s.First, s.Last = min(s.First, first), max(s.Last, last)
+	}
+	for _, f := range c.Files {
+		if f.Origin != "" || len(c.Replaces) > 0 {
+			continue // nobody knows what lies between the events of an adopted file
+		}
+		for _, span := range f.Spans {
+			take(span.Partition, span.First, span.Last)
+		}
+	}
+	for _, g := range c.Gaps {
+		take(g.Partition, g.From, positions.Before(g.To))
+	}
+	list := make([]recount.Stretch, 0, len(read))
+	for _, partition := range slices.Sorted(maps.Keys(read)) {
+		list = append(list, *read[partition])
+	}
+	return list
 }
 
 // counts counts events and marks by kind.
@@ -113,6 +155,10 @@ type fileEntry struct {
 	Faults    int64                  `json:"faults"`
 	Arrivals  []arrivalEntry         `json:"arrivals,omitempty"`
 	Origin    string                 `json:"origin,omitempty"` // of a file that was adopted where it lies
+	OriginSeq int64                  `json:"origin_seq,omitempty"`
+	// Fields are the file's typed columns where they are not the commit's: those of
+	// the commits that a compacted file stands for.
+	Fields *[]fieldEntry `json:"fields,omitempty"`
 }
 
 type marksEntry struct {
@@ -146,14 +192,8 @@ func (c *commit) encode() (object []byte, digest string, err error) {
 	if err := enc.Encode(c); err != nil {
 		return nil, "", fmt.Errorf("encode commit %d: %w", c.Number, err)
 	}
-	text := bytes.TrimSuffix(body.Bytes(), []byte("\n"))
-	digest = digestOf(text)
-	var b bytes.Buffer
-	b.Grow(len(text) + len(frameHead) + len(digest) + len(frameBody) + len(frameTail))
-	for _, part := range [][]byte{[]byte(frameHead), []byte(digest), []byte(frameBody), text, []byte(frameTail)} {
-		b.Write(part)
-	}
-	return b.Bytes(), digest, nil
+	object, digest = frame(bytes.TrimSuffix(body.Bytes(), []byte("\n")))
+	return object, digest, nil
 }
 
 func digestOf(b []byte) string {
@@ -164,19 +204,9 @@ func digestOf(b []byte) string {
 // decodeCommit reads the object of a commit and returns its digest. Errors are
 // plain: the caller knows the object's name. A newer format is *newerError.
 func decodeCommit(object []byte) (*commit, string, error) {
-	rest, ok := bytes.CutPrefix(object, []byte(frameHead))
-	const digestLen = 2 * sha256.Size
-	if !ok || len(rest) < digestLen+len(frameBody)+len(frameTail) {
-		return nil, "", errors.New("it is no commit, or was cut")
-	}
-	digest := string(rest[:digestLen])
-	body, ok := bytes.CutPrefix(rest[digestLen:], []byte(frameBody))
-	body, ended := bytes.CutSuffix(body, []byte(frameTail))
-	if !ok || !ended {
-		return nil, "", errors.New("it is no commit, or was cut")
-	}
-	if digestOf(body) != digest {
-		return nil, "", errors.New("its bytes do not give its digest")
+	body, digest, err := unframe(object)
+	if err != nil {
+		return nil, "", err
 	}
 	var version struct {
 		Format int `json:"format"`
@@ -214,9 +244,11 @@ func fieldEntries(fields []recount.Field) []fieldEntry {
 	return list
 }
 
-func (c *commit) fields() ([]recount.Field, error) {
-	list := make([]recount.Field, len(c.Fields))
-	for i, f := range c.Fields {
+func (c *commit) fields() ([]recount.Field, error) { return fieldsOf(c.Fields) }
+
+func fieldsOf(entries []fieldEntry) ([]recount.Field, error) {
+	list := make([]recount.Field, len(entries))
+	for i, f := range entries {
 		t, err := recount.ParseType(f.Type)
 		if err != nil {
 			return nil, fmt.Errorf("field %q: %w", f.Name, err)
@@ -256,13 +288,18 @@ func (f *fileEntry) dataFile(c *commit, fields []recount.Field, before time.Time
 		if err != nil {
 			return recount.DataFile{}, fmt.Errorf("file %q: %w", f.Name, err)
 		}
-		arrivals = append(arrivals, recount.Arrival{LastSeq: a.LastSeq, Before: at})
+		arrivals = append(arrivals, recount.Arrival{LastSeq: a.LastSeq, Before: at, Commit: a.Commit})
 	}
 	if len(arrivals) == 0 {
 		arrivals = nil
 	}
+	if f.Fields != nil {
+		if fields, err = fieldsOf(*f.Fields); err != nil {
+			return recount.DataFile{}, fmt.Errorf("file %q: %w", f.Name, err)
+		}
+	}
 	return recount.DataFile{
-		Arrivals: arrivals, Origin: f.Origin, Name: f.Name, SHA256: f.SHA256, Bytes: f.Bytes, Rows: f.Rows, Commit: c.Number, FirstSeq: f.FirstSeq, LastSeq: f.LastSeq,
+		Arrivals: arrivals, Origin: f.Origin, OriginSeq: f.OriginSeq, Name: f.Name, SHA256: f.SHA256, Bytes: f.Bytes, Rows: f.Rows, Commit: c.Number, FirstSeq: f.FirstSeq, LastSeq: f.LastSeq,
 		FirstTime: first, LastTime: last, TimeKnown: f.FirstTime != "", Spans: f.Spans, Before: before, Fields: fields,
 		Format: f.Format, Header: f.Header, Repeats: f.Repeats, Conflicts: f.Conflicts, Faults: f.Faults,
 	}, nil

@@ -1,9 +1,11 @@
 package archive_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -220,7 +222,7 @@ func TestARunArchivesWhatTheSourceHolds(t *testing.T) {
 	if err := a.VerifyFiles(t.Context(), snap.Files, snap.Marks); err != nil {
 		t.Error(err)
 	}
-	if err := cover.Complete(snap, recount.Window{From: noon.Add(-time.Hour), To: noon}); err != nil {
+	if err := cover.Complete(snap, recount.Window{From: noon.Add(-time.Hour), To: noon}, recount.Window{From: noon.Add(-time.Hour), To: noon}); err != nil {
 		t.Error(err)
 	}
 	again, err := a.Run(t.Context(), options(src))
@@ -236,7 +238,8 @@ type cannedSource struct {
 	n      int
 	events []recount.Event
 	span   time.Duration
-	again  int // every so many events an id stands again; 0: never
+	again  int    // every so many events an id stands again; 0: never
+	offset uint64 // of the ids
 }
 
 func newCanned(n int) *cannedSource {
@@ -267,7 +270,7 @@ func (s *cannedSource) Read(_ context.Context, _ source.Cursor, emit func(source
 			if s.again > 0 && n%s.again == s.again-1 {
 				id = uint64(rng.IntN(n))
 			}
-			e.ID = string(strconv.AppendUint(ids[:0], id*0x9e3779b97f4a7c15, 36)) + "-b8e1-4e2f"
+			e.ID = string(strconv.AppendUint(ids[:0], (id+s.offset)*0x9e3779b97f4a7c15, 36)) + "-b8e1-4e2f"
 			e.Position = string(strconv.AppendInt(ids[:0], int64(1e11+n), 10))
 			e.Time = noon.Add(-s.span + time.Duration(n)*(s.span/time.Duration(s.n)))
 		}
@@ -295,4 +298,84 @@ func BenchmarkRun(b *testing.B) {
 		b.ReportMetric(float64(res.Bytes)/n, "B/row")
 	}
 	b.ReportMetric(float64(n)*float64(b.N)/b.Elapsed().Seconds(), "rows/s")
+}
+
+func TestTombstonesAndLargeEvents(t *testing.T) {
+	s := &mem.Store{}
+	src := &fakeSource{partitions: map[string][]recount.Event{}, batch: 10, watermark: noon}
+	large := bytes.Repeat([]byte("0123456789abcdef"), 4<<20) // 64 MiB
+	for i, data := range [][]byte{nil, {}, large, nil, []byte("x")} {
+		e := event(i, noon)
+		e.Partition, e.Data = "0", data
+		if i == 3 {
+			e.ID = "e-000000" // the same tombstone again: a repeat
+		}
+		src.add(e)
+	}
+	e := event(1, noon) // the empty payload's id with a tombstone: a conflict
+	e.Partition, e.Data = "0", nil
+	src.add(e)
+	res := mustRun(t, open(s), options(src))
+	if res.Repeats != 1 || res.Conflicts != 2 {
+		t.Errorf("result: %+v", res)
+	}
+	got := readAll(t, s, mustSnapshot(t, open(s)))
+	if got.bySeq[1].Data != nil || got.bySeq[2].Data == nil || !bytes.Equal(got.bySeq[3].Data, large) || got.bySeq[4].Data != nil {
+		t.Errorf("payloads: %v, %v, %d bytes, %v", got.bySeq[1].Data, got.bySeq[2].Data, len(got.bySeq[3].Data), got.bySeq[4].Data)
+	}
+	if _, err := open(s).Verify(t.Context(), nil, nil); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestManyOpenHoursStayWithinTheBudget opens two thousand hours in one commit.
+func TestManyOpenHoursStayWithinTheBudget(t *testing.T) {
+	const hours, each, budget = 2000, 40, 48 << 20
+	s := &mem.Store{}
+	src := &heapSource{fakeSource: fakeSource{partitions: map[string][]recount.Event{}, batch: 500, watermark: noon}}
+	for i := range hours * each {
+		e := event(i, noon.Add(-time.Duration(i%hours)*time.Hour))
+		e.Data = append(e.Data, bytes.Repeat([]byte("0123456789"), 60)...)
+		src.add(e)
+	}
+	opts := options(src)
+	opts.MemoryBudget = budget
+	src.before = heap()
+	res := mustRun(t, open(s), opts)
+	if res.Events != hours*each || res.Commits != 1 {
+		t.Errorf("result: %+v", res)
+	}
+	written := res.Bytes // the store keeps them in memory
+	t.Logf("%d files, %d MiB written; at most %d MiB on the heap", res.Files, written>>20, src.most>>20)
+	if src.most > budget+uint64(written) {
+		t.Errorf("the heap grew by %d MiB, of which %d MiB are what is stored; the budget is %d MiB", src.most>>20, written>>20, budget>>20)
+	}
+}
+
+// heapSource measures the heap while it is read.
+type heapSource struct {
+	fakeSource
+	before, most uint64
+}
+
+func heap() uint64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
+
+func (s *heapSource) Read(ctx context.Context, cursor source.Cursor, emit func(source.Batch) error) (source.End, error) {
+	n := 0
+	return s.fakeSource.Read(ctx, cursor, func(b source.Batch) error {
+		if err := emit(b); err != nil {
+			return err
+		}
+		if n++; n%8 == 0 {
+			if now := heap(); now > s.before {
+				s.most = max(s.most, now-s.before)
+			}
+		}
+		return nil
+	})
 }

@@ -14,13 +14,15 @@ import (
 
 	"recount"
 	"recount/internal/archive/eventfile"
+	"recount/internal/archive/idindex"
 )
 
 // resolver finds the repeats and conflicts that a batch brings: exactly, by ids
 // and payloads. Hashes only choose the rows that are looked at.
 type resolver struct {
 	archive *Archive
-	ids     *idSet
+	stream  string
+	ids     *idindex.Set
 	files   []*idFile
 	perPass int // copies that are held in memory at once
 	// own is the part of a payload that is compared; nil: all of it.
@@ -37,12 +39,16 @@ type idFile struct {
 	index   int // among the commit's files; earlier: the chain's
 	groups  []int
 	marks   counts
+	// adopted is the entry of a file that was adopted, entry the same where this
+	// commit makes it; both are empty elsewhere.
+	adopted recount.DataFile
+	entry   *fileEntry
 }
 
 // newResolver holds about as many bytes of copies as memory says.
-func newResolver(a *Archive, ch *chain, c *commit, ids *idSet, memory int64, own func([]byte) []byte) *resolver {
+func newResolver(a *Archive, ch *chain, c *commit, ids *idindex.Set, memory int64, own func([]byte) []byte) *resolver {
 	const copyBytes, least = 200, 64
-	r := &resolver{archive: a, ids: ids, perPass: int(max(memory/copyBytes, least)), own: own}
+	r := &resolver{archive: a, stream: ch.stream, ids: ids, perPass: int(max(memory/copyBytes, least)), own: own}
 	batch := idSpan{}
 	for i, f := range c.Files {
 		if f.FirstID != "" && (batch.first == "" || f.FirstID < batch.first) {
@@ -50,31 +56,40 @@ func newResolver(a *Archive, ch *chain, c *commit, ids *idSet, memory int64, own
 		}
 		batch.last = max(batch.last, f.LastID)
 		if f.FirstID != "" {
-			r.files = append(r.files, &idFile{name: f.Name, size: f.Bytes, digest: f.SHA256, index: i})
+			own := &idFile{name: f.Name, size: f.Bytes, digest: f.SHA256, index: i}
+			if f.Origin != "" {
+				own.entry = &c.Files[i]
+			}
+			r.files = append(r.files, own)
 		}
 	}
 	for i, f := range ch.snapshot.Files {
 		if span := ch.ids[i]; span.first != "" && span.first <= batch.last && span.last >= batch.first {
-			r.files = append(r.files, &idFile{name: f.Name, size: f.Bytes, digest: f.SHA256, earlier: true, index: i})
+			r.files = append(r.files, &idFile{name: f.Name, size: f.Bytes, digest: f.SHA256, earlier: true, index: i, adopted: f})
 		}
 	}
 	return r
 }
 
+// only leaves out the earlier files for which may says no.
+func (r *resolver) only(may func(file int) bool) {
+	r.files = slices.DeleteFunc(r.files, func(f *idFile) bool { return f.earlier && !may(f.index) })
+}
+
 // resolve hands all marks to emit, a pass at a time.
 func (r *resolver) resolve(ctx context.Context, emit func([]recount.Mark) error) error {
-	r.ids.settle()
+	r.ids.Settle()
 	older, err := r.markEarlier(ctx)
 	if err != nil {
 		return err
 	}
-	rows := older + r.ids.twice + r.ids.candidates.count
-	if r.ids.candidates.count == 0 {
+	rows := older + r.ids.Twice() + r.ids.Candidates()
+	if r.ids.Candidates() == 0 {
 		return nil
 	}
 	passes := uint64((rows + r.perPass - 1) / r.perPass)
 	for pass := range passes {
-		copies, err := r.collect(ctx, func(h uint64) bool { return r.ids.candidates.has(h) && h>>32%passes == pass })
+		copies, err := r.collect(ctx, func(h uint64) bool { return r.ids.Candidate(h) && h>>32%passes == pass })
 		if err != nil {
 			return err
 		}
@@ -106,9 +121,12 @@ func (r *resolver) markEarlier(ctx context.Context) (rows int, err error) {
 	var mu sync.Mutex
 	var earlier []*idFile
 	for _, f := range r.files {
-		if f.earlier {
+		if f.earlier && !f.isAdopted() {
 			earlier = append(earlier, f)
 		}
+	}
+	if rows, err = r.markAdopted(ctx); err != nil {
+		return 0, err
 	}
 	err = r.each(ctx, earlier, func(ctx context.Context, f *idFile) error {
 		if err := r.archive.check(ctx, f.name, f.size, f.digest); err != nil {
@@ -121,7 +139,7 @@ func (r *resolver) markEarlier(ctx context.Context) (rows int, err error) {
 					if id == nil {
 						return nil
 					}
-					if h := hashIDBytes(id); r.ids.all.has(h) {
+					if h := idindex.HashBytes(id); r.ids.Has(h) {
 						found = append(found, h)
 					}
 					return nil
@@ -135,7 +153,7 @@ func (r *resolver) markEarlier(ctx context.Context) (rows int, err error) {
 				mu.Lock()
 				rows += len(found)
 				for _, h := range found {
-					r.ids.mark(h)
+					r.ids.Mark(h)
 				}
 				mu.Unlock()
 			}
@@ -178,9 +196,12 @@ type idCopy struct {
 // collect reads the copies whose id has a wanted hash, by id, then by arrival.
 func (r *resolver) collect(ctx context.Context, wanted func(hash uint64) bool) ([]idCopy, error) {
 	var mu sync.Mutex
-	var all []idCopy
-	err := r.each(ctx, r.files, func(ctx context.Context, f *idFile) error {
-		if f.earlier && len(f.groups) == 0 {
+	all, err := r.collectAdopted(ctx, wanted)
+	if err != nil {
+		return nil, err
+	}
+	err = r.each(ctx, r.files, func(ctx context.Context, f *idFile) error {
+		if f.earlier && len(f.groups) == 0 || f.isAdopted() {
 			return nil
 		}
 		return r.open(ctx, f, func(ef *eventfile.File) error {
@@ -211,7 +232,7 @@ func (r *resolver) readCopies(ef *eventfile.File, group int, f *idFile, wanted f
 	var copies []idCopy
 	var rows []int // of copies
 	err := ef.Texts(group, "id", func(row int, id []byte) error {
-		if id != nil && wanted(hashIDBytes(id)) {
+		if id != nil && wanted(idindex.HashBytes(id)) {
 			copies = append(copies, idCopy{id: string(id), file: f})
 			rows = append(rows, row)
 		}
@@ -248,6 +269,9 @@ func (r *resolver) readCopies(ef *eventfile.File, group int, f *idFile, wanted f
 	next = 0
 	err = ef.Texts(group, "data", func(row int, v []byte) error {
 		if c := at(row); c != nil {
+			if v == nil {
+				return nil // a tombstone is no empty payload
+			}
 			if r.own != nil {
 				v = r.own(v)
 			}

@@ -12,6 +12,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"recount"
+	"recount/internal/archive/originals"
+	"recount/internal/archive/positions"
 )
 
 // Report is what Verify found.
@@ -43,6 +45,12 @@ type PartitionSummary struct {
 	Last      string
 	Events    int64
 	Files     int
+	// Runs say what each position is, where positions are numbers without holes; nil
+	// elsewhere. How far the source is ahead of the last one nobody can know from the
+	// archive.
+	Runs []positions.Run
+	// Gaps counts the positions that hold no event, by reason.
+	Gaps map[recount.GapReason]int64
 }
 
 // Leftover is an object that no commit names.
@@ -84,7 +92,7 @@ func (a *Archive) Verify(ctx context.Context, streams []string, progress recount
 
 func (a *Archive) verifyStream(ctx context.Context, stream string, progress recount.Progress) (StreamReport, error) {
 	r := StreamReport{Stream: stream}
-	ch, err := a.load(ctx, stream)
+	ch, err := a.loadWhole(ctx, stream)
 	var e *recount.Error
 	if errors.As(err, &e) && e.Code == recount.CodeDamaged {
 		r.Problems = append(r.Problems, e)
@@ -97,9 +105,10 @@ func (a *Archive) verifyStream(ctx context.Context, stream string, progress reco
 		return r, a.nothing(stream)
 	}
 	s := ch.snapshot
-	r.Snapshot, r.Commits, r.Files, r.Marks, r.Events = s.ID, s.Commit, len(s.Files), len(s.Marks), ch.totals.Events
+	r.Snapshot, r.Commits, r.Marks = s.ID, s.Commit, len(s.Marks)
+	r.Files, r.Bytes = sizeOf(s.Files)
 	for _, f := range s.Files {
-		r.Bytes += f.Bytes
+		r.Events += f.Rows
 	}
 	for _, m := range s.Marks {
 		r.Bytes += m.Bytes
@@ -107,12 +116,15 @@ func (a *Archive) verifyStream(ctx context.Context, stream string, progress reco
 	r.Partitions = ch.partitions()
 	act := progress.Begin("verify "+stream, r.Bytes)
 	defer act.End()
-	v := &verification{archive: a, chain: ch, act: act, problems: map[int]*recount.Error{}, commits: map[int64]*seen{}}
+	v := &verification{archive: a, chain: ch, act: act, problems: map[int]*recount.Error{}, commits: map[int64]*seen{}, held: map[string]*positions.Held{}}
 	if err := v.run(ctx); err != nil {
 		return r, err
 	}
 	for _, i := range slices.Sorted(maps.Keys(v.problems)) {
 		r.Problems = append(r.Problems, v.problems[i])
+	}
+	for i := range r.Partitions {
+		r.Problems = append(r.Problems, v.positions(&r.Partitions[i])...)
 	}
 	r.Leftovers, err = a.leftovers(ctx, ch)
 	return r, err
@@ -142,17 +154,11 @@ func (ch *chain) partitions() []PartitionSummary {
 // leftovers lists the stream's objects that no commit names. It is the one place
 // where a listing is believed, and nothing follows from it.
 func (a *Archive) leftovers(ctx context.Context, ch *chain) ([]Leftover, error) {
-	named := map[string]bool{}
-	for _, f := range ch.snapshot.Files {
-		named[f.Name] = true
-	}
-	for _, m := range ch.snapshot.Marks {
-		named[m.Name] = true
-	}
+	named := ch.named()
 	left := []Leftover{}
 	for _, folder := range []string{ch.stream + "/", metaFolder + ch.stream + "/"} {
 		err := a.store.List(ctx, folder, func(name string, size int64) error {
-			aside := strings.HasPrefix(name, commitsFolder(ch.stream)) || strings.HasPrefix(name, checkpointsFolder(ch.stream))
+			aside := strings.HasPrefix(name, commitsFolder(ch.stream)) || strings.HasPrefix(name, checkpointsFolder(ch.stream)) || derived(ch.stream, name)
 			if !named[name] && !aside {
 				left = append(left, Leftover{Name: name, Bytes: size})
 			}
@@ -174,6 +180,7 @@ type verification struct {
 	mu       sync.Mutex
 	problems map[int]*recount.Error // by the place of the file, marks after all files
 	commits  map[int64]*seen
+	held     map[string]*positions.Held // by partition, where positions are dense
 }
 
 // seen says which sequence numbers of a commit its files hold.
@@ -192,11 +199,16 @@ func (v *verification) run(ctx context.Context) error {
 		seq += c.counts.Events
 	}
 	for _, f := range files {
-		v.commits[f.Commit].left++
+		for _, a := range broughtBy(f) {
+			v.commits[a.Commit].left++
+		}
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(readers())
-	for i, f := range files {
+	own, adopted := originals.Group(files)
+	g.Go(func() error { return v.adopted(ctx, adopted) })
+	for _, i := range own {
+		f := files[i]
 		g.Go(func() error {
 			err := v.file(ctx, i, f)
 			v.act.Add(f.Bytes)

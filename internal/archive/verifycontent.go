@@ -9,6 +9,7 @@ import (
 
 	"recount"
 	"recount/internal/archive/eventfile"
+	"recount/internal/archive/positions"
 )
 
 // file verifies a file's bytes, then that it holds what its commit says.
@@ -19,18 +20,20 @@ func (v *verification) file(ctx context.Context, i int, f recount.DataFile) erro
 		var got found
 		err = v.archive.openFile(ctx, f.Name, func(ef *eventfile.File) error {
 			var err error
-			got, err = readFound(ef)
+			got, err = readFound(ef, v.dense(f))
 			return err
 		})
 		if err == nil {
 			seqs = got.seqs
-			if wrong := got.compare(v.chain.stream, f, v.chain.ids[i]); wrong != "" {
+			v.hold(f, got.numbers)
+			if wrong := got.compare(v.chain.stream, f, v.chain.ids[i], true); wrong != "" {
 				err = v.archive.otherContent(f.Name, wrong)
 			}
 		}
 	}
 	if err != nil {
 		seqs = nil
+		v.hold(f, nil)
 	}
 	if other := v.covered(f, seqs); err == nil {
 		err = other
@@ -54,10 +57,11 @@ type found struct {
 	ids         idSpan
 	faults      int64
 	spans       map[string]*recount.PositionSpan
+	numbers     map[string][]positions.Span // of the partitions whose positions are dense
 }
 
-func readFound(ef *eventfile.File) (found, error) {
-	got := found{meta: ef.Meta(), spans: map[string]*recount.PositionSpan{}}
+func readFound(ef *eventfile.File, dense map[string][]positions.Span) (found, error) {
+	got := found{meta: ef.Meta(), spans: map[string]*recount.PositionSpan{}, numbers: dense}
 	for group := range ef.Groups() {
 		if err := got.read(ef, group); err != nil {
 			return got, err
@@ -131,12 +135,16 @@ func (got *found) readSpans(ef *eventfile.File, group int) error {
 			s.Last = string(v)
 		}
 		s.Rows++
+		if numbers, dense := got.numbers[s.Partition]; dense {
+			got.numbers[s.Partition] = positions.Append(numbers, string(v))
+		}
 		return nil
 	})
 }
 
-// compare says what differs from the commit; empty if nothing does.
-func (got *found) compare(stream string, f recount.DataFile, ids idSpan) string {
+// compare says what differs from the commit; empty if nothing does. Faults are
+// compared where the events were made when the commit was.
+func (got *found) compare(stream string, f recount.DataFile, ids idSpan, faults bool) string {
 	spans := []recount.PositionSpan{}
 	for _, partition := range slices.Sorted(maps.Keys(got.spans)) {
 		spans = append(spans, *got.spans[partition])
@@ -163,7 +171,7 @@ func (got *found) compare(stream string, f recount.DataFile, ids idSpan) string 
 		return "its event times are not of its folder's hour"
 	case got.ids != ids:
 		return "its ids are others"
-	case got.faults != f.Faults:
+	case faults && got.faults != f.Faults:
 		return fmt.Sprintf("it has %d faulty events, not %d", got.faults, f.Faults)
 	case !slices.Equal(spans, f.Spans):
 		return "its positions are others"
@@ -177,29 +185,101 @@ func (v *verification) covered(f recount.DataFile, seqs []int64) error {
 	const word = 64
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	s := v.commits[f.Commit]
-	n := v.chain.commits[f.Commit-1].counts.Events
-	s.left--
-	s.whole = s.whole && seqs != nil
-	if !s.whole {
-		s.bits = nil
-		return nil
-	}
-	if s.bits == nil {
-		s.bits = make([]uint64, n/word+1)
-	}
-	for _, seq := range seqs {
-		at := seq - s.first
-		if at < 0 || at >= n || s.bits[at/word]>>(at%word)&1 == 1 {
-			return v.archive.otherContent(f.Name, fmt.Sprintf("sequence number %d stands twice, or is not of commit %d", seq, f.Commit))
+	for _, a := range broughtBy(f) {
+		s := v.commits[a.Commit]
+		n := v.chain.commits[a.Commit-1].counts.Events
+		cut, _ := slices.BinarySearch(seqs, a.LastSeq+1)
+		own := seqs[:cut]
+		s.left--
+		s.whole = s.whole && seqs != nil
+		seqs = seqs[cut:]
+		if !s.whole {
+			s.bits = nil
+			continue
 		}
-		s.bits[at/word] |= 1 << (at % word)
-	}
-	if s.left == 0 {
-		// As many rows as numbers, and none twice: all are there.
-		s.bits = nil
+		if s.bits == nil {
+			s.bits = make([]uint64, n/word+1)
+		}
+		for _, seq := range own {
+			at := seq - s.first
+			if at < 0 || at >= n || s.bits[at/word]>>(at%word)&1 == 1 {
+				return v.archive.otherContent(f.Name, fmt.Sprintf("sequence number %d stands twice, or is not of commit %d", seq, a.Commit))
+			}
+			s.bits[at/word] |= 1 << (at % word)
+		}
+		if s.left == 0 {
+			// As many rows as numbers, and none twice: all are there.
+			s.bits = nil
+		}
 	}
 	return nil
+}
+
+// broughtBy lists the commits that brought a file's events, each with its last
+// sequence number: the file's own, or those that it was compacted out of.
+func broughtBy(f recount.DataFile) []recount.Arrival {
+	if len(f.Arrivals) == 0 {
+		return []recount.Arrival{{LastSeq: f.LastSeq, Commit: f.Commit}}
+	}
+	return f.Arrivals
+}
+
+// dense has an entry for each partition of a file whose positions are numbers
+// without holes.
+func (v *verification) dense(f recount.DataFile) map[string][]positions.Span {
+	dense := map[string][]positions.Span{}
+	for _, s := range f.Spans {
+		if _, ok := v.chain.reached.Dense(s.Partition); ok {
+			dense[s.Partition] = nil
+		}
+	}
+	return dense
+}
+
+// hold takes in the positions of one file; nil: it could not be read.
+func (v *verification) hold(f recount.DataFile, numbers map[string][]positions.Span) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for _, s := range f.Spans {
+		if v.held[s.Partition] == nil {
+			v.held[s.Partition] = &positions.Held{}
+		}
+		if numbers == nil {
+			v.held[s.Partition].Unread()
+		}
+		v.held[s.Partition].Add(numbers[s.Partition])
+	}
+}
+
+// positions fills in what each position of a partition is, and returns the
+// damages.
+func (v *verification) positions(sum *PartitionSummary) []*recount.Error {
+	sum.Gaps = map[recount.GapReason]int64{}
+	for _, g := range v.chain.snapshot.Gaps {
+		from, ok := positions.Number(g.From)
+		to, also := positions.Number(g.To)
+		if g.Partition == sum.Partition && ok && also {
+			sum.Gaps[g.Reason] += to - from
+		}
+	}
+	sum.Runs = v.chain.reached.Account(sum.Partition, v.held[sum.Partition], v.chain.snapshot.Gaps)
+	var found []*recount.Error
+	for _, run := range sum.Runs {
+		e := &recount.Error{Code: recount.CodeDamaged, Where: fmt.Sprintf("stream %s, partition %s, positions %s to %s",
+			v.chain.stream, sum.Partition, recount.ShortPosition(run.First), recount.ShortPosition(run.Last))}
+		switch run.Kind {
+		case positions.Hole:
+			e.What, e.Why = "positions are missing in the archive", "no file holds an event of them, and no commit says that they hold none"
+			e.Next = "report this with the commit log; the events can be brought in under another source's name if the bus still has them"
+		case positions.Overlap:
+			e.What, e.Why = "positions are archived twice", "two files hold events of the same positions"
+			e.Next = "report this with the commit log; until it is mended, windows over these events count them twice"
+		case positions.Sealed, positions.Lost, positions.Removed:
+			continue
+		}
+		found = append(found, e)
+	}
+	return found
 }
 
 // marks verifies a file of marks and its counts.

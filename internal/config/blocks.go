@@ -29,10 +29,19 @@ func (b Block) names() []string {
 	return names
 }
 
+// optional returns the block without the demand for a key.
+func (b Block) optional(name string) Block {
+	b.Keys = slices.Clone(b.Keys)
+	for i := range b.Keys {
+		b.Keys[i].Required = b.Keys[i].Required && b.Keys[i].Name != name
+	}
+	return b
+}
+
 var rootBlock = Block{
 	Path: "", Doc: "The whole file.", Keys: []Key{
 		{Name: "version", Type: "number", Doc: "The version of the file's form, 1.", Required: true},
-		{Name: "archive", Type: "text", Doc: "The folder of the archive, relative to the project, or file:/ and an absolute path.", Required: true},
+		{Name: "archive", Type: "text", Doc: "Where the archive lies: a folder, relative to the project, or a URL of file:, s3:, gs: or hdfs:, as docs/stores.md says.", Required: true},
 		{Name: "sources", Type: "mapping", Doc: "Where events come from: a block by name, which is the stream's name in the archive.", Required: true},
 		{Name: "calculations", Type: "mapping", Doc: "What turns events into results: a block by name."},
 	},
@@ -44,14 +53,17 @@ var sourceBlock = Block{
 		{Name: "timezone", Type: "text", Doc: "What a time without an offset means: an IANA name such as Europe/Berlin. Without it such a time is a fault."},
 		{Name: "fields", Type: "mapping", Doc: "The typed columns that calculations read: their types by name."},
 		{Name: "lateness", Type: "duration", Doc: "How long after a bucket's end its events may still come.", Default: "0s"},
+		{Name: "flush", Type: "duration", Doc: "How long events wait for their commit in a live run, at most.", Default: "60s"},
 		{Name: "quarantine", Type: "mapping", Doc: "How many events that cannot be used are put aside before reading stops."},
+		{Name: "retention", Type: "duration", Doc: "How long events are kept: recount archive expire takes out the hours that are older.", Default: "all are kept"},
 	},
 }
 
 var eventBlock = Block{
 	Path: "sources.NAME.event", Doc: "The envelope. Each value is a column's name, a JSON path that begins with $., or {path: …}. " +
 		"A path that leads into a text reads that text as JSON, so $.payload.user_id works for {\"payload\": \"{\\\"user_id\\\": 7}\"} as for an object; " +
-		"for CSV its first name is a column.", Keys: []Key{
+		"for CSV its first name is a column. Where the values of a bus have an envelope of their own (envelope: cloudevents or debezium), " +
+		"the event, or what is left out of it, is taken from there.", Keys: []Key{
 		{Name: "id", Type: "text", Doc: "What names an event in its stream. Without it stream/partition/position does, and repeats cannot be seen."},
 		{Name: "time", Type: "text or {path, unit}", Doc: "When it happened. unit, for epoch times, is s, ms, us or ns.", Required: true},
 		{Name: "key", Type: "text", Doc: "The event's key."},
@@ -105,7 +117,7 @@ var calculationBlock = Block{
 		{Name: "unexplained", Type: "text", Doc: "hold or correct: what happens to rows that no given hypothesis explains.", Default: "hold where a hypothesis is given, else correct"},
 		{Name: "compare", Type: "mapping", Doc: "When values are equal, by result column: exact, or {abs: \"0.01\"}.", Default: "exact"},
 		{Name: "limits", Type: "mapping", Doc: "Bounds on a plan."},
-		{Name: "cut", Type: "text or {paused}", Doc: "How it is known which events the live rows have absorbed. closed: their buckets are over; paused: the worker stands still, at the positions of the file {paused: FILE} or of --paused.", Default: "position where that is given; else closed with memory: window; else found by replay, row by row"},
+		{Name: "cut", Type: "text or {paused}", Doc: "How it is known which events the live rows have absorbed. closed: their buckets are over; paused: the worker stands still, at the positions of the file {paused: FILE}, of its consumer group {paused: \"group:NAME\"}, or of --paused.", Default: "position where that is given; else closed with memory: window; else found by replay, row by row"},
 		{Name: "position", Type: "mapping", Doc: "The table's column that says how far each row is."},
 		{Name: "worker_state", Type: "text", Doc: "row or own: whether the worker reads the row before it writes, or keeps what it adds to elsewhere and would overwrite a correction.", Default: "row"},
 		{Name: "target", Type: "mapping", Doc: "The live table.", Required: true},
@@ -154,7 +166,7 @@ var processedBlock = Block{
 
 var cutBlock = Block{
 	Path: "calculations.NAME.cut", Doc: "The worker stands still, and this says where.", Keys: []Key{
-		{Name: "paused", Type: "text", Doc: "The file of the next positions to read, by partition: lines such as 3:41200, JSON, or what kafka-consumer-groups.sh --describe prints.", Required: true},
+		{Name: "paused", Type: "text", Doc: "The file of the next positions to read, by partition: lines such as 3:41200, JSON, or what kafka-consumer-groups.sh --describe prints. group:NAME instead reads where a consumer group of the source stands; it must have no member at work.", Required: true},
 	},
 }
 

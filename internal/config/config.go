@@ -56,8 +56,11 @@ type Source struct {
 	Config        any // pointer from the adapter's NewConfig
 	Mapping       recount.Mapping
 	Lateness      time.Duration
+	Flush         time.Duration // how long events of a live run wait for their commit
 	QuarantineMax int64
-	Line          int
+	// Retention is how long events are kept; zero: all are.
+	Retention time.Duration
+	Line      int
 }
 
 // Calculation is one entry of `calculations`.

@@ -68,20 +68,20 @@ func decode(v value, into reflect.Value, path string, places map[string]pos) {
 }
 
 func decodeStruct(v value, into reflect.Value, path string, places map[string]pos) {
-	fields, names := map[string]int{}, []string{}
-	for i := range into.NumField() {
-		if key := keyOf(into.Type().Field(i)); key != "" {
-			fields[key] = i
+	fields, names := map[string][]int{}, []string{}
+	for _, f := range reflect.VisibleFields(into.Type()) {
+		if key := keyOf(f); key != "" {
+			fields[key] = f.Index
 			names = append(names, key)
 		}
 	}
 	for _, e := range v.entries() {
-		i, known := fields[e.key]
+		index, known := fields[e.key]
 		if !known {
 			v.r.problem(e.at, "%s", unknownKey(v.path, e.key, names))
 			continue
 		}
-		decode(e.value, into.Field(i), join(path, e.key), places)
+		decode(e.value, into.FieldByIndex(index), join(path, e.key), places)
 	}
 }
 
@@ -121,9 +121,9 @@ func decodeScalar(v value, into reflect.Value) {
 
 // setDefaults gives the fields of a new block what their default tags say.
 func setDefaults(into reflect.Value) {
-	for i := range into.NumField() {
-		text, ok := into.Type().Field(i).Tag.Lookup("default")
-		field := into.Field(i)
+	for _, f := range reflect.VisibleFields(into.Type()) {
+		text, ok := f.Tag.Lookup("default")
+		field := into.FieldByIndex(f.Index)
 		if !ok || !field.CanSet() {
 			continue
 		}

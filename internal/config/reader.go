@@ -310,16 +310,30 @@ func (v value) block(b Block, open bool) map[string]entry {
 		}
 		found[e.key] = e
 	}
+	for _, k := range b.Keys {
+		if k.Required && !meant[k.Name] {
+			v.require(b, found, k.Name)
+		}
+	}
+	return found
+}
+
+// require reports a key of b that was not found, nor misspelled.
+func (v value) require(b Block, found map[string]entry, name string) {
+	for key := range found {
+		if !slices.Contains(b.names(), key) && recount.Nearest(key, b.names()) == name {
+			return
+		}
+	}
 	where := v.key
 	if where == (pos{}) {
 		where = v.at()
 	}
 	for _, k := range b.Keys {
-		if _, ok := found[k.Name]; k.Required && !ok && !meant[k.Name] {
+		if _, ok := found[name]; k.Name == name && !ok {
 			v.r.problem(where, "%s is missing: %s", join(v.path, k.Name), lowerFirst(k.Doc))
 		}
 	}
-	return found
 }
 
 func lowerFirst(s string) string {

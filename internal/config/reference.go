@@ -79,7 +79,7 @@ func goType(t string) string {
 		return "number"
 	case strings.HasPrefix(t, "[]"):
 		return "list of " + goType(t[2:]) + "s"
-	case strings.HasPrefix(t, "map["):
+	case strings.HasPrefix(t, "map["), strings.Contains(t, "."): // the other named types are structs
 		return "mapping"
 	}
 	return "text"

@@ -101,9 +101,9 @@ func (r *resolver) copyOf(path string, v reflect.Value) reflect.Value {
 		out.SetString(text)
 	case reflect.Struct:
 		out.Set(v)
-		for i := range v.NumField() {
-			if key := keyOf(v.Type().Field(i)); key != "" {
-				out.Field(i).Set(r.copyOf(join(path, key), v.Field(i)))
+		for _, f := range reflect.VisibleFields(v.Type()) {
+			if key := keyOf(f); key != "" {
+				out.FieldByIndex(f.Index).Set(r.copyOf(join(path, key), v.FieldByIndex(f.Index)))
 			}
 		}
 	case reflect.Slice:

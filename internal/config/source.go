@@ -13,19 +13,32 @@ import (
 	"recount/adapter"
 )
 
-const defaultQuarantine = 1000
+const (
+	defaultQuarantine = 1000
+	defaultFlush      = time.Minute
+)
 
 func (l *loader) source(e entry) {
-	found := e.block(sourceBlock, true)
+	found := e.block(sourceBlock.optional("event"), true)
 	if found == nil {
 		return
 	}
-	s := Source{Name: e.key, Line: e.at.line, QuarantineMax: defaultQuarantine}
+	s := Source{Name: e.key, Line: e.at.line, QuarantineMax: defaultQuarantine, Flush: defaultFlush}
 	if spec, block, ok := l.pickAdapter(adapter.Source, e.value, sourceBlock, found); ok {
 		s.Adapter, s.Config = spec.Name, l.adapterBlock(spec, block.value, nil)
 	}
+	event := eventBlock
+	envelope, ok := s.Config.(completer)
+	if ok && envelope.Completes() {
+		event = event.optional("time")
+	} else {
+		e.require(sourceBlock, found, "event")
+	}
 	if v, ok := found["event"]; ok {
-		l.event(v.value, &s.Mapping)
+		l.event(v.value, event, &s.Mapping)
+	}
+	if ok {
+		envelope.Complete(&s.Mapping)
 	}
 	if v, ok := found["timezone"]; ok {
 		s.Mapping.Zone = zone(v.value)
@@ -41,12 +54,28 @@ func (l *loader) source(e entry) {
 	if v, ok := found["lateness"]; ok {
 		s.Lateness, _ = v.duration()
 	}
+	if v, ok := found["retention"]; ok {
+		s.Retention, _ = v.duration()
+	}
+	if v, ok := found["flush"]; ok {
+		s.Flush = flush(v.value)
+	}
 	if v, ok := found["quarantine"]; ok {
 		if most, ok := v.block(quarantineBlock, false)["max"]; ok {
 			s.QuarantineMax, _ = most.integer(0, math.MaxInt64)
 		}
 	}
 	l.project.Sources[s.Name] = s
+}
+
+// flush reads how long events wait; nothing is committed more often than each
+// second.
+func flush(v value) time.Duration {
+	length, ok := v.duration()
+	if ok && length < time.Second {
+		v.problem("events wait at least 1s for their commit, so that commits do not become many")
+	}
+	return length
 }
 
 // zone reads an IANA name. The machine's own zone has none: what a file means
@@ -65,8 +94,16 @@ func zone(v value) *time.Location {
 	return nil
 }
 
-func (l *loader) event(v value, m *recount.Mapping) {
-	found := v.block(eventBlock, false)
+// completer is an adapter's block that says itself where the envelope is found,
+// for what the file leaves out.
+type completer interface {
+	// Completes says whether event and its time may be left out.
+	Completes() bool
+	Complete(m *recount.Mapping)
+}
+
+func (l *loader) event(v value, b Block, m *recount.Mapping) {
+	found := v.block(b, false)
 	for key, into := range map[string]*string{
 		"id": &m.ID, "time": &m.Time, "key": &m.Key, "type": &m.Type,
 		"ingest_time": &m.IngestTime, "partition": &m.Partition, "position": &m.Position,

@@ -1,42 +1,29 @@
 package files
 
 import (
-	"encoding/base64"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"math"
 	"strconv"
 	"time"
-	"unicode/utf8"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/extensions"
+
+	"recount/source/payload/derive"
 )
 
-// A row of Parquet becomes canonical JSON: one object, the columns in the
-// schema's order, no white space, nothing escaped that need not be. No value
-// loses anything:
-//
-//	int64, uint64, decimal    a string of digits, as in all of Recount's JSON
-//	smaller integers, floats  a number; NaN and the infinities are strings
-//	bool, null                as they are
-//	string                    a string, its bytes as they are
-//	binary                    a string where it is UTF-8, else {"base64": "…"}
-//	uuid                      a string
-//	timestamp                 RFC 3339 with all its digits; Z where it was adjusted to UTC,
-//	                          without an offset where it is a local time
-//	date, time                2024-06-10, 12:09:24.053
-//	list, struct, map         an array; an object; an array of {"key": …, "value": …}
+// A row of Parquet becomes canonical JSON by the rules of package derive; the
+// columns of its folders come after its own.
 
-// deriveRows writes each row as a record of a block.
-func deriveRows(batch arrow.RecordBatch) (block, error) {
+// deriveRows writes each row as a record of a block, with tail at its end.
+func deriveRows(batch arrow.RecordBatch, tail []byte) (block, error) {
 	writers := make([]valueWriter, batch.NumCols())
 	keys := make([]string, batch.NumCols())
 	for i, column := range batch.Columns() {
 		writers[i] = writerOf(column)
-		keys[i] = string(appendString(nil, batch.ColumnName(i))) + ":"
+		keys[i] = string(derive.String(nil, batch.ColumnName(i))) + ":"
 	}
 	rows := int(batch.NumRows())
 	b := block{spans: make([]span, rows)}
@@ -53,7 +40,7 @@ func deriveRows(batch arrow.RecordBatch) (block, error) {
 				return block{}, fmt.Errorf("column %q: %w", batch.ColumnName(i), err)
 			}
 		}
-		b.data = append(b.data, '}')
+		b.data = append(append(b.data, tail...), '}')
 		if len(b.data) > math.MaxInt32 {
 			return block{}, fmt.Errorf("%d rows take more than 2 GiB", rows)
 		}
@@ -86,17 +73,17 @@ func writerOf(column arrow.Array) valueWriter {
 	case *array.Boolean:
 		return always(a, func(b []byte, row int) []byte { return strconv.AppendBool(b, a.Value(row)) })
 	case *array.String:
-		return always(a, func(b []byte, row int) []byte { return appendString(b, a.Value(row)) })
+		return always(a, func(b []byte, row int) []byte { return derive.String(b, a.Value(row)) })
 	case *array.LargeString:
-		return always(a, func(b []byte, row int) []byte { return appendString(b, a.Value(row)) })
+		return always(a, func(b []byte, row int) []byte { return derive.String(b, a.Value(row)) })
 	case *array.Binary:
-		return always(a, func(b []byte, row int) []byte { return appendBinary(b, a.Value(row)) })
+		return always(a, func(b []byte, row int) []byte { return derive.Binary(b, a.Value(row)) })
 	case *array.LargeBinary:
-		return always(a, func(b []byte, row int) []byte { return appendBinary(b, a.Value(row)) })
+		return always(a, func(b []byte, row int) []byte { return derive.Binary(b, a.Value(row)) })
 	case *array.FixedSizeBinary:
-		return always(a, func(b []byte, row int) []byte { return appendBinary(b, a.Value(row)) })
+		return always(a, func(b []byte, row int) []byte { return derive.Binary(b, a.Value(row)) })
 	case *extensions.UUIDArray:
-		return always(a, func(b []byte, row int) []byte { return appendString(b, a.Value(row).String()) })
+		return always(a, func(b []byte, row int) []byte { return derive.String(b, a.Value(row).String()) })
 	case array.ExtensionArray:
 		return writerOf(a.Storage())
 	case *array.Dictionary:
@@ -134,18 +121,18 @@ func numberWriter(column arrow.Array) valueWriter {
 		return always(a, func(b []byte, row int) []byte { return strconv.AppendUint(b, uint64(a.Value(row)), 10) })
 	case *array.Int64:
 		return always(a, func(b []byte, row int) []byte {
-			return append(strconv.AppendInt(append(b, '"'), a.Value(row), 10), '"')
+			return derive.Int64(b, a.Value(row))
 		})
 	case *array.Uint64:
 		return always(a, func(b []byte, row int) []byte {
-			return append(strconv.AppendUint(append(b, '"'), a.Value(row), 10), '"')
+			return derive.Uint64(b, a.Value(row))
 		})
 	case *array.Float16:
-		return always(a, func(b []byte, row int) []byte { return appendFloat(b, float64(a.Value(row).Float32()), 32) })
+		return always(a, func(b []byte, row int) []byte { return derive.Float(b, float64(a.Value(row).Float32()), 32) })
 	case *array.Float32:
-		return always(a, func(b []byte, row int) []byte { return appendFloat(b, float64(a.Value(row)), 32) })
+		return always(a, func(b []byte, row int) []byte { return derive.Float(b, float64(a.Value(row)), 32) })
 	case *array.Float64:
-		return always(a, func(b []byte, row int) []byte { return appendFloat(b, a.Value(row), 64) })
+		return always(a, func(b []byte, row int) []byte { return derive.Float(b, a.Value(row), 64) })
 	}
 	return decimalWriter(column)
 }
@@ -158,27 +145,15 @@ func decimalWriter(column arrow.Array) valueWriter {
 	scale := t.GetScale()
 	switch a := column.(type) {
 	case *array.Decimal32:
-		return always(a, func(b []byte, row int) []byte { return appendString(b, a.Value(row).ToString(scale)) })
+		return always(a, func(b []byte, row int) []byte { return derive.String(b, a.Value(row).ToString(scale)) })
 	case *array.Decimal64:
-		return always(a, func(b []byte, row int) []byte { return appendString(b, a.Value(row).ToString(scale)) })
+		return always(a, func(b []byte, row int) []byte { return derive.String(b, a.Value(row).ToString(scale)) })
 	case *array.Decimal128:
-		return always(a, func(b []byte, row int) []byte { return appendString(b, a.Value(row).ToString(scale)) })
+		return always(a, func(b []byte, row int) []byte { return derive.String(b, a.Value(row).ToString(scale)) })
 	case *array.Decimal256:
-		return always(a, func(b []byte, row int) []byte { return appendString(b, a.Value(row).ToString(scale)) })
+		return always(a, func(b []byte, row int) []byte { return derive.String(b, a.Value(row).ToString(scale)) })
 	}
 	return nil
-}
-
-func appendFloat(b []byte, f float64, bits int) []byte {
-	switch {
-	case math.IsNaN(f):
-		return append(b, `"NaN"`...)
-	case math.IsInf(f, 1):
-		return append(b, `"Infinity"`...)
-	case math.IsInf(f, -1):
-		return append(b, `"-Infinity"`...)
-	}
-	return strconv.AppendFloat(b, f, 'g', -1, bits)
 }
 
 func timeWriter(column arrow.Array) valueWriter {
@@ -225,7 +200,7 @@ func structWriter(a *array.Struct) valueWriter {
 			if i > 0 {
 				b = append(b, ',')
 			}
-			b = append(appendString(b, t.Field(i).Name), ':')
+			b = append(derive.String(b, t.Field(i).Name), ':')
 			if b, err = write(b, row); err != nil {
 				return b, err
 			}
@@ -252,37 +227,4 @@ func listWriter(a array.ListLike) valueWriter {
 		}
 		return append(b, ']'), nil
 	}
-}
-
-func appendBinary(b, value []byte) []byte {
-	if utf8.Valid(value) {
-		return appendString(b, string(value))
-	}
-	b = append(b, `{"base64":"`...)
-	b = base64.StdEncoding.AppendEncode(b, value)
-	return append(b, `"}`...)
-}
-
-// appendString writes a JSON string. Bytes that are no UTF-8 stay as they are:
-// a reader finds them and says so, where a replacement would hide them.
-func appendString(b []byte, s string) []byte {
-	b = append(b, '"')
-	for i := range len(s) {
-		switch c := s[i]; {
-		case c == '"' || c == '\\':
-			b = append(b, '\\', c)
-		case c == '\n':
-			b = append(b, '\\', 'n')
-		case c == '\r':
-			b = append(b, '\\', 'r')
-		case c == '\t':
-			b = append(b, '\\', 't')
-		case c < 0x20:
-			b = append(b, '\\', 'u', '0', '0')
-			b = hex.AppendEncode(b, []byte{c})
-		default:
-			b = append(b, c)
-		}
-	}
-	return append(b, '"')
 }

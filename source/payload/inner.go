@@ -160,3 +160,37 @@ func Own(path string) (func(data []byte) []byte, error) {
 		return data
 	}, nil
 }
+
+// Member is one member of a JSON object, its value as it stands.
+type Member struct {
+	Key   string
+	Value []byte
+}
+
+var errNoObject = errors.New("it is no JSON object")
+
+// Members returns the members of an object, in order. What is no object, or has a
+// key twice at any depth, is an error. The values are parts of data.
+func Members(data []byte) ([]Member, error) {
+	if err := checkJSON(data); err != nil {
+		return nil, err
+	}
+	w := walker{text: string(data)}
+	from := w.space(0)
+	if from == len(data) || data[from] != '{' {
+		return nil, errNoObject
+	}
+	if _, err := w.object(from); err != nil {
+		return nil, err
+	}
+	found := w.members
+	list := make([]Member, len(found))
+	for i, m := range found {
+		end, err := w.value(m.at)
+		if err != nil {
+			return nil, err
+		}
+		list[i] = Member{m.key, data[m.at:end:end]}
+	}
+	return list, nil
+}

@@ -53,8 +53,12 @@ func Keys(m recount.Mapping) ([]string, error) {
 }
 
 // parsePath reads a path: $ with .key, ['key'], ["key"] and [0] after it. A text
-// that does not begin with "$." or "$[" is a top-level key as it stands.
+// that does not begin with "$." or "$[" is a top-level key as it stands. A path
+// into what wraps a payload is spelled envelope:key.key.
 func parsePath(path string) ([]step, error) {
+	if inside, ok := strings.CutPrefix(path, "envelope:"); ok {
+		path = "$." + inside
+	}
 	if path == "$" {
 		return nil, nil
 	}

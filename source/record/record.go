@@ -1,16 +1,28 @@
 // Package record turns the records of a bus into events under a mapping: what
-// lies in the record itself (key, time, headers), and what its value holds. Every
-// bus shares it, so that a value reads the same whichever bus brought it, and the
-// same again years later out of the archive. It never changes a value.
+// lies in the record itself (key, time, headers), what its value holds, and what
+// wraps that. Every bus shares it, so that a value reads the same whichever bus
+// brought it, and the same again years later out of the archive. It never changes
+// a value: the event's data are the record's own bytes.
+//
+// A value is read in two steps. Its encoding (JSON, Avro, Protobuf, raw) makes a
+// JSON document of it; its envelope (none, a CloudEvent, a change event of
+// Debezium) says which part of that document the mapping's paths lead into. The
+// schemas of a registry that a batch needs are part of its header, so that archived
+// events are read without the registry.
+//
+// What always holds: a value that cannot be read is a fault of its event, never an
+// error. An error means that the registry could not say what it is.
 package record
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
-	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
-	"unicode/utf8"
 
 	"recount"
 	"recount/source"
@@ -34,17 +46,12 @@ func (r *Record) Replayed() bool {
 	return slices.ContainsFunc(r.Headers, func(h recount.Header) bool { return h.Name == source.HeaderReplay })
 }
 
-// The parts of a record that a mapping can name besides paths of its value.
-const (
-	partTime   = "record:timestamp"
-	partKey    = "record:key"
-	partHeader = "header:" // and the header's name; the last one counts
-)
-
 // Options say how records are read.
 type Options struct {
 	Mapping recount.Mapping
-	// Format is how values are written: json where empty.
+	// Values say how values become fields.
+	Values Values
+	// Format stands for Values.Format where that is empty.
 	Format string
 	// Keyed says that the bus has keys: then the event's key is the record's.
 	Keyed bool
@@ -56,22 +63,60 @@ type Options struct {
 // goroutine's.
 type Decoder struct {
 	options Options
-	values  *payload.Decoder
+	values  Values
+	shelf   *shelf
+
+	parts, envelope, body reading
+
+	scratch     *sync.Pool // of *payload.Scratch: each holds memory for thousands of events
+	lastConnect *atomic.Pointer[connectText]
 }
 
-// New returns the decoder, or says what of the mapping cannot be.
+// New returns the decoder, or says what of the mapping or the values cannot be. It
+// does not ask the registry.
 func New(o Options) (*Decoder, error) {
-	if o.Format == "" {
-		o.Format = payload.JSON
+	if o.Values.Format == "" {
+		o.Values.Format = o.Format
 	}
+	o.Values = o.Values.plain()
+	o.Values.Complete(&o.Mapping)
 	if err := check(o); err != nil {
 		return nil, err
 	}
-	values, err := payload.New(o.Format, "", inValue(o.Mapping))
-	if err != nil {
-		return nil, located(err, o.Where)
+	if err := o.Values.check(o); err != nil {
+		return nil, err
 	}
-	return &Decoder{options: o, values: values}, nil
+	c, err := newClient(o.Values.Registry, o.Where)
+	if err != nil {
+		return nil, err
+	}
+	return newDecoder(o, o.Values, newShelf(c), o.Where)
+}
+
+func newDecoder(o Options, values Values, s *shelf, where string) (*Decoder, error) {
+	d := &Decoder{options: o, values: values, shelf: s, lastConnect: &atomic.Pointer[connectText]{}}
+	d.scratch = &sync.Pool{New: func() any { return &payload.Scratch{} }}
+	if err := payload.CheckFields(o.Mapping.Fields); err != nil {
+		return nil, located(err, where)
+	}
+	m := o.Mapping
+	if o.Keyed && m.Key == partKey {
+		m.Key = "" // the event has it already
+	}
+	var err error
+	for _, in := range []struct {
+		into *reading
+		part func(path string) bool
+	}{
+		{&d.parts, ofRecord},
+		{&d.envelope, ofEnvelope},
+		{&d.body, func(path string) bool { return !ofRecord(path) && !ofEnvelope(path) }},
+	} {
+		if *in.into, err = newReading(m, in.part); err != nil {
+			return nil, located(err, where)
+		}
+	}
+	return d, nil
 }
 
 func check(o Options) error {
@@ -90,123 +135,228 @@ func check(o Options) error {
 	return nil
 }
 
-// inValue is the part of a mapping that is read from the value alone.
-func inValue(m recount.Mapping) recount.Mapping {
-	for _, path := range []*string{&m.ID, &m.Time, &m.Key, &m.Type, &m.IngestTime} {
-		if ofRecord(*path) {
-			*path = ""
-		}
-	}
-	return m
-}
-
-func ofRecord(path string) bool {
-	return path == partTime || path == partKey || strings.HasPrefix(path, partHeader)
-}
-
-// Events reads records of one partition. The events own nothing of the records but
-// what their slices point to. header is what Again needs to read these values.
-func (d *Decoder) Events(_ context.Context, partition string, records []Record) (events []recount.Event, header string, err error) {
-	events = make([]recount.Event, len(records))
-	for i := range records {
-		events[i] = d.event(partition, &records[i])
-	}
-	return events, "", nil
-}
+// HasID says whether events have an id: the mapping's or the envelope's.
+func (d *Decoder) HasID() bool { return d.options.Mapping.ID != "" }
 
 // Format is the format that batches of these events have.
-func (d *Decoder) Format() string { return d.options.Format }
+func (d *Decoder) Format() string { return d.values.name() }
 
-func (d *Decoder) event(partition string, r *Record) recount.Event {
-	e := d.read(recount.Event{Partition: partition, Position: r.Position, Key: r.Key, Data: r.Value, Headers: r.Headers}, r.Time)
-	if r.Appended && d.options.Mapping.IngestTime == "" {
-		e.IngestTime = r.Time.UTC().Truncate(time.Microsecond)
+// Events reads records of one partition. The events own nothing of the records but
+// what their slices point to. header is what Again needs to read these values. An
+// error is the context's, or a *recount.Error of a registry that does not say
+// what it knows: the same records may be read later.
+func (d *Decoder) Events(ctx context.Context, partition string, records []Record) (events []recount.Event, header string, err error) {
+	s := d.session()
+	defer s.end()
+	events = make([]recount.Event, len(records))
+	for i := range records {
+		r := &records[i]
+		e := &events[i]
+		*e = recount.Event{Partition: partition, Position: r.Position, Key: r.Key, Data: r.Value, Headers: r.Headers}
+		s.read(ctx, e, r.Time)
+		if s.err != nil {
+			return nil, "", s.err
+		}
+		if r.Appended && d.options.Mapping.IngestTime == "" {
+			e.IngestTime = micros(r.Time)
+		}
 	}
-	return e
+	if header, err = d.shelf.header(s.needs); err != nil {
+		return nil, "", err
+	}
+	return events, header, nil
+}
+
+// session is one call's reading. It is used by one goroutine.
+type session struct {
+	*Decoder
+
+	ctx     context.Context //nolint:containedctx // of the one event that is read
+	at      time.Time       // the record's own time
+	needs   map[uint32]*schema
+	missing map[uint32]bool
+	texts   *payload.Scratch
+	err     error // the registry could not say
+}
+
+func (d *Decoder) session() *session {
+	s := &session{Decoder: d, needs: map[uint32]*schema{}, missing: map[uint32]bool{}}
+	if pooled, ok := d.scratch.Get().(*payload.Scratch); ok {
+		s.texts = pooled
+	} else {
+		s.texts = &payload.Scratch{}
+	}
+	return s
+}
+
+func (s *session) end() { s.scratch.Put(s.texts) }
+
+// opened is what a record's value holds.
+type opened struct {
+	envelope  []byte // a document; nil: there is none
+	body      []byte // the document that the mapping's paths lead into; nil: none
+	derived   bool   // the body was made by the rules of package derive
+	bodyFault error  // why there is no body where there should be one
+	gone      bool   // a tombstone
 }
 
 // read fills the envelope and the fields of an event whose raw parts are there.
 // at is the record's own time.
-func (d *Decoder) read(raw recount.Event, at time.Time) recount.Event {
-	m := d.options.Mapping
-	e := recount.Event{}
-	if raw.Data == nil {
-		e.Fields = make([]recount.Value, len(m.Fields))
-		for i := range e.Fields {
-			e.Fields[i] = recount.Null
+func (s *session) read(ctx context.Context, e *recount.Event, at time.Time) {
+	s.ctx, s.at = ctx, at
+	if !s.options.Keyed {
+		e.Key = nil // the mapping's, if it names one
+	}
+	key := e.Key
+	e.Fields = make([]recount.Value, len(s.options.Mapping.Fields))
+	for i := range e.Fields {
+		e.Fields[i] = recount.Null
+	}
+	m := &s.options.Mapping
+	o, err := s.open(e, key) //nolint:contextcheck // compiling a schema waits for nothing
+	switch {
+	case err != nil:
+		e.Fault = err.Error()
+		s.envelope.unreadable(e)
+		s.body.unreadable(e)
+	case o.gone:
+		if m.Type == pathOperation {
+			e.Type = tombstone
 		}
-	} else {
-		e = d.values.Decode(raw.Data)
+	default:
+		s.fill(e, o)
 	}
-	e.Partition, e.Position, e.Data, e.Headers = raw.Partition, raw.Position, raw.Data, raw.Headers
-	if d.options.Keyed {
-		e.Key = raw.Key
+	if s.parts.wants() {
+		s.parts.read(e, s.texts, s.parts.parts(e, key), true)
 	}
-	if m.Time == partTime || raw.Data == nil {
+	if m.Time == partTime || o.gone {
 		// A tombstone has no value to read its time from.
-		e.Time = at.UTC().Truncate(time.Microsecond)
+		e.Time = micros(at)
 	}
 	if m.IngestTime == partTime {
-		e.IngestTime = at.UTC().Truncate(time.Microsecond)
+		e.IngestTime = micros(at)
 	}
-	for path, into := range map[string]*string{m.ID: &e.ID, m.Type: &e.Type} {
-		if !ofRecord(path) {
-			continue
-		}
-		text, ok := part(raw, path)
-		if !ok {
-			continue
-		}
-		if !utf8.ValidString(text) {
-			e.Fault = joined(e.Fault, fmt.Sprintf("%s is no UTF-8", path))
-			continue
-		}
-		*into = text
-	}
-	return e
 }
 
-// part reads a part of the record that is a text.
-func part(e recount.Event, path string) (string, bool) {
-	if path == partKey {
-		return string(e.Key), e.Key != nil
+func (s *session) fill(e *recount.Event, o opened) {
+	if s.envelope.wants() {
+		s.envelope.read(e, s.texts, o.envelope, true)
 	}
-	name, ok := strings.CutPrefix(path, partHeader)
-	if !ok {
-		return "", false
+	if o.bodyFault != nil {
+		e.Fault = joined(e.Fault, o.bodyFault.Error())
+		s.body.unreadable(e)
 	}
-	for _, h := range slices.Backward(e.Headers) {
-		if h.Name == name {
-			return string(h.Value), h.Value != nil
+	s.body.read(e, s.texts, o.body, o.derived)
+}
+
+func (s *session) open(e *recount.Event, key []byte) (opened, error) {
+	switch s.values.Envelope {
+	case envelopeCloudEvents:
+		return s.cloudEvent(e)
+	case envelopeDebezium:
+		return s.change(e, key)
+	}
+	if e.Data == nil {
+		return opened{gone: true}, nil
+	}
+	body, derived, err := s.decode(e.Data)
+	return opened{body: body, derived: derived}, err
+}
+
+// decode makes a JSON document of an encoded value.
+func (s *session) decode(value []byte) (doc []byte, derived bool, err error) {
+	switch s.values.Format {
+	case formatRaw:
+		return nil, false, nil
+	case formatJSON:
+		if _, _, err := frame(value); err == nil && !json.Valid(value) {
+			return nil, false, errors.New("it begins like the values of a schema registry: the source's format may have to be json-schema, avro or protobuf")
 		}
+		return value, false, nil
 	}
-	return "", false
-}
-
-func joined(fault, more string) string {
-	if fault == "" {
-		return more
-	}
-	return fault + "; " + more
-}
-
-// Again returns what reads archived events of that format and header.
-func (d *Decoder) Again(format, header string) (source.Decoder, error) {
-	values, err := payload.New(format, header, inValue(d.options.Mapping))
+	id, rest, err := frame(value)
 	if err != nil {
-		return nil, located(err, d.options.Where+", events archived before")
+		return nil, false, err
 	}
-	return again{&Decoder{options: d.options, values: values}}, nil
+	schema, err := s.schema(id)
+	if err == nil {
+		s.needs[id] = schema
+	}
+	switch {
+	case s.err != nil:
+		return nil, false, s.err
+	case s.values.Format == formatJSONSchema:
+		return rest, false, nil // JSON says itself what it is; its schema is only kept
+	case err != nil:
+		return nil, false, err
+	}
+	if schema.Type != s.values.Format {
+		return nil, false, fmt.Errorf("its schema %d is %s, not %s", id, schema.Type, s.values.Format)
+	}
+	read, err := schema.reader()
+	if err != nil {
+		return nil, false, fmt.Errorf("its schema %d cannot be used: %w", id, err)
+	}
+	doc, err = read(nil, rest)
+	if err != nil {
+		return nil, false, fmt.Errorf("it cannot be read under schema %d: %w", id, err)
+	}
+	return doc, true, nil
 }
 
-type again struct{ decoder *Decoder }
+// schema finds one. That there is none is the event's fault; that nobody can say
+// ends the reading.
+func (s *session) schema(id uint32) (*schema, error) {
+	if s.missing[id] {
+		return nil, noSchema(id)
+	}
+	found, err := s.shelf.find(s.ctx, id)
+	switch {
+	case errors.Is(err, recount.ErrNotFound):
+		s.missing[id] = true
+		return nil, noSchema(id)
+	case err != nil:
+		s.err = err
+	}
+	return found, err
+}
+
+func noSchema(id uint32) error { return fmt.Errorf("its schema %d is unknown to the registry", id) }
+
+// Again returns what reads archived events of that format and header. It asks no
+// registry: the header has the schemas.
+func (d *Decoder) Again(format, header string) (source.Decoder, error) {
+	where := d.options.Where + ", events archived before"
+	values := named(format)
+	if values.Format == payload.CSV || values.Format == payload.Derived || !slices.Contains(formats, values.Format) || !slices.Contains(envelopes, values.Envelope) {
+		return nil, &recount.Error{
+			Code: recount.CodeNewerArchive, What: fmt.Sprintf("payloads of format %q cannot be read", format), Where: where,
+			Why: "this version knows no such format of a bus", Next: "use a newer version of recount",
+		}
+	}
+	s, err := readHeader(header)
+	if err != nil {
+		return nil, located(err, where)
+	}
+	values.Registry = d.values.Registry
+	again, err := newDecoder(d.options, values, s, where)
+	if err != nil {
+		return nil, err
+	}
+	return archived{again}, nil
+}
+
+// archived reads events of the archive.
+type archived struct{ decoder *Decoder }
 
 // Decode reads an archived event. Where the mapping takes the time from the record,
 // the archived one is it.
-func (a again) Decode(e recount.Event) recount.Event {
-	at := e.Time
-	now := a.decoder.read(e, at)
-	if a.decoder.options.Mapping.IngestTime == "" || a.decoder.options.Mapping.IngestTime == partTime {
+func (a archived) Decode(e recount.Event) recount.Event {
+	s := a.decoder.session()
+	defer s.end()
+	now := recount.Event{Partition: e.Partition, Position: e.Position, Key: e.Key, Data: e.Data, Headers: e.Headers}
+	s.read(context.Background(), &now, e.Time)
+	if m := &a.decoder.options.Mapping; m.IngestTime == "" || m.IngestTime == partTime {
 		now.IngestTime = e.IngestTime
 	}
 	return now

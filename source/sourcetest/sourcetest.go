@@ -29,6 +29,15 @@ type Stream struct {
 	// Grow adds rows to a partition as live traffic would; nil where the stream
 	// cannot grow.
 	Grow func(t *testing.T, partition int, rows []Row)
+	// Skip takes a position or more of a partition for something that is no event, and
+	// returns the reason that the gap must have; nil where that cannot be.
+	Skip func(t *testing.T, partition int) recount.GapReason
+	// Stored says by which time each row of a partition is found (source.Spanned);
+	// nil where a span of time is not looked at.
+	Stored func(partition int) []time.Time
+	// Destination makes an empty destination on the same servers and a source that
+	// reads it; of a source.Bus alone.
+	Destination func(t *testing.T) (name string, back source.Source)
 }
 
 // Harness stores rows for the suite.
@@ -66,7 +75,13 @@ func Run(t *testing.T, h Harness) {
 	t.Run("an error of emit ends the reading", func(t *testing.T) { emitError(t, h) })
 	t.Run("a cancelled context ends the reading", func(t *testing.T) { cancelled(t, h) })
 	t.Run("an empty stream ends at once", func(t *testing.T) { empty(t, h) })
+	t.Run("files are adopted whole, and read again alike", func(t *testing.T) { originals(t, h) })
 	t.Run("check and info answer", func(t *testing.T) { answers(t, h) })
+	t.Run("positions without an event are told", func(t *testing.T) { dense(t, h) })
+	t.Run("waiting ends when there is something new", func(t *testing.T) { waits(t, h) })
+	t.Run("a span holds what lies in it", func(t *testing.T) { spans(t, h) })
+	t.Run("nothing is lost unless it is", func(t *testing.T) { resumer(t, h) })
+	t.Run("what is published is read back", func(t *testing.T) { publishes(t, h) })
 }
 
 // many returns n sound rows whose ids begin with prefix.
@@ -118,7 +133,7 @@ func readAll(t *testing.T, s source.Source, cursor source.Cursor) []source.Batch
 		t.Error("watermark: got none")
 	}
 	for _, b := range batches {
-		if len(b.Events) == 0 {
+		if len(b.Events)+len(b.Gaps) == 0 && cursor[b.Partition] == b.Cursor {
 			t.Errorf("partition %q: got an empty batch", b.Partition)
 		}
 		cursor[b.Partition] = b.Cursor

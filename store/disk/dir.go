@@ -16,69 +16,110 @@ import (
 	"recount"
 )
 
-// makeDurable makes the store's own folder and syncs each one that is new.
-func makeDurable(dir string) error {
-	if info, err := os.Stat(dir); err == nil {
-		if !info.IsDir() {
-			return fmt.Errorf("%s is a file, no folder", dir)
-		}
+// makeDurable makes the store's own folder, and each above it that is missing. A
+// folder that is there may be one that a killed process made and did not sync, so
+// that each is synced once by every Store.
+func (s *Store) makeDurable(dir string) error {
+	info, err := s.system.Stat(dir)
+	switch {
+	case err == nil && !info.IsDir():
+		return fmt.Errorf("%s is a file, no folder", dir)
+	case err == nil && s.isDurable(dir):
 		return nil
 	}
-	parent := filepath.Dir(dir)
-	if parent != dir {
-		if err := makeDurable(parent); err != nil {
+	there, parent := err == nil, filepath.Dir(dir)
+	if parent == dir {
+		return nil
+	}
+	if err := s.makeDurable(parent); err != nil {
+		return err
+	}
+	if !there {
+		if err := s.system.Mkdir(dir, 0o777); err != nil && !errors.Is(err, fs.ErrExist) {
 			return err
 		}
 	}
-	if err := os.Mkdir(dir, 0o777); err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
+	err = s.syncPath(parent)
+	if there && errors.Is(err, fs.ErrPermission) {
+		err = nil // who may not read a folder has made nothing in it
 	}
-	f, err := os.Open(parent)
+	if err == nil {
+		s.setDurable(dir)
+	}
+	return err
+}
+
+func (s *Store) syncPath(dir string) error {
+	root, err := s.system.OpenRoot(dir)
 	if err != nil {
 		return err
 	}
-	defer closeQuietly(f)
-	return fsyncDir(f)
+	defer closeQuietly(root)
+	return syncDir(root, ".")
 }
 
-// makeDirs makes the folders of an object; each parent of a new one is synced,
-// or the object's name could be lost with it.
-func makeDirs(root *os.Root, dir string) error {
+// makeDirs makes the folders of an object; the parent of each is synced, or the
+// object's name could be lost with it.
+func (s *Store) makeDirs(root Folder, dir string) error {
 	if dir == "." {
 		return nil
 	}
-	if info, err := root.Stat(dir); err == nil && info.IsDir() {
+	full := filepath.Join(s.dir, dir)
+	info, err := root.Stat(dir)
+	there := err == nil && info.IsDir()
+	if there && s.isDurable(full) {
 		return nil
 	}
-	if err := makeDirs(root, path.Dir(dir)); err != nil {
+	if err := s.makeDirs(root, path.Dir(dir)); err != nil {
 		return err
 	}
-	if err := root.Mkdir(dir, 0o777); err != nil && !errors.Is(err, fs.ErrExist) {
+	if !there {
+		if err := root.Mkdir(dir, 0o777); err != nil && !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+	}
+	// Also where another writer made it, now or before it was killed: ours must not
+	// return before the folder is durable.
+	if err := syncDir(root, path.Dir(dir)); err != nil {
 		return err
 	}
-	// Also where another writer made it just now: ours must not return before
-	// the folder is durable.
-	return syncDir(root, path.Dir(dir))
+	s.setDurable(full)
+	return nil
 }
 
-func syncDir(root *os.Root, dir string) error {
-	f, err := root.Open(dir)
+func (s *Store) isDurable(dir string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.durable[dir]
+}
+
+func (s *Store) setDurable(dir string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.durable[dir] = true
+}
+
+// openFile opens a file or folder for reading.
+func openFile(root Folder, name string) (File, error) { return root.OpenFile(name, os.O_RDONLY, 0) }
+
+func syncDir(root Folder, dir string) error {
+	f, err := openFile(root, dir)
 	if err != nil {
 		return err
 	}
 	defer closeQuietly(f)
-	return fsyncDir(f)
+	return f.SyncDir()
 }
 
 // temp is an unfinished object. Its file is locked as long as its writer lives.
 type temp struct {
 	name string
-	file *os.File
+	file File
 }
 
 // newTemp makes an unfinished file in the object's own folder, so that a link
 // never crosses file systems.
-func newTemp(root *os.Root, dir string) (temp, error) {
+func newTemp(root Folder, dir string) (temp, error) {
 	const attempts = 100
 	var last error
 	for range attempts {
@@ -95,7 +136,7 @@ func newTemp(root *os.Root, dir string) (temp, error) {
 			return temp{}, err
 		}
 		// A sweep may have taken the file between its making and its lock.
-		if held, err := tryLock(f); err != nil || !held || !linked(f) {
+		if held, err := f.TryLock(); err != nil || !held || !f.Linked() {
 			closeQuietly(f)
 			_ = root.Remove(name)
 			if last = err; err != nil {
@@ -109,17 +150,17 @@ func newTemp(root *os.Root, dir string) (temp, error) {
 }
 
 // sweep removes unfinished files whose writer is gone, below a folder.
-func sweep(root *os.Root, dir string) error {
+func sweep(root Folder, dir string) error {
 	return walk(root, dir, func(name string, d fs.DirEntry) error {
 		if !strings.HasPrefix(d.Name(), hidden) {
 			return nil
 		}
-		f, err := root.Open(name)
+		f, err := openFile(root, name)
 		if err != nil {
 			return nil // its writer removed it meanwhile
 		}
 		defer closeQuietly(f)
-		if held, err := tryLock(f); err == nil && held {
+		if held, err := f.TryLock(); err == nil && held {
 			_ = root.Remove(name)
 		}
 		return nil
@@ -128,8 +169,8 @@ func sweep(root *os.Root, dir string) error {
 
 // walk visits the regular files below dir in order of their names, where "/"
 // sorts as itself. Symbolic links are passed over.
-func walk(root *os.Root, dir string, each func(name string, d fs.DirEntry) error) error {
-	f, err := root.Open(dir)
+func walk(root Folder, dir string, each func(name string, d fs.DirEntry) error) error {
+	f, err := openFile(root, dir)
 	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) || notDir(err) {
 			return nil
@@ -166,7 +207,7 @@ func walk(root *os.Root, dir string, each func(name string, d fs.DirEntry) error
 
 // List calls each for every object whose name begins with prefix.
 func (s *Store) List(ctx context.Context, prefix string, each func(name string, size int64) error) error {
-	root, err := os.OpenRoot(s.dir)
+	root, err := s.system.OpenRoot(s.dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

@@ -1,5 +1,6 @@
-// Package disk keeps the archive in a folder of this machine. It is no cache and
-// holds no state: what is durable is in the folder. An object appears under its
+// Package disk keeps the archive in a folder of this machine. It is no cache:
+// what is durable is in the folder, and of that it remembers only which folders it
+// has synced. An object appears under its
 // name by a hard link to a finished and synced file, so that it is there whole
 // or not at all, and never replaces another. Names cannot lead out of the
 // folder, not even over a symbolic link.
@@ -12,10 +13,10 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"recount"
@@ -48,13 +49,20 @@ const (
 
 // Store is a folder of objects. It is safe for concurrent use.
 type Store struct {
-	dir string
-	now func() time.Time
+	dir    string
+	now    func() time.Time
+	system FileSystem
+
+	mu      sync.Mutex
+	durable map[string]bool // folders whose names this Store has synced
 }
 
 // Open returns the store of a folder, which need not exist yet. now tells the
 // time for the lock's holder; it may be nil.
-func Open(dir string, now func() time.Time) (*Store, error) {
+func Open(dir string, now func() time.Time) (*Store, error) { return OpenOn(machine{}, dir, now) }
+
+// OpenOn returns the store of a folder of another file system than the machine's.
+func OpenOn(system FileSystem, dir string, now func() time.Time) (*Store, error) {
 	if dir == "" {
 		return nil, &recount.Error{
 			Code: recount.CodeConfig, What: "the archive has no folder", Where: "archive",
@@ -65,7 +73,7 @@ func Open(dir string, now func() time.Time) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open archive folder %q: %w", dir, err)
 	}
-	return &Store{dir: abs, now: now}, nil
+	return &Store{dir: abs, now: now, system: system, durable: map[string]bool{}}, nil
 }
 
 // Place returns the folder.
@@ -89,11 +97,11 @@ func (s *Store) Path(name string) (string, error) {
 }
 
 // open opens the folder itself; recount.ErrNotFound where it does not exist.
-func (s *Store) open(act, name string) (*os.Root, error) {
+func (s *Store) open(act, name string) (Folder, error) {
 	if err := checkName(name); err != nil {
 		return nil, err
 	}
-	root, err := os.OpenRoot(s.dir)
+	root, err := s.system.OpenRoot(s.dir)
 	if err != nil {
 		return nil, s.refused(act, name, err)
 	}
@@ -128,7 +136,7 @@ func (s *Store) Put(ctx context.Context, name string, write func(io.Writer) erro
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if err := makeDurable(s.dir); err != nil {
+	if err := s.makeDurable(s.dir); err != nil {
 		return s.refused("make", name, err)
 	}
 	root, err := s.open("write", name)
@@ -136,12 +144,12 @@ func (s *Store) Put(ctx context.Context, name string, write func(io.Writer) erro
 		return err
 	}
 	defer closeQuietly(root)
-	if _, err := root.Lstat(name); err == nil {
-		return fmt.Errorf("put %q: %w", name, recount.ErrExists)
-	}
 	dir := path.Dir(name)
-	if err := makeDirs(root, dir); err != nil {
+	if err := s.makeDirs(root, dir); err != nil {
 		return s.refused("make the folder of", name, err)
+	}
+	if _, err := root.Lstat(name); err == nil {
+		return taken(root, name)
 	}
 	tmp, err := newTemp(root, dir)
 	if err != nil {
@@ -157,7 +165,7 @@ func (s *Store) Put(ctx context.Context, name string, write func(io.Writer) erro
 
 // fill writes and syncs. After a failed sync the file is given up, never synced
 // again: the kernel may have dropped what it could not write.
-func (s *Store) fill(ctx context.Context, f *os.File, name string, write func(io.Writer) error) error {
+func (s *Store) fill(ctx context.Context, f File, name string, write func(io.Writer) error) error {
 	const buffer = 256 << 10
 	disk := &diskWriter{f: f}
 	w := bufio.NewWriterSize(disk, buffer)
@@ -178,7 +186,7 @@ func (s *Store) fill(ctx context.Context, f *os.File, name string, write func(io
 
 // diskWriter tells errors of the disk from errors of the caller.
 type diskWriter struct {
-	f   *os.File
+	f   File
 	err error
 }
 
@@ -190,10 +198,10 @@ func (w *diskWriter) Write(p []byte) (int, error) {
 	return n, err
 }
 
-func (s *Store) publish(root *os.Root, tmp, name string) error {
+func (s *Store) publish(root Folder, tmp, name string) error {
 	if err := root.Link(tmp, name); err != nil {
 		if errors.Is(err, fs.ErrExist) {
-			return fmt.Errorf("put %q: %w", name, recount.ErrExists)
+			return taken(root, name)
 		}
 		return s.refused("link", name, err)
 	}
@@ -202,6 +210,15 @@ func (s *Store) publish(root *os.Root, tmp, name string) error {
 		return fmt.Errorf("sync folder of %q: %w: %w", name, recount.ErrUnknown, err)
 	}
 	return nil
+}
+
+// taken says that a name is taken, once it is durable: who put it may have been
+// killed before it was, or be doing it just now.
+func taken(root Folder, name string) error {
+	if err := syncDir(root, path.Dir(name)); err != nil {
+		return fmt.Errorf("sync folder of %q: %w: %w", name, recount.ErrUnknown, err)
+	}
+	return fmt.Errorf("put %q: %w", name, recount.ErrExists)
 }
 
 // Open opens an object.
@@ -214,7 +231,7 @@ func (s *Store) Open(ctx context.Context, name string) (store.Reader, error) {
 		return nil, err
 	}
 	defer closeQuietly(root)
-	f, err := root.Open(name)
+	f, err := openFile(root, name)
 	if err != nil {
 		return nil, s.refused("open", name, err)
 	}
@@ -226,7 +243,31 @@ func (s *Store) Open(ctx context.Context, name string) (store.Reader, error) {
 		closeQuietly(f)
 		return nil, s.refused("open", name, err)
 	}
-	return f, nil
+	return &reader{File: f, store: s, name: name}, nil
+}
+
+// reader tells errors of the disk as the store's.
+type reader struct {
+	File
+	store *Store
+	name  string
+}
+
+func (r *reader) Read(p []byte) (int, error) {
+	n, err := r.File.Read(p)
+	return n, r.told(err)
+}
+
+func (r *reader) ReadAt(p []byte, at int64) (int, error) {
+	n, err := r.File.ReadAt(p, at)
+	return n, r.told(err)
+}
+
+func (r *reader) told(err error) error {
+	if err == nil || errors.Is(err, io.EOF) {
+		return err
+	}
+	return r.store.refused("read", r.name, err)
 }
 
 // Stat returns the size of an object.

@@ -41,7 +41,7 @@ func (s *Store) Lock(ctx context.Context, name string) (func() error, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if err := makeDurable(s.dir); err != nil {
+	if err := s.makeDurable(s.dir); err != nil {
 		return nil, s.refused("make", name, err)
 	}
 	root, err := s.open("lock", name)
@@ -50,7 +50,7 @@ func (s *Store) Lock(ctx context.Context, name string) (func() error, error) {
 	}
 	defer closeQuietly(root)
 	dir := path.Dir(name)
-	if err := makeDirs(root, dir); err != nil {
+	if err := s.makeDirs(root, dir); err != nil {
 		return nil, s.refused("make the folder of", name, err)
 	}
 	// The file stays for ever: removing it would let two processes hold locks on
@@ -59,7 +59,7 @@ func (s *Store) Lock(ctx context.Context, name string) (func() error, error) {
 	if err != nil {
 		return nil, s.refused("lock", name, err)
 	}
-	held, err := tryLock(f)
+	held, err := f.TryLock()
 	if err != nil {
 		closeQuietly(f)
 		return nil, s.refused("lock", name, err)
@@ -79,12 +79,12 @@ func (s *Store) Lock(ctx context.Context, name string) (func() error, error) {
 	}
 	return func() error {
 		_ = f.Truncate(0) // the kernel's lock is what counts
-		unlock(f)
+		f.Unlock()
 		return f.Close()
 	}, nil
 }
 
-func (s *Store) writeHolder(f *os.File) error {
+func (s *Store) writeHolder(f File) error {
 	h := holder{PID: os.Getpid()}
 	h.Host, _ = os.Hostname()
 	if s.now != nil {
@@ -101,7 +101,7 @@ func (s *Store) writeHolder(f *os.File) error {
 	return err
 }
 
-func readHolder(f *os.File) holder {
+func readHolder(f File) holder {
 	const most = 4096
 	var h holder
 	text, err := io.ReadAll(io.LimitReader(f, most))

@@ -9,6 +9,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"slices"
 	"strings"
@@ -73,12 +74,26 @@ func (s *Store) Open(ctx context.Context, name string) (store.Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	return reader{bytes.NewReader(b)}, nil
+	return &reader{Reader: bytes.NewReader(b)}, nil
 }
 
-type reader struct{ *bytes.Reader }
+type reader struct {
+	*bytes.Reader
+	closed bool
+}
 
-func (reader) Close() error { return nil }
+// Read reads, until the reader is closed.
+func (r *reader) Read(p []byte) (int, error) {
+	if r.closed {
+		return 0, fs.ErrClosed
+	}
+	return r.Reader.Read(p)
+}
+
+func (r *reader) Close() error {
+	r.closed = true
+	return nil
+}
 
 // Stat returns the size of an object.
 func (s *Store) Stat(ctx context.Context, name string) (int64, error) {

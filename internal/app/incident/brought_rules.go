@@ -204,7 +204,7 @@ func (r *Incident) noCutOfRows(right bool) error {
 	return &recount.Error{
 		Code: recount.CodeNoCut, What: fmt.Sprintf("the cut of calculation %s is not known", r.calc.Name), Where: config.FileName + ", calculations: " + r.calc.Name,
 		Why: fmt.Sprintf("its rows go on, and %s has them as of one moment that nothing names: they cannot be made again as of the position of each live row", shown(logic)),
-		Next: "stop the worker, make the rows up to where it stands, and give its positions with --paused FILE; " +
+		Next: "stop the worker, make the rows up to where it stands, and give its positions with --paused FILE or --paused group:NAME; " +
 			"or write cut: closed, if you know that no event has reached the table since the rows were made",
 	}
 }

@@ -123,6 +123,6 @@ func (r *Incident) mayBeAhead(ctx context.Context) error {
 		Code: recount.CodeIncomplete, What: "the live rows may be ahead of the archive", Where: fmt.Sprintf("calculation %s, stream %s", r.calc.Name, r.source.Name),
 		Why: fmt.Sprintf("they were read at %s, the archive is complete up to %s, and nothing says how far they are; the result is no plain sum, so where a row stands decides what is right (%s)",
 			recount.FormatTimestamp(r.readAt.Truncate(time.Microsecond)), recount.FormatTimestamp(r.snapshot.Watermark), why),
-		Next: "plan while an archiver runs beside, or stop the worker and give its positions with --paused FILE, or name the column that says how far a row is (position:)",
+		Next: "plan while an archiver runs beside, or stop the worker and give its positions with --paused FILE or --paused group:NAME, or name the column that says how far a row is (position:)",
 	}
 }

@@ -2,8 +2,8 @@ package incident
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -181,9 +181,8 @@ func unknownIDs(from string, missing, of int64, some []string) error {
 	}
 }
 
-// complete refuses a window that the archive does not hold whole, as far as its
-// rows remember.
-func (r *Incident) complete() error {
+// needed is the window that has to be in the archive whole.
+func (r *Incident) needed() recount.Window {
 	needed := r.asked
 	if r.hits.Window.By == recount.ByEvent {
 		needed = r.window
@@ -195,18 +194,46 @@ func (r *Incident) complete() error {
 	case r.calc.Memory.Kind == recount.MemoryWindow:
 		needed = r.compared
 	}
+	return needed
+}
+
+// complete refuses a window that the archive does not hold whole, as far as its
+// rows remember.
+func (r *Incident) complete() error {
+	needed := r.needed()
 	if r.hits.Window.By == recount.ByPosition && r.calc.Bucket.None() {
-		return cover.CompleteCut(r.snapshot, r.until)
+		needed.To = time.Time{} // the cut says up to where events count
 	}
-	if err := cover.Complete(r.snapshot, needed); err != nil {
+	if err := cover.Complete(r.snapshot, needed, r.read); err != nil {
 		return err
 	}
 	return cover.CompleteCut(r.snapshot, r.until)
 }
 
+// Needs is the span of the source that the incident reads, up to the lateness of
+// its last events, and whether the archive lacks any of it. A zero edge is open.
+func (r *Incident) Needs(ctx context.Context) (needs recount.Window, lacking bool, err error) {
+	if err := r.locate(ctx); err != nil {
+		return needs, false, err
+	}
+	needs = r.read
+	if needed := r.needed(); !needs.To.IsZero() && needed.To.After(needs.To) {
+		needs.To = needed.To
+	}
+	if !needs.To.IsZero() {
+		needs.To = needs.To.Add(r.snapshot.Lateness)
+	}
+	err = r.complete()
+	var e *recount.Error
+	if errors.As(err, &e) && e.Code == recount.CodeIncomplete {
+		return needs, true, nil
+	}
+	return needs, false, err
+}
+
 // ReadCut finds out how far the live rows have absorbed events; paused is the
-// file that a flag names, empty where there is none.
-func (r *Incident) ReadCut(paused string) error {
+// file or group that a flag names, empty where there is none.
+func (r *Incident) ReadCut(ctx context.Context, paused string) error {
 	cut := r.calc.Cut
 	if paused != "" {
 		cut.Kind, cut.Paused = recount.CutPaused, paused
@@ -223,7 +250,7 @@ func (r *Incident) ReadCut(paused string) error {
 	}
 	switch cut.Kind {
 	case recount.CutPaused:
-		return r.readPaused(cut.Paused)
+		return r.readPaused(ctx, cut.Paused)
 	case recount.CutColumn:
 		r.taken = &recount.CutTaken{Kind: cut.Kind, How: fmt.Sprintf("each row's column %s says how far it is (%s)", cut.Column, cut.Is)}
 	case recount.CutFound:
@@ -243,37 +270,6 @@ func (r *Incident) ReadCut(paused string) error {
 func noCut(calculation, why string) error {
 	return &recount.Error{
 		Code: recount.CodeNoCut, What: fmt.Sprintf("the cut of calculation %s is not known", calculation), Where: "recount.yaml, calculations: " + calculation, Why: why,
-		Next: "stop the worker, write down its positions and give them with --paused FILE; or name the column that says how far a row is: position: {column: …, is: offset}",
+		Next: "stop the worker, write down its positions and give them with --paused FILE; where it commits to a consumer group, --paused group:NAME reads them; or name the column that says how far a row is: position: {column: …, is: offset}",
 	}
-}
-
-// readPaused reads the positions at which the paused worker stands.
-func (r *Incident) readPaused(file string) (err error) {
-	if file == "" {
-		return noCut(r.calc.Name, "cut: paused needs the positions at which the worker stands")
-	}
-	if r.until, err = config.ReadPositions(config.Path(r.host.Dir(), file)); err != nil {
-		return err
-	}
-	for partition := range cover.Reach(r.snapshot) {
-		if _, named := r.until[partition]; !named {
-			return noCut(r.calc.Name, fmt.Sprintf("%s does not name partition %q, which the archive holds", file, partition))
-		}
-	}
-	for _, w := range r.hits.Positions {
-		if cut, named := r.until[w.Partition]; named && cut < w.To {
-			return noCut(r.calc.Name, fmt.Sprintf("the worker stands at %s of partition %s, before the window's end %s: it has not processed those events yet",
-				recount.ShortPosition(cut), w.Partition, recount.ShortPosition(w.To)))
-		}
-	}
-	parts := make([]string, 0, len(r.until))
-	for _, partition := range sortedNames(r.until) {
-		parts = append(parts, partition+":"+recount.ShortPosition(r.until[partition]))
-	}
-	const most = 8
-	if more := len(parts) - most; more > 0 {
-		parts = append(slices.Clone(parts[:most]), fmt.Sprintf("and %d more", more))
-	}
-	r.taken = &recount.CutTaken{Kind: recount.CutPaused, How: "the worker is paused at " + strings.Join(parts, " "), Positions: r.until}
-	return nil
 }

@@ -9,7 +9,6 @@ import (
 	"math/big"
 	"slices"
 	"strings"
-	"time"
 
 	"recount"
 )
@@ -63,21 +62,48 @@ func Reach(s recount.Snapshot) map[string]recount.PositionSpan {
 	return reach
 }
 
-// CompletePositions refuses position windows that reach beyond what is archived.
+// CompletePositions refuses position windows that reach beyond what is archived,
+// or into what was lost.
 func CompletePositions(s recount.Snapshot, windows []recount.PositionWindow) error {
 	reach := Reach(s)
 	for _, w := range windows {
 		held, known := reach[w.Partition]
+		stretch, whole := around(s, w)
 		switch {
 		case !known:
 			return shortOf(s, w.String(), fmt.Sprintf("it holds no event of partition %q; it has: %s", w.Partition, strings.Join(slices.Sorted(maps.Keys(reach)), ", ")))
-		case w.From < held.First:
+		case !whole && w.From < held.First:
 			return shortOf(s, w.String(), fmt.Sprintf("its first position of partition %s is %s", w.Partition, recount.ShortPosition(held.First)))
-		case !follows(held.Last, w.To):
+		case !whole && !follows(held.Last, w.To):
 			return shortOf(s, w.String(), fmt.Sprintf("its last position of partition %s is %s", w.Partition, recount.ShortPosition(held.Last)))
+		case !whole && stretch != "":
+			return shortOf(s, w.String(), "only parts of that partition were pulled: "+stretch)
+		case !s.Since.IsZero() && w.From < held.First:
+			return shortOf(s, w.String(), fmt.Sprintf("events before %s were taken out by retention; its first position is now %s", recount.FormatTimestamp(s.Since), recount.ShortPosition(held.First)))
+		}
+		for _, g := range s.Gaps {
+			if g.Lost() && g.Partition == w.Partition && g.From < w.To && w.From < g.To {
+				return lost(s, w.String(), g)
+			}
 		}
 	}
 	return nil
+}
+
+// around says whether one stretch of what was read holds a window; if none does,
+// it names those of the partition. A snapshot that knows no stretches says nothing.
+func around(s recount.Snapshot, w recount.PositionWindow) (shown string, whole bool) {
+	var parts []string
+	for _, r := range s.Reached {
+		if r.Partition != w.Partition {
+			continue
+		}
+		if r.First <= w.From && follows(r.Last, w.To) {
+			return "", true
+		}
+		parts = append(parts, fmt.Sprintf("%s to %s", recount.ShortPosition(r.First), recount.ShortPosition(r.Last)))
+	}
+	return strings.Join(parts, ", "), false
 }
 
 // follows says whether to is at most the position after last.
@@ -94,14 +120,22 @@ func follows(last, to string) bool {
 
 // CompleteCut refuses a cut that lies beyond what is archived.
 func CompleteCut(s recount.Snapshot, cut map[string]string) error {
-	reach := Reach(s)
+	last := map[string]string{}
+	for partition, held := range Reach(s) {
+		last[partition] = held.Last
+	}
+	for _, r := range s.Reached { // positions without an event count as well
+		if !r.Pulled {
+			last[r.Partition] = max(last[r.Partition], r.Last)
+		}
+	}
 	for _, partition := range slices.Sorted(maps.Keys(cut)) {
-		held, known := reach[partition]
+		held, known := last[partition]
 		if !known && strings.Trim(cut[partition], "0") == "" {
 			continue // nothing of it was ever processed
 		}
-		if !known || !follows(held.Last, cut[partition]) {
-			why := fmt.Sprintf("the worker stands at position %s of partition %s, the archive ends at %s", recount.ShortPosition(cut[partition]), partition, recount.ShortPosition(held.Last))
+		if !known || !follows(held, cut[partition]) {
+			why := fmt.Sprintf("the worker stands at position %s of partition %s, the archive ends at %s", recount.ShortPosition(cut[partition]), partition, recount.ShortPosition(held))
 			if !known {
 				why = fmt.Sprintf("the worker stands at position %s of partition %q, of which nothing is archived", recount.ShortPosition(cut[partition]), partition)
 			}
@@ -115,27 +149,6 @@ func shortOf(s recount.Snapshot, where, why string) error {
 	return &recount.Error{
 		Code: recount.CodeIncomplete, What: "the archive does not hold all of these positions", Where: fmt.Sprintf("%s, stream %s", where, s.Stream),
 		Why: why, Next: fmt.Sprintf("recount archive run %s --once, then look again; check the partition's name and the positions", s.Stream),
-	}
-}
-
-// Complete refuses a window whose events may not all be in the archive yet:
-// complete means to + lateness <= watermark.
-func Complete(s recount.Snapshot, w recount.Window) error {
-	needed := w.To.Add(s.Lateness)
-	if !s.Watermark.IsZero() && !needed.After(s.Watermark) {
-		return nil
-	}
-	why := "no run has read the source to its end yet"
-	if !s.Watermark.IsZero() {
-		why = fmt.Sprintf("events are in up to %s", recount.FormatTimestamp(s.Watermark))
-		if s.Lateness > 0 {
-			why += fmt.Sprintf(", and those of the window may come up to %s late, so until %s", s.Lateness, recount.FormatTimestamp(needed))
-		}
-		why += fmt.Sprintf("; missing: the last %s", needed.Sub(s.Watermark).Round(time.Second))
-	}
-	return &recount.Error{
-		Code: recount.CodeIncomplete, What: "the archive does not hold the whole window", Where: fmt.Sprintf("%s, stream %s", w, s.Stream),
-		Why: why, Next: fmt.Sprintf("recount archive run %s --once", s.Stream),
 	}
 }
 

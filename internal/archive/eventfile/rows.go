@@ -1,6 +1,8 @@
 package eventfile
 
 import (
+	"fmt"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -22,7 +24,7 @@ type Rows struct {
 // NewRows returns empty rows with the given typed columns.
 func NewRows(fields []recount.Field) *Rows {
 	r := &Rows{}
-	r.seq.required, r.partition.required, r.position.required, r.data.required = true, true, true, true
+	r.seq.required, r.partition.required, r.position.required = true, true, true
 	for _, f := range fields {
 		r.fields = append(r.fields, newFieldColumn(f))
 	}
@@ -75,12 +77,8 @@ func (r *Rows) Append(seq int64, e *recount.Event, timeKnown bool) error {
 	r.position.add(e.Position)
 	addTime(&r.time, e.Time, timeKnown)
 	addTime(&r.ingest, e.IngestTime, !e.IngestTime.IsZero())
-	if e.Key == nil {
-		r.key.addNull()
-	} else {
-		r.key.addBytes(e.Key)
-	}
-	r.data.addBytes(e.Data)
+	addBytes(&r.key, e.Key)
+	addBytes(&r.data, e.Data)
 	r.headers.add(e.Headers)
 	for _, h := range e.Headers {
 		size += perRow + len(h.Name) + len(h.Value)
@@ -97,6 +95,15 @@ func addText(c *texts, s string) {
 		return
 	}
 	c.add(s)
+}
+
+// addBytes keeps none apart from an empty one: a tombstone is no empty payload.
+func addBytes(c *texts, b []byte) {
+	if b == nil {
+		c.addNull()
+		return
+	}
+	c.addBytes(b)
 }
 
 func addTime(c *longs, t time.Time, known bool) {
@@ -138,4 +145,56 @@ func Unsound(e *recount.Event, fields []recount.Field) (name string, field int) 
 		}
 	}
 	return "", -1
+}
+
+// The instants that a file of the archive can hold.
+var (
+	firstInstant = time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC).Unix()
+	pastInstant  = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC).Unix()
+)
+
+func holdable(t time.Time) bool { s := t.Unix(); return s >= firstInstant && s < pastInstant }
+
+// Prepare makes an event fit for the columns: what cannot stand in one becomes a
+// fault, and is in Data all the same. An event without fields gets NULLs.
+func Prepare(e *recount.Event, fields []recount.Field) (timeKnown bool, err error) {
+	if len(e.Fields) == 0 {
+		e.Fields = make([]recount.Value, len(fields))
+		for i := range e.Fields {
+			e.Fields[i] = recount.Null
+		}
+	}
+	if size := len(e.Data) + len(e.Key); size > MaxEventBytes {
+		return false, fmt.Errorf("event at %s of partition %q has %d bytes; %d are the most", e.Position, e.Partition, size, MaxEventBytes)
+	}
+	timeKnown = e.Fault == "" || !e.Time.IsZero()
+	if timeKnown && !holdable(e.Time) {
+		timeKnown = false
+		blame(e, "its time lies outside the years 1 to 9999")
+	}
+	if !e.IngestTime.IsZero() && !holdable(e.IngestTime) {
+		e.IngestTime = time.Time{}
+		blame(e, "its ingest time lies outside the years 1 to 9999")
+	}
+	for name, field := Unsound(e, fields); name != "" || field >= 0; name, field = Unsound(e, fields) {
+		switch {
+		case field >= 0:
+			e.Fields[field] = recount.Null
+			e.Broken = append(e.Broken, name)
+		case name == "id":
+			e.ID = ""
+		default:
+			e.Type = ""
+		}
+		blame(e, fmt.Sprintf("its %s is no UTF-8", name))
+	}
+	e.Fault = strings.ToValidUTF8(e.Fault, "\uFFFD")
+	return timeKnown, nil
+}
+
+func blame(e *recount.Event, fault string) {
+	if e.Fault != "" {
+		fault = e.Fault + "; " + fault
+	}
+	e.Fault = fault
 }

@@ -81,7 +81,7 @@ func eventSchema(fields []recount.Field) (*schema.GroupNode, error) {
 		schema.NewInt64Node("seq", required, -1),
 		textNode("id", optional), textNode("type", optional), textNode("partition", required), textNode("position", required),
 		instantNode("time"), instantNode("ingest_time"),
-		schema.NewByteArrayNode("key", optional, -1), schema.NewByteArrayNode("data", required, -1),
+		schema.NewByteArrayNode("key", optional, -1), schema.NewByteArrayNode("data", optional, -1),
 		headers,
 		textNode("fault", optional),
 	}

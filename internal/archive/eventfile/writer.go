@@ -31,6 +31,13 @@ func NewWriter(w io.Writer, meta Meta, first *Rows) (*Writer, error) {
 	return &Writer{meta: meta, w: pw}, nil
 }
 
+// GroupBytes is about how much memory one row group takes until the file is ended:
+// the footer says where each of its columns lies.
+func (w *Writer) GroupBytes() int64 {
+	const column = 2 << 10
+	return int64(envelopeColumns+len(w.meta.Fields)) * column
+}
+
 // Write writes one row group.
 func (w *Writer) Write(r *Rows) error {
 	group, err := w.w.AppendRowGroupChecked()

@@ -53,14 +53,15 @@ func (s *Secure) lines(dir string) ([]string, error) {
 	if len(s.Users) == 0 {
 		return lines, nil
 	}
-	plain := "org.apache.kafka.common.security.plain.PlainLoginModule required"
+	var users strings.Builder
 	for _, name := range slices.Sorted(maps.Keys(s.Users)) {
-		plain += fmt.Sprintf(" user_%s=%q", name, s.Users[name])
+		fmt.Fprintf(&users, " user_%s=%q", name, s.Users[name])
 	}
+	const plain = "org.apache.kafka.common.security.plain.PlainLoginModule required"
 	const scram = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
 	return append(lines,
 		prefix+"sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512",
-		prefix+"plain.sasl.jaas.config="+plain+";",
+		prefix+"plain.sasl.jaas.config="+plain+users.String()+";",
 		prefix+"scram-sha-256.sasl.jaas.config="+scram,
 		prefix+"scram-sha-512.sasl.jaas.config="+scram,
 	), nil
@@ -105,10 +106,15 @@ func settings(dir string, port, control, secure int, o Options) (string, error) 
 		"auto.create.topics.enable=false",
 		"message.max.bytes=75497472",
 		"log.segment.bytes=16777216",
+		// Tests write times of long ago, which retention by time would delete at once.
+		"log.retention.ms=-1",
 		"log.initial.task.delay.ms=500",
 		"log.retention.check.interval.ms=500",
 		"log.segment.delete.delay.ms=500",
 		"log.cleaner.backoff.ms=200",
+		// A broker that was killed comes back only when its old session has ended.
+		"broker.session.timeout.ms=2000",
+		"broker.heartbeat.interval.ms=500",
 	}
 	lines = append(append(lines, more...), o.Lines...)
 	return strings.Join(lines, "\n") + "\n", nil

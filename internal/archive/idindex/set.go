@@ -1,10 +1,16 @@
-package archive
+package idindex
 
-import "github.com/zeebo/xxh3"
+import (
+	"slices"
 
-func hashID(id string) uint64 { return max(xxh3.HashString(id), 1) }
+	"github.com/zeebo/xxh3"
+)
 
-func hashIDBytes(id []byte) uint64 { return max(xxh3.Hash(id), 1) }
+// Hash returns the hash of an id; it is never 0.
+func Hash(id string) uint64 { return max(xxh3.HashString(id), 1) }
+
+// HashBytes is Hash of an id that is no string yet.
+func HashBytes(id []byte) uint64 { return max(xxh3.Hash(id), 1) }
 
 // hashTable is an open table of 64-bit hashes, 0 standing for a free slot.
 type hashTable struct {
@@ -55,10 +61,10 @@ func (t *hashTable) add(h uint64) bool {
 
 func (t *hashTable) has(h uint64) bool { return t.count > 0 && t.slots[t.find(h)] == h }
 
-// idSet is the ids of a batch as hashes, of 8 to 22 bytes an id. It finds
+// Set is the ids of a batch as hashes, of 8 to 22 bytes an id. It finds
 // candidates for repeats; whether two events share an id is decided by the ids
 // themselves.
-type idSet struct {
+type Set struct {
 	all     hashTable
 	pending []uint64 // not in all yet
 	twice   int      // additions that found their hash there
@@ -66,21 +72,21 @@ type idSet struct {
 	candidates hashTable
 }
 
-// add adds a hash. Hashes enter the table a few hundred at a time: each is a
+// Add adds a hash. Hashes enter the table a few hundred at a time: each is a
 // miss of the cache, and the misses of a loop overlap.
-func (s *idSet) add(h uint64) {
+func (s *Set) Add(h uint64) {
 	const together = 512
 	if s.pending == nil {
 		s.pending = make([]uint64, 0, together)
 	}
 	if s.pending = append(s.pending, h); len(s.pending) == together {
-		s.settle()
+		s.Settle()
 	}
 }
 
-// settle brings the pending hashes into the table; before it, the set is not to
+// Settle brings the pending hashes into the table; before it, the set is not to
 // be asked.
-func (s *idSet) settle() {
+func (s *Set) Settle() {
 	s.all.reserve(len(s.pending))
 	mask := uint64(len(s.all.slots) - 1)
 	warm := uint64(0)
@@ -90,7 +96,7 @@ func (s *idSet) settle() {
 	for _, h := range s.pending {
 		if !s.all.add(h) {
 			s.twice++
-			s.mark(h)
+			s.Mark(h)
 		}
 	}
 	s.pending = s.pending[:0]
@@ -99,10 +105,45 @@ func (s *idSet) settle() {
 	}
 }
 
-func (s *idSet) mark(h uint64) {
+// Mark makes a hash a candidate.
+func (s *Set) Mark(h uint64) {
 	s.candidates.reserve(1)
 	s.candidates.add(h)
 }
 
-// empty says that no hash was added.
-func (s *idSet) empty() bool { return s.all.count == 0 && len(s.pending) == 0 }
+// Empty says that no hash was added.
+func (s *Set) Empty() bool { return s.all.count == 0 && len(s.pending) == 0 }
+
+// Has says whether a hash was added.
+func (s *Set) Has(h uint64) bool { return s.all.has(h) }
+
+// Twice counts the hashes that were there when they were added.
+func (s *Set) Twice() int { return s.twice }
+
+// Candidates counts the candidates.
+func (s *Set) Candidates() int { return s.candidates.count }
+
+// Candidate says whether a hash is a candidate.
+func (s *Set) Candidate(h uint64) bool { return s.candidates.has(h) }
+
+// EachShort hands all hashes, by growing Short, to use: some hundred thousand at a
+// time, which takes 8 bytes each.
+func (s *Set) EachShort(use func(short []uint64) error) error {
+	const together = 1 << 18
+	parts := uint64(s.all.count/together + 1)
+	width := Short(^uint64(0))/parts + 1
+	var list []uint64
+	for part := range parts {
+		list = list[:0]
+		for _, h := range s.all.slots {
+			if h != 0 && Short(h)/width == part {
+				list = append(list, Short(h))
+			}
+		}
+		slices.Sort(list)
+		if err := use(slices.Compact(list)); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,159 @@
+package livetest_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"recount"
+	"recount/internal/archive"
+	"recount/source"
+	"recount/store/mem"
+)
+
+func TestLostEventsAreRecordedAndSaid(t *testing.T) {
+	s, bus := &mem.Store{}, newBus()
+	bus.watermark = func() time.Time { return noon }
+	bus.grow("0", 30, noon.Add(-time.Hour))
+	bus.grow("1", 5, noon.Add(-time.Hour))
+	bus.first["0"] = 12
+	res, err := open(s).Run(t.Context(), options(bus))
+	wantCode(t, err, recount.CodeLost)
+	if !strings.Contains(err.Error(), "partition 0, positions [0, 12)") || res.Events != 23 || len(res.Lost) != 1 {
+		t.Errorf("got %v, %+v", err, res)
+	}
+	snap := wantArchived(t, s, bus.wants(func(e recount.Event) bool { return e.Partition == "1" || e.Position >= pad(12) }))
+	if want := []recount.Gap{{Partition: "0", From: pad(0), To: pad(12), Reason: recount.GapRetention}}; !slices.Equal(snap.Gaps, want) {
+		t.Errorf("gaps: %v", snap.Gaps)
+	}
+	mustRun(t, open(s), options(bus)) // said once
+	verified(t, s)
+}
+
+func TestABadGapEndsTheRun(t *testing.T) {
+	for name, g := range map[string]recount.Gap{
+		"another partition": {Partition: "1", From: pad(3), To: pad(4), Reason: recount.GapControl},
+		"empty":             {Partition: "0", From: pad(3), To: pad(3), Reason: recount.GapControl},
+		"unknown reason":    {Partition: "0", From: pad(3), To: pad(4), Reason: "lazy"},
+		"no text":           {Partition: "0", From: pad(3), To: "\xff", Reason: recount.GapControl},
+	} {
+		bus := newBus()
+		bus.grow("0", 10, noon)
+		bus.gaps["0"] = map[int]recount.Gap{3: g}
+		if _, err := open(&mem.Store{}).Run(t.Context(), options(bus)); err == nil {
+			t.Errorf("%s: the run went on", name)
+		}
+	}
+}
+
+func TestAPullBringsInASpanAndNothingTwice(t *testing.T) {
+	s, bus := &mem.Store{}, newBus()
+	bus.watermark = func() time.Time { return noon }
+	bus.grow("0", 600, noon.Add(-600*time.Second))
+	bus.grow("1", 600, noon.Add(-600*time.Second))
+	pull := func(span source.Span) archive.RunResult {
+		t.Helper()
+		opts := options(bus)
+		opts.Pull, opts.CommitEvents = &span, 50
+		return mustRun(t, open(s), opts)
+	}
+	in := func(from, to int) func(e recount.Event) bool {
+		return func(e recount.Event) bool { return e.Position >= pad(from) && e.Position < pad(to) }
+	}
+	at := func(n int) time.Time { return noon.Add(time.Duration(n-600) * time.Second) }
+	if res := pull(source.Span{From: at(100), To: at(200)}); res.Events != 200 || res.Commits < 3 {
+		t.Errorf("first pull: %+v", res)
+	}
+	snap := wantArchived(t, s, bus.wants(in(100, 200)))
+	if len(snap.Pulled) != 1 || snap.Followed || !snap.Watermark.IsZero() {
+		t.Errorf("snapshot: %+v", snap)
+	}
+	if res := pull(source.Span{From: at(150), To: at(300)}); res.Events != 200 || res.Known != 100 {
+		t.Errorf("overlapping pull: %+v", res)
+	}
+	if res := pull(source.Span{From: at(120), To: at(280)}); res.Commits != 0 || res.Known != 320 {
+		t.Errorf("pull of what is there: %+v", res)
+	}
+	if res := pull(source.Span{Positions: []recount.PositionWindow{{Partition: "1", From: pad(250), To: pad(320)}}}); res.Events != 20 {
+		t.Errorf("pull by position: %+v", res)
+	}
+	report := verified(t, s)
+	t.Logf("%+v", report.Streams[0].Partitions)
+	opts := options(bus)
+	opts.CommitEvents = 70
+	if res := mustRun(t, open(s), opts); res.Known != 420 {
+		t.Errorf("ordinary run: %+v", res)
+	}
+	if snap := wantArchived(t, s, bus.wants(nil)); !snap.Followed || !snap.Watermark.Equal(noon) {
+		t.Errorf("snapshot: %+v", snap)
+	}
+	if res := pull(source.Span{From: at(0), To: at(600)}); res.Events != 0 || res.Known != 1200 {
+		t.Errorf("pull of everything: %+v", res)
+	}
+	verified(t, s)
+	opts = options(struct{ source.Source }{bus}) // which keeps no index
+	opts.Pull = &source.Span{From: noon.Add(-time.Hour), To: noon}
+	_, err := open(&mem.Store{}).Run(t.Context(), opts)
+	wantCode(t, err, recount.CodeUnsupported)
+}
+
+// TestVerifySaysWhatEachPositionIs also takes a source at its word that it is
+// dense, and finds where it lied.
+func TestVerifySaysWhatEachPositionIs(t *testing.T) {
+	runs := func(report archive.Report) string {
+		var b strings.Builder
+		for _, p := range report.Streams[0].Partitions {
+			for _, r := range p.Runs {
+				fmt.Fprintf(&b, "%s:%s %s-%s\n", p.Partition, r.Kind, recount.ShortPosition(r.First), recount.ShortPosition(r.Last))
+			}
+		}
+		return b.String()
+	}
+	s, bus := &mem.Store{}, newBus()
+	bus.watermark = func() time.Time { return noon }
+	bus.grow("0", 100, noon.Add(-100*time.Minute)) // over two hours, so in several files
+	bus.grow("1", 50, noon.Add(-100*time.Minute))
+	bus.gaps["0"] = map[int]recount.Gap{
+		40: {Partition: "0", From: pad(40), To: pad(45), Reason: recount.GapControl},
+		99: {Partition: "0", From: pad(99), To: pad(100), Reason: recount.GapControl},
+	}
+	bus.first["0"] = 10
+	opts := options(bus)
+	opts.CommitEvents = 30
+	if _, err := open(s).Run(t.Context(), opts); code(err) != recount.CodeLost {
+		t.Fatal(err)
+	}
+	report := verified(t, s)
+	if got, want := runs(report), "0:lost 0-9\n0:sealed 10-99\n1:sealed 0-49\n"; got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+	if p := report.Streams[0].Partitions[0]; p.Runs == nil || p.Gaps[recount.GapControl] != 6 || p.Gaps[recount.GapRetention] != 10 {
+		t.Errorf("partition: %+v", p)
+	}
+	// A hole and a position twice.
+	bus.parts["1"][20].Position = pad(19)
+	s = &mem.Store{}
+	if _, err := open(s).Run(t.Context(), opts); code(err) != recount.CodeLost {
+		t.Fatal(err)
+	}
+	report, err := open(s).Verify(t.Context(), nil, nil)
+	wantCode(t, err, recount.CodeDamaged)
+	if got, want := runs(report), "0:lost 0-9\n0:sealed 10-99\n1:sealed 0-19\n1:overlap 19-19\n1:hole 20-20\n1:sealed 21-49\n"; got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+	if len(report.Streams[0].Problems) != 2 {
+		t.Errorf("problems: %v", report.Streams[0].Problems)
+	}
+	// What was pulled stands apart, and is no hole.
+	bus.parts["1"][20].Position = pad(20)
+	s = &mem.Store{}
+	for _, w := range [][2]int{{60, 70}, {20, 30}} {
+		opts.Pull = &source.Span{Positions: []recount.PositionWindow{{Partition: "0", From: pad(w[0]), To: pad(w[1])}}}
+		mustRun(t, open(s), opts)
+	}
+	if got, want := runs(verified(t, s)), "0:sealed 20-29\n0:sealed 60-69\n"; got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+}

@@ -1,0 +1,117 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"runtime"
+	"testing"
+)
+
+// TestMain lets the test's program be what the simulator starts: workers and
+// archivers.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && (os.Args[1] == "-worker" || os.Args[1] == "-archiver") {
+		main()
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+// TestNoCrashLosesOrDoublesAnEvent crashes before each operation of some archives,
+// pauses some for others, and lets operations fail.
+func TestNoCrashLosesOrDoublesAnEvent(t *testing.T) {
+	scenarios := 6
+	if testing.Short() {
+		scenarios = 2
+	}
+	var sum tally
+	for n := range scenarios {
+		g := newGame(draw(20261125, n), &planted{})
+		g.say = t.Errorf
+		got, err := g.play(t.Context())
+		if err != nil {
+			t.Fatalf("scenario %d: %v", n, err)
+		}
+		sum.add(got)
+	}
+	const each = 100
+	if sum.any() || sum.Points < each*scenarios || sum.Pauses == 0 || sum.Failures == 0 || sum.Compacted == 0 {
+		t.Errorf("got %+v, want nothing found in more", sum)
+	}
+	t.Logf("%d crashes, %d pauses, %d failures", sum.Points, sum.Pauses, sum.Failures)
+}
+
+// TestAPlantedFaultIsFound bends one promise at a time.
+func TestAPlantedFaultIsFound(t *testing.T) {
+	for i := range faults {
+		t.Run(faults[i].name, func(t *testing.T) {
+			found, by, err := faults[i].caught(t.Context(), 1, scenariosOfAFault)
+			if err != nil || !found {
+				t.Errorf("not found in %d scenarios (%v)", scenariosOfAFault, err)
+			}
+			t.Log(by.first)
+		})
+	}
+}
+
+// TestAMutantIsFound builds the simulator with one line of the product altered.
+// All of them take minutes: go run ./internal/sim/archive -mutants.
+func TestAMutantIsFound(t *testing.T) {
+	root, err := moduleRoot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range mutants {
+		text, err := m.altered(root)
+		if err != nil {
+			t.Fatalf("%s: %v", m.name, err)
+		}
+		if bytes.Contains(text, []byte(m.old)) {
+			t.Errorf("%s: nothing is altered", m.name)
+		}
+	}
+	if testing.Short() {
+		t.Skip("skipped in short mode: a mutant takes seconds to build")
+	}
+	found, by, err := mutants[0].caught(t.Context(), root, 1)
+	if err != nil || !found {
+		t.Errorf("%s: not found (%v)", mutants[0].name, err)
+	}
+	t.Log(by)
+}
+
+// TestASeedPlaysTheSame: what a failing point says can be played again. It holds
+// for one thread, as workers have.
+func TestASeedPlaysTheSame(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	for n := range 2 {
+		var traces [2]bytes.Buffer
+		for i := range traces {
+			g := newGame(draw(7, n), &planted{})
+			g.trace = &traces[i]
+			if _, err := g.play(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if traces[0].Len() == 0 || !bytes.Equal(traces[0].Bytes(), traces[1].Bytes()) {
+			t.Errorf("scenario %d: two plays differ", n)
+		}
+	}
+}
+
+// TestKilledArchiversLoseAndDoubleNothing kills real processes: on Kafka and S3
+// where they are installed, else on files and disks.
+func TestKilledArchiversLoseAndDoubleNothing(t *testing.T) {
+	kills := 60
+	if testing.Short() {
+		kills = 20
+	}
+	got, err := killAll(t.Context(), options{kills: kills, seed: 1, workers: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.found.any() || got.Kills < kills || got.Commits == 0 {
+		t.Errorf("got %+v, want nothing found", got)
+	}
+	t.Logf("%+v", got)
+}

@@ -1,0 +1,143 @@
+package kafka
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"recount"
+	"recount/source"
+)
+
+// reading is one partition that is being read. What is fetched belongs to the
+// goroutine that fetches; the rest to the one that reads.
+type reading struct {
+	part
+	name       string
+	generation int
+	compacted  bool
+	last       int32 // the leadership of the last record that was read
+	next       int64 // the first offset that was not handed over
+	fetched    int64 // the first offset that was not fetched
+}
+
+func (r *reading) cursor() string {
+	return mark{
+		Topic: r.topic, Partition: r.partition, ID: idText(r.id), Generation: r.generation, Next: r.next, Epoch: r.last, End: max(r.end, r.next),
+	}.text()
+}
+
+// lost moves the reading over records that retention deleted: they were written
+// before now.
+func (r *reading) lost(to int64, now time.Time) source.Batch {
+	b := source.Batch{Partition: r.name, Gaps: []recount.Gap{lost(r.name, r.next, to, now)}}
+	r.next, r.fetched, r.last = to, to, -1 // nobody knows under whom those were written
+	b.Cursor = r.cursor()
+	return b
+}
+
+func lost(partition string, from, to int64, now time.Time) recount.Gap {
+	g := gap(partition, from, to, recount.GapRetention)
+	if g.Before = now.UTC().Truncate(time.Microsecond); g.Before.Before(now) {
+		g.Before = g.Before.Add(time.Microsecond)
+	}
+	return g
+}
+
+// assignment is what a read has to do.
+type assignment struct {
+	now      time.Time
+	readings []*reading
+	// before is told before anything is read: what is lost, and where partitions
+	// begin.
+	before []source.Batch
+}
+
+// assign joins how the topics stand with what the archive has of them.
+func (s *Source) assign(v view, known map[place]held, cut map[place]int64) assignment {
+	a := assignment{now: s.env.Now()}
+	names := s.names(known)
+	topics := map[string]bool{}
+	for at := range known {
+		topics[at.topic] = true
+	}
+	there := map[place]bool{}
+	for _, p := range v.parts {
+		there[p.place] = true
+		r := &reading{part: p, generation: 1, last: -1}
+		h, ok := known[p.place]
+		switch from, wasCut := cut[p.place]; {
+		case !ok:
+			r.name = names.of(p.place)
+			a.begin(r, topics[p.topic])
+		case wasCut:
+			a.end(h, from)
+			r.follow(h, from)
+			a.begin(r, true)
+		case h.mark.Over:
+			r.follow(h, h.mark.From)
+			a.begin(r, true)
+		case h.mark.ID != "" && idText(p.id) != "" && h.mark.ID != idText(p.id):
+			a.end(h, 0)
+			r.follow(h, 0)
+			a.begin(r, true)
+		default:
+			r.name, r.generation, r.last = h.name, h.mark.Generation, h.mark.Epoch
+			r.next, r.fetched = h.mark.Next, h.mark.Next
+			a.begin(r, true)
+		}
+		a.readings = append(a.readings, r)
+	}
+	a.gone(known, there, s.config.Topics)
+	return a
+}
+
+// follow makes the reading the generation after what is held.
+func (r *reading) follow(h held, from int64) {
+	r.generation = h.mark.Generation + 1
+	r.name = named(h.base(), r.generation)
+	r.next, r.fetched = from, from
+}
+
+// begin tells what retention took away before a reading. A topic that the archive
+// has never read begins where it begins: nothing of it was promised.
+func (a *assignment) begin(r *reading, promised bool) {
+	switch {
+	case r.start <= r.next:
+	case promised:
+		a.before = append(a.before, r.lost(r.start, a.now))
+	default:
+		r.next, r.fetched = r.start, r.start
+		a.before = append(a.before, source.Batch{Partition: r.name, Cursor: r.cursor()})
+	}
+}
+
+// end tells that the log of a generation is gone, with all that was not read of
+// it. Where it ended is not known: all positions from the cursor on are lost.
+func (a *assignment) end(h held, from int64) {
+	m := h.mark
+	m.Over, m.Last, m.From, m.Next = true, h.mark.Next, from, lastOffset
+	a.before = append(a.before, source.Batch{
+		Partition: h.name, Gaps: []recount.Gap{lost(h.name, h.mark.Next, lastOffset, a.now)}, Cursor: m.text(),
+	})
+}
+
+// gone ends the partitions that a topic made anew has no more.
+func (a *assignment) gone(known map[place]held, there map[place]bool, topics []string) {
+	lost := slices.SortedFunc(maps.Keys(known), func(x, y place) int {
+		if x.topic != y.topic {
+			return strings.Compare(x.topic, y.topic)
+		}
+		return int(x.partition - y.partition)
+	})
+	for _, at := range lost {
+		if !there[at] && !known[at].mark.Over && slices.Contains(topics, at.topic) {
+			a.end(known[at], 0)
+		}
+	}
+}
+
+func splitWords(list string) []string {
+	return strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ' ' })
+}

@@ -1,0 +1,128 @@
+package nats
+
+import (
+	"context"
+	"strings"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"recount/source"
+)
+
+// Reads says whether a subject belongs to a stream of this source.
+func (s *Source) Reads(destination string) bool {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	js, err := s.connect()
+	if err != nil {
+		return true // nothing is published where that is not known
+	}
+	stream, err := js.StreamNameBySubject(ctx, destination)
+	if err != nil {
+		return false
+	}
+	for _, name := range s.config.Streams {
+		if name == stream {
+			return true
+		}
+	}
+	return false
+}
+
+// Publisher opens a subject, which a stream must keep.
+func (s *Source) Publisher(ctx context.Context, destination string) (source.Publisher, error) {
+	js, err := s.connect()
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	stream, err := js.StreamNameBySubject(ctx, destination)
+	if err != nil {
+		return nil, s.explained("look for the stream of subject "+destination, err)
+	}
+	return &publisher{source: s, subject: destination, stream: stream}, nil
+}
+
+// publisher writes to one subject, a message after the other is acknowledged, so
+// that all stay in order.
+type publisher struct {
+	source  *Source
+	subject string
+	stream  string
+}
+
+// Publish returns when all messages are acknowledged. A message carries its place
+// in the archive as its id, so that a stream which looks for repeats keeps it once.
+func (p *publisher) Publish(ctx context.Context, messages []source.Message) error {
+	for _, m := range messages {
+		out := nats.NewMsg(p.subject)
+		out.Data = m.Data
+		id := ""
+		for _, h := range m.Headers {
+			if h.Name == subjectHeader {
+				continue
+			}
+			if h.Name == source.HeaderReplay || h.Name == source.HeaderPosition {
+				id += string(h.Value) + " "
+			}
+			out.Header.Add(h.Name, string(h.Value))
+		}
+		if id != "" {
+			out.Header.Set(jetstream.MsgIDHeader, strings.TrimSpace(id))
+		}
+		if _, err := p.source.js.PublishMsg(ctx, out); err != nil {
+			return p.source.explained("publish to subject "+p.subject, err)
+		}
+	}
+	return nil
+}
+
+// Last looks through the whole subject: of some partitions of the archive the
+// newest message can be far from the end.
+func (p *publisher) Last(ctx context.Context, name, value string) (map[string]string, error) {
+	v, err := p.source.look(ctx, p.stream)
+	if err != nil {
+		return nil, err
+	}
+	config := p.source.config
+	config.Subjects = []string{p.subject}
+	reader := &Source{env: p.source.env, config: config, decoder: p.source.decoder, conn: p.source.conn, js: p.source.js}
+	consumer, err := p.source.js.OrderedConsumer(ctx, p.stream, jetstream.OrderedConsumerConfig{FilterSubjects: config.Subjects, HeadersOnly: true})
+	if err != nil {
+		return nil, p.source.explained("look through subject "+p.subject, err)
+	}
+	newest := map[string]string{}
+	for next := v.first; next <= v.last; {
+		messages, err := reader.fetch(ctx, consumer)
+		if err != nil {
+			return nil, p.source.explained("look through subject "+p.subject, err)
+		}
+		if len(messages) == 0 {
+			break
+		}
+		for _, m := range messages {
+			next = m.sequence + 1
+			place := m.Headers().Get(source.HeaderPosition)
+			at := strings.LastIndexByte(place, '@')
+			if m.Headers().Get(name) != value || at < 0 {
+				continue
+			}
+			if from, to := place[:at], place[at+1:]; to > newest[from] {
+				newest[from] = to
+			}
+		}
+	}
+	return newest, nil
+}
+
+// Close leaves the source's connection open.
+func (p *publisher) Close() error { return nil }
+
+var (
+	_ source.Waiter  = (*Source)(nil)
+	_ source.Spanned = (*Source)(nil)
+	_ source.Resumer = (*Source)(nil)
+	_ source.Bus     = (*Source)(nil)
+)
