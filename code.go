@@ -57,6 +57,7 @@ const (
 	CodeLost          Code = "RC3014"
 	CodeNoSnapshot    Code = "RC3018"
 	CodeExpire        Code = "RC3019"
+	CodeRegister      Code = "RC3020"
 	CodeFileOrder     Code = "RC3022"
 	CodeSQL           Code = "RC4001"
 	CodeSQLRefused    Code = "RC4002"
@@ -161,6 +162,7 @@ var Codes = []CodeInfo{
 	{CodeLost, ExitIncomplete, "the source deleted events before they were archived"},
 	{CodeNoSnapshot, ExitUsage, "the archive has no such snapshot"},
 	{CodeExpire, ExitUsage, "events cannot be expired so"},
+	{CodeRegister, ExitError, "the archive cannot be registered as an Iceberg table"},
 	{CodeFileOrder, ExitError, "a sink's file does not follow the one before it"},
 	{CodeSQL, ExitUsage, "the SQL has a mistake"},
 	{CodeSQLRefused, ExitRefused, "the SQL is not deterministic by its form"},

@@ -275,6 +275,7 @@ func everyView() map[string]func(*Output) error {
 		},
 	}
 	maps.Copy(all, archiveViews())
+	maps.Copy(all, upkeepViews())
 	maps.Copy(all, severalViews())
 	maps.Copy(all, controlViews())
 	maps.Copy(all, lookingViews())

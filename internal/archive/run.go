@@ -46,7 +46,8 @@ type RunOptions struct {
 	Program  string // name and version, for the commit
 	Progress recount.Progress
 	// Tell is told where the run stands after each commit, and when a live run
-	// waits for what is out of reach. It is called by the run's goroutine.
+	// begins, waits for what is out of reach, or begins anew. It is called by the
+	// run's goroutine.
 	Tell func(Status)
 }
 

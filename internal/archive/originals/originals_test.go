@@ -291,3 +291,41 @@ func TestASourceWithoutFilesCannotBeAdopted(t *testing.T) {
 		t.Errorf("got %v, want CodeUnsupported", err)
 	}
 }
+
+func TestCompactionAndRetentionLeaveOriginalsAsTheyLie(t *testing.T) {
+	p := newProject(t, "in/*")
+	p.store = &mem.Store{}
+	messy(p)
+	p.adopt()
+	for i := range 4 { // small files of the archive's own, in hours that originals have too
+		p.write(fmt.Sprintf("in/9%d.csv", i), csv(100+i, 1)+csv(600+i, 2)[len("id,at,user,value\n"):])
+		p.run()
+	}
+	before, marks := p.staged()
+	a := p.archive(p.store)
+	if _, err := a.Compact(t.Context(), archive.CompactOptions{Stream: "orders", Dir: t.TempDir(), Program: "test"}); err != nil {
+		t.Fatal(err)
+	}
+	p.verify()
+	after, marksAfter := p.staged()
+	if !maps.Equal(before, after) || !maps.Equal(marks, marksAfter) {
+		t.Errorf("after a compaction: got %d events, want %d, all alike", len(after), len(before))
+	}
+	res, err := a.Expire(t.Context(), archive.ExpireOptions{Stream: "orders", Before: noon.Add(-time.Hour), Program: "test"})
+	if err != nil || res.Files == 0 {
+		t.Fatalf("got %+v, %v", res, err)
+	}
+	p.verify()
+	left, _ := p.staged()
+	for seq, e := range left {
+		if before[seq] != e {
+			t.Errorf("event %d: got %+v, want %+v", seq, e, before[seq])
+		}
+	}
+	if len(left) == 0 || len(left) >= len(before) {
+		t.Errorf("got %d events of %d", len(left), len(before))
+	}
+	if again := p.adopt(); again.Events != 0 {
+		t.Errorf("adopted again: %+v", again)
+	}
+}
