@@ -21,6 +21,9 @@ const (
 	CodeNoTopic       Code = "RC1014"
 	CodeSourceData    Code = "RC1015"
 	CodeRegistry      Code = "RC1017"
+	CodeNoSlot        Code = "RC1020"
+	CodeSlotBusy      Code = "RC1021"
+	CodeSlotLost      Code = "RC1022"
 	CodePlanDamaged   Code = "RC2101"
 	CodePlanExpired   Code = "RC2102"
 	CodePlanTarget    Code = "RC2103"
@@ -126,6 +129,9 @@ var Codes = []CodeInfo{
 	{CodeNoTopic, ExitUsage, "the topic does not exist"},
 	{CodeSourceData, ExitError, "the source's own data is damaged"},
 	{CodeRegistry, ExitError, "the schema registry does not answer as it should"},
+	{CodeNoSlot, ExitUsage, "the database is not set up for reading changes"},
+	{CodeSlotBusy, ExitLocked, "another process reads the replication slot"},
+	{CodeSlotLost, ExitIncomplete, "the replication slot cannot be read on"},
 	{CodePlanDamaged, ExitTampered, "the plan file was cut or edited"},
 	{CodePlanExpired, ExitTampered, "the plan has expired"},
 	{CodePlanTarget, ExitTampered, "the plan is for another target"},
