@@ -102,10 +102,10 @@ type Publisher interface {
 	// of the archive without a key, stay in order, and returns when all are
 	// acknowledged. After an error some may have been written.
 	Publish(ctx context.Context, messages []Message) error
-	// Last returns the newest messages that carry the header name=value, so that a
-	// replay that was interrupted goes on after them: by archive partition the
-	// position in the header HeaderPosition.
-	Last(ctx context.Context, name, value string) (map[string]string, error)
+	// Published hands over the place in the archive, out of HeaderPosition, of every
+	// message of the destination that carries the header name=value, in no order. So
+	// a replay that was interrupted publishes what is not there yet.
+	Published(ctx context.Context, name, value string, each func(partition, position string)) error
 	Close() error
 }
 
