@@ -17,6 +17,7 @@ type Recount interface {
 	ArchiveVerify(ctx context.Context, sources []string) ([]app.ArchiveReport, error)
 	ArchiveCat(ctx context.Context, source, event string) ([]app.ArchivedEvent, error)
 	Replay(ctx context.Context, req app.PlanRequest, w io.Writer, json bool) (app.Replayed, error)
+	Publish(ctx context.Context, req app.PublishRequest) (app.Published, error)
 	Diff(ctx context.Context, req app.PlanRequest) (app.Planned, error)
 	Plan(ctx context.Context, req app.PlanRequest) (app.Planned, error)
 	Show(ctx context.Context, file string) (app.Shown, error)
