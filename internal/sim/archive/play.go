@@ -10,11 +10,9 @@ import (
 	"regexp"
 	"slices"
 	"sync"
-	"syscall"
 
 	"recount"
 	"recount/internal/sim/archive/fakefs"
-	"recount/internal/sim/archive/fakestore"
 )
 
 // tally is what was played, and what was found.
@@ -233,7 +231,7 @@ func (g *game) recover(ctx context.Context, w *world, rng *rand.Rand, made int) 
 	if len(before) < made {
 		f.damaged("%d commits were kept, as the store had said, and %d are there", made, len(before))
 	}
-	const often, most = 3, 60
+	const often, most = 3, 40
 	for name := 1; rng.IntN(often) == 0; name++ {
 		w, err = g.again(ctx, w, name, rng.IntN(most), rng)
 		if err != nil {
@@ -245,13 +243,16 @@ func (g *game) recover(ctx context.Context, w *world, rng *rand.Rand, made int) 
 	return f
 }
 
-// again runs an archiver that crashes at its nth operation, or meets a failure
-// there.
+// again runs an archiver that crashes at the nth operation which changes something,
+// or meets a failure at its nth.
 func (g *game) again(ctx context.Context, w *world, name, n int, rng *rand.Rand) (*world, error) {
 	next := w
 	failing := rng.IntN(2) == 0
 	hurt := newHurt(n, w, rng)
 	a, err := g.archiver(w, g.plant, name, func(op operation) error {
+		if !failing && !op.changes {
+			return hurt.alive()
+		}
 		return hurt.at(op, func() error {
 			if failing {
 				return hurt.failure(op)
@@ -270,61 +271,6 @@ func (g *game) again(ctx context.Context, w *world, name, n int, rng *rand.Rand)
 		return next, nil
 	}
 	return next, explained(err)
-}
-
-// hurt lets something happen at the nth operation of an archiver.
-type hurt struct {
-	mu    sync.Mutex
-	n     int
-	cut   func() // ends the process so many operations later; nil: nothing does
-	later int
-	gone  bool
-	disk  bool
-	which int
-}
-
-func newHurt(n int, w *world, rng *rand.Rand) *hurt {
-	return &hurt{n: n, disk: w.disk != nil, which: rng.IntN(1 << 10)}
-}
-
-func (h *hurt) at(op operation, act func() error) error {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.n--; h.n == -1 {
-		if err := act(); err != nil {
-			return err
-		}
-	}
-	if h.cut != nil && h.n == -1-h.later {
-		h.cut()
-		h.gone = true
-	}
-	if h.gone {
-		return errGone
-	}
-	return nil
-}
-
-// failure is what an operation meets: a broker that is down, a full or broken
-// disk, an object store that refuses or does not answer.
-func (h *hurt) failure(op operation) error {
-	if op.bus {
-		return &recount.Error{
-			Code: recount.CodeSourceFile, What: "the broker does not answer", Where: "fake://broker/topic", Why: "connection refused",
-			Next: "run the command again when it is up",
-		}
-	}
-	if h.disk {
-		return []syscall.Errno{syscall.EIO, syscall.ENOSPC}[h.which%2]
-	}
-	outcomes := []fakestore.Outcome{fakestore.Failed, fakestore.Lost, fakestore.Unsent, fakestore.Late, fakestore.Bent}
-	switch {
-	case op.kind != fakestore.Complete:
-		outcomes = outcomes[:1]
-	case isCommit(op.name): // of its bytes nothing but the log itself could tell
-		outcomes = outcomes[:4]
-	}
-	return outcomeError(outcomes[h.which%len(outcomes)])
 }
 
 // explained refuses an error that does not tell a person what to do.
