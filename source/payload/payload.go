@@ -159,9 +159,10 @@ func (d *Decoder) Into(ev *recount.Event, s *Scratch, data []byte, text string) 
 
 // raw is a value as the payload holds it.
 type raw struct {
-	kind rawKind
-	text string
-	json bool // it stood in JSON, where a text is what it says
+	kind  rawKind
+	text  string
+	json  bool // it stood in JSON, where a text is what it says
+	sound bool // the text is known to be UTF-8
 }
 
 type rawKind uint8

@@ -14,6 +14,7 @@ import (
 // thousands of values. The zero Scratch is ready.
 type Scratch struct {
 	raw    []raw
+	hints  []int // where the values of each want stood in the payload before
 	cells  []string
 	find   finder
 	values []recount.Value
@@ -35,6 +36,7 @@ func (s *Scratch) begin(wants int) {
 	s.why, s.faults = "", 0
 	if cap(s.raw) < wants {
 		s.raw = make([]raw, wants)
+		s.hints = make([]int, wants)
 	}
 	s.raw = s.raw[:wants]
 	clear(s.raw)
