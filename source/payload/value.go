@@ -46,7 +46,7 @@ func (d *Decoder) canonical(s *Scratch, t recount.Type, r raw) (string, error) {
 			return "", err
 		}
 		s.stamp = at.AppendFormat(s.stamp[:0], "2006-01-02T15:04:05.999999Z")
-		return s.text(s.stamp), nil
+		return s.Text(s.stamp), nil
 	case recount.KindString, recount.KindInt64, recount.KindDouble, recount.KindDecimal, recount.KindBool, recount.KindDate:
 	}
 	if r.kind == rawNested {
