@@ -18,7 +18,7 @@ import (
 
 const (
 	fetchBytes     = 16 << 20 // one answer of a broker
-	partitionBytes = 8 << 20  // of it, one partition
+	partitionBytes = 1 << 20  // of it, one partition
 	fetchWait      = 500      // milliseconds
 )
 

@@ -116,8 +116,7 @@ func writeTexts(w file.ColumnChunkWriter, c *texts, def, rep []int16) error {
 		return wrongWriter(w)
 	}
 	if cw.SupportsArrowOffsets() && len(c.ends) > 0 {
-		_, err := cw.WriteBatchArrow(c.data, c.ends, def, rep)
-		return err
+		return writeArrow(cw, c, def, rep)
 	}
 	values := make([]parquet.ByteArray, max(len(c.ends)-1, 0))
 	for i := range values {
@@ -125,6 +124,30 @@ func writeTexts(w file.ColumnChunkWriter, c *texts, def, rep []int16) error {
 	}
 	_, err := cw.WriteBatch(values, def, rep)
 	return err
+}
+
+// writeArrow hands over a column that has no dictionary, a little at a time where
+// each row has a value: a page is ended after what was handed over last.
+func writeArrow(cw *file.ByteArrayColumnChunkWriter, c *texts, def, rep []int16) error {
+	if rep != nil || c.present != c.rows {
+		_, err := cw.WriteBatchArrow(c.data, c.ends, def, rep)
+		return err
+	}
+	for from := 0; from < c.rows; {
+		to := from + 1
+		for to < c.rows && to-from < batchRows && c.ends[to+1]-c.ends[from] <= pageStep {
+			to++
+		}
+		var levels []int16
+		if def != nil {
+			levels = def[from:to]
+		}
+		if _, err := cw.WriteBatchArrow(c.data, c.ends[from:to+1], levels, nil); err != nil {
+			return err
+		}
+		from = to
+	}
+	return nil
 }
 
 func wrongWriter(w file.ColumnChunkWriter) error {
