@@ -99,6 +99,9 @@ func (c *texts) reset() {
 	c.data, c.ends = c.data[:0], c.ends[:0]
 }
 
+// held is how many bytes are kept for values.
+func (c *texts) held() int { return cap(c.data) + 4*cap(c.ends) }
+
 func (c *texts) def() []int16 {
 	if c.required {
 		return nil
@@ -175,6 +178,8 @@ func (c *longs) reset() {
 	c.levels.reset()
 	c.values = c.values[:0]
 }
+
+func (c *longs) held() int { return 8 * cap(c.values) }
 
 func (c *longs) write(w file.ColumnChunkWriter) error {
 	cw, ok := w.(*file.Int64ColumnChunkWriter)
@@ -388,6 +393,10 @@ func (c *fieldColumn) reset() {
 	c.longs.reset()
 	c.ints, c.doubles, c.bools, c.fixed = c.ints[:0], c.doubles[:0], c.bools[:0], c.fixed[:0]
 	c.levels.reset()
+}
+
+func (c *fieldColumn) held() int {
+	return c.texts.held() + c.longs.held() + 4*cap(c.ints) + 8*cap(c.doubles) + cap(c.bools) + cap(c.fixed)
 }
 
 func (c *fieldColumn) write(w file.ColumnChunkWriter) error {
