@@ -60,6 +60,8 @@ const (
 	CodeLost          Code = "RC3014"
 	CodeNoSnapshot    Code = "RC3018"
 	CodeExpire        Code = "RC3019"
+	CodeRegister      Code = "RC3020"
+	CodeFileOrder     Code = "RC3022"
 	CodeSQL           Code = "RC4001"
 	CodeSQLRefused    Code = "RC4002"
 	CodeNondetermined Code = "RC4003"
@@ -71,6 +73,7 @@ const (
 	CodeNoColumn      Code = "RC4010"
 	CodeNotKeyed      Code = "RC4011"
 	CodeRows          Code = "RC4012"
+	CodeOwnBus        Code = "RC4013"
 	CodeTwoWay        Code = "RC5001"
 	CodeNoRow         Code = "RC5002"
 	CodeDoctor        Code = "RC5003"
@@ -166,6 +169,8 @@ var Codes = []CodeInfo{
 	{CodeLost, ExitIncomplete, "the source deleted events before they were archived"},
 	{CodeNoSnapshot, ExitUsage, "the archive has no such snapshot"},
 	{CodeExpire, ExitUsage, "events cannot be expired so"},
+	{CodeRegister, ExitError, "the archive cannot be registered as an Iceberg table"},
+	{CodeFileOrder, ExitError, "a sink's file does not follow the one before it"},
 	{CodeSQL, ExitUsage, "the SQL has a mistake"},
 	{CodeSQLRefused, ExitRefused, "the SQL is not deterministic by its form"},
 	{CodeNondetermined, ExitNondetermin, "the calculation is not deterministic"},
@@ -177,6 +182,7 @@ var Codes = []CodeInfo{
 	{CodeNoColumn, ExitUsage, "the result lacks a column"},
 	{CodeNotKeyed, ExitRefused, "the rows cannot be followed event by event"},
 	{CodeRows, ExitRefused, "rows that something else made cannot be used"},
+	{CodeOwnBus, ExitRefused, "a source reads the destination itself"},
 	{CodeTwoWay, ExitRefused, "most rows are wrong and nothing says why"},
 	{CodeNoRow, ExitError, "the plan has no such row"},
 	{CodeDoctor, ExitRefused, "doctor found what must be mended first"},

@@ -64,8 +64,11 @@ type DataFile struct {
 	Arrivals []Arrival
 	// Origin is where the file lies if it was adopted in place and is none of the
 	// archive's own objects; its bytes are then of Format, and no Parquet of the
-	// archive. Empty elsewhere.
+	// archive; Bytes and SHA256 are those of the whole original, which may be several
+	// DataFiles, one for each hour. Empty elsewhere.
 	Origin string
+	// OriginSeq is the sequence number of the first event of the original.
+	OriginSeq int64
 	// Fields names the typed columns that the file has, with their types.
 	Fields []Field
 	// Format and Header are what a payload needs to be read again.

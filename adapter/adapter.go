@@ -39,6 +39,9 @@ type Env struct {
 	Table string
 	// Now tells the time; sources need it for their watermark.
 	Now func() time.Time
+	// Objects opens what lies below a URL of a store, or in a folder; nil where the
+	// program has no stores.
+	Objects func(ctx context.Context, url string) (Objects, error)
 }
 
 // Spec describes one adapter. Make one with Declare.

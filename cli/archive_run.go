@@ -29,7 +29,7 @@ func (c *call) archiveRunCommand() *cobra.Command {
 			"With --once it ends at the present end. With --from and --to, or positions, it brings in that\n" +
 			"span alone, from sources that keep their events for long.",
 		Example: examples("recount archive run --once", "recount archive run orders --metrics :9464"),
-		Args: c.takes(0, -1, "names of sources"), ValidArgsFunction: c.completeNames(sources),
+		Args:    c.takes(0, -1, "names of sources"), ValidArgsFunction: c.completeNames(sources),
 	}
 	cmd.Flags().BoolVar(&flags.once, "once", false, "stop at the present end")
 	flags.span.addTimes(cmd)

@@ -12,10 +12,17 @@ import (
 // Recount is what the command line needs of a project: *app.App.
 type Recount interface {
 	Archive(ctx context.Context, req app.ArchiveRequest) ([]app.ArchiveRan, error)
+	ArchiveAdopt(ctx context.Context, sources []string) ([]app.ArchiveRan, error)
 	ArchiveLs(ctx context.Context, sources []string) ([]app.ArchiveStream, error)
+	ArchiveLsAt(ctx context.Context, source, snapshot string) ([]app.ArchiveStream, error)
 	ArchiveVerify(ctx context.Context, sources []string) ([]app.ArchiveReport, error)
 	ArchiveCat(ctx context.Context, source, event string) ([]app.ArchivedEvent, error)
+	ArchiveCompact(ctx context.Context, req app.CompactRequest) ([]app.ArchiveCompacted, error)
+	ArchiveExpire(ctx context.Context, req app.ExpireRequest) ([]app.ArchiveExpired, error)
+	ExpireStreams(ctx context.Context, req app.ExpireRequest) (string, error)
+	ArchiveRegister(ctx context.Context, req app.RegisterRequest) ([]app.ArchiveRegistered, error)
 	Replay(ctx context.Context, req app.PlanRequest, w io.Writer, json bool) (app.Replayed, error)
+	Publish(ctx context.Context, req app.PublishRequest) (app.Published, error)
 	Diff(ctx context.Context, req app.PlanRequest) (app.Planned, error)
 	Plan(ctx context.Context, req app.PlanRequest) (app.Planned, error)
 	Show(ctx context.Context, file string) (app.Shown, error)

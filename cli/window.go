@@ -22,7 +22,7 @@ func (w *windowFlags) add(cmd *cobra.Command) {
 	w.addPositions(cmd)
 	f.StringVar(&w.ids, "ids", "", "the events of this `FILE`, one id a line, instead of a window")
 	f.BoolVar(&w.pull, "pull", false, "bring in what the window needs from its source first")
-	f.StringVar(&w.paused, "paused", "", "the worker stands still at the positions in this `FILE`, or where its consumer group stands: group:NAME")
+	f.StringVar(&w.paused, "paused", "", "where the paused worker stands: this `FILE` of positions, or group:NAME")
 }
 
 func (w *windowFlags) addTimes(cmd *cobra.Command) {

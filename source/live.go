@@ -64,6 +64,29 @@ type Resumer interface {
 	Overtaken(ctx context.Context, cursor Cursor) ([]recount.Gap, error)
 }
 
+// Originals is a source whose events lie in whole files that the archive can take
+// over where they lie, without a copy.
+type Originals interface {
+	// ReadOriginals is Read of the files of which cursor knows nothing: each whole,
+	// all its batches after one another. A file of which cursor knows a part is left
+	// to Read, which in turn emits nothing of a file that was handed over here.
+	ReadOriginals(ctx context.Context, cursor Cursor, emit func(Original, Batch) error) (End, error)
+	// ReadOriginal hands over the events of one file again, in the same order with
+	// the same positions and payloads; its batches have no cursor and no gaps. The
+	// file's bytes are compared before the first batch: changed or missing, they are
+	// CodeDamaged. It is safe for concurrent use.
+	ReadOriginal(ctx context.Context, o Original, emit func(Batch) error) error
+}
+
+// Original is a whole file of a source.
+type Original struct {
+	Origin string // where it lies: a URL, or a path relative to the project
+	Format string // what it is, such as csv, json, avro, parquet
+	Header string // what the source needs besides to read it the same way again
+	Bytes  int64
+	SHA256 string
+}
+
 // Bus is a source whose kind can also be written to: archived events are
 // published to a topic or stream that is not the source's own.
 type Bus interface {
@@ -79,10 +102,10 @@ type Publisher interface {
 	// of the archive without a key, stay in order, and returns when all are
 	// acknowledged. After an error some may have been written.
 	Publish(ctx context.Context, messages []Message) error
-	// Last returns the newest messages that carry the header name=value, so that a
-	// replay that was interrupted goes on after them: by archive partition the
-	// position in the header HeaderPosition.
-	Last(ctx context.Context, name, value string) (map[string]string, error)
+	// Published hands over the place in the archive, out of HeaderPosition, of every
+	// message of the destination that carries the header name=value, in no order. So
+	// a replay that was interrupted publishes what is not there yet.
+	Published(ctx context.Context, name, value string, each func(partition, position string)) error
 	Close() error
 }
 

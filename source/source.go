@@ -58,7 +58,7 @@ type Batch struct {
 	Partition string
 	Events    []recount.Event
 	// Gaps are the positions that were passed and hold no event, in order, of the
-	// batch's partition.
+	// partition of the batch or of its events, where that is another.
 	Gaps []recount.Gap
 	// Cursor is the partition's cursor after the last event of the batch.
 	Cursor string

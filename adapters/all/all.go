@@ -6,6 +6,7 @@ import (
 	_ "recount/engine/duckdb"   // runs SQL calculations
 	_ "recount/source/files"    // reads files of events
 	_ "recount/source/kafka"    // reads topics of Apache Kafka
+	_ "recount/source/kinesis"  // reads data streams of Amazon Kinesis
 	_ "recount/source/logs"     // follows log files
 	_ "recount/source/nats"     // reads streams of NATS JetStream
 	_ "recount/source/postgres" // reads changes of tables in PostgreSQL

@@ -111,6 +111,7 @@ func jsonFile(stream string, f recount.DataFile) archiveFileObject {
 	o := archiveFileObject{
 		head: typed("archive_file"), Stream: stream, Name: f.Name, SHA256: f.SHA256, Bytes: decimalCount(f.Bytes), Events: decimalCount(f.Rows),
 		Commit: decimalCount(f.Commit), FirstSeq: decimalCount(f.FirstSeq), LastSeq: decimalCount(f.LastSeq), Positions: []positionsJSON{},
+		Origin: orNull(f.Origin),
 	}
 	if f.TimeKnown {
 		o.FirstTime, o.LastTime = stamp(f.FirstTime), stamp(f.LastTime)
@@ -264,6 +265,7 @@ type archiveFileObject struct {
 	FirstTime stamp           `json:"first_time"`
 	LastTime  stamp           `json:"last_time"`
 	Positions []positionsJSON `json:"positions"`
+	Origin    any             `json:"origin"`
 }
 
 type positionsJSON struct {
@@ -275,8 +277,12 @@ type positionsJSON struct {
 
 func (v archiveJSON) Ran(ran []app.ArchiveRan) error {
 	for _, r := range ran {
+		kind := "archive_run"
+		if r.Adopted {
+			kind = "archive_adopt"
+		}
 		if err := emit(v.out, archiveRunObject{
-			head: typed("archive_run"), Source: r.Source, Events: decimalCount(r.Events), Repeats: decimalCount(r.Repeats),
+			head: typed(kind), Source: r.Source, Events: decimalCount(r.Events), Repeats: decimalCount(r.Repeats),
 			Conflicts: decimalCount(r.Conflicts), Quarantined: decimalCount(r.Quarantined), Files: decimalCount(int64(r.Files)),
 			Bytes: decimalCount(r.Bytes), Commits: decimalCount(int64(r.Commits)), Snapshot: r.Snapshot,
 			Gaps: decimalCount(int64(r.Gaps)), Known: decimalCount(r.Known),
@@ -303,4 +309,109 @@ type archiveRunObject struct {
 	Snapshot    string `json:"snapshot"`
 	Watermark   stamp  `json:"watermark"`
 	TookMS      int64  `json:"took_ms"`
+}
+
+type upkeepJSON struct{ out io.Writer }
+
+func (v upkeepJSON) Compacted(list []app.ArchiveCompacted) error {
+	for _, r := range list {
+		if err := emit(v.out, archiveCompactObject{
+			head: typed("archive_compact"), Stream: r.Stream, DryRun: r.DryRun, Hours: decimalCount(int64(r.Hours)), Files: decimalCount(int64(r.Files)),
+			Made: decimalCount(int64(r.Made)), Events: decimalCount(r.Events), BytesBefore: decimalCount(r.Bytes), BytesAfter: decimalCount(r.Packed),
+			Commits: decimalCount(int64(r.Commits)), Snapshot: r.Snapshot, TookMS: r.TookMS,
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+type archiveCompactObject struct {
+	head
+	Stream      string `json:"stream"`
+	DryRun      bool   `json:"dry_run"`
+	Hours       string `json:"hours"`
+	Files       string `json:"files"`
+	Made        string `json:"made"`
+	Events      string `json:"events"`
+	BytesBefore string `json:"bytes_before"`
+	BytesAfter  string `json:"bytes_after"`
+	Commits     string `json:"commits"`
+	Snapshot    string `json:"snapshot"`
+	TookMS      int64  `json:"took_ms"`
+}
+
+func (v upkeepJSON) Expired(list []app.ArchiveExpired) error {
+	for _, r := range list {
+		o := archiveExpireObject{
+			head: typed("archive_expire"), Stream: r.Stream, DryRun: r.DryRun, Before: stamp(r.Before), Files: decimalCount(int64(r.Files)),
+			Events: decimalCount(r.Events), Bytes: decimalCount(r.Bytes), Deleted: jsonObjects(r.Deleted.Count, r.Deleted.Bytes),
+			Leftovers: jsonObjects(r.Leftovers.Count, r.Leftovers.Bytes), Kept: []keptJSON{}, Snapshot: r.Snapshot,
+		}
+		for _, k := range r.Kept {
+			o.Kept = append(o.Kept, keptJSON{objectsJSON: jsonObjects(k.Count, k.Bytes), Why: k.Why})
+		}
+		if err := emit(v.out, o); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+type archiveExpireObject struct {
+	head
+	Stream    string      `json:"stream"`
+	DryRun    bool        `json:"dry_run"`
+	Before    stamp       `json:"before"`
+	Files     string      `json:"files"`
+	Events    string      `json:"events"`
+	Bytes     string      `json:"bytes"`
+	Deleted   objectsJSON `json:"deleted"`
+	Leftovers objectsJSON `json:"leftovers"`
+	Kept      []keptJSON  `json:"kept"`
+	Snapshot  string      `json:"snapshot"`
+}
+
+type objectsJSON struct {
+	Count string `json:"count"`
+	Bytes string `json:"bytes"`
+}
+
+func jsonObjects(n int, bytes int64) objectsJSON {
+	return objectsJSON{Count: decimalCount(int64(n)), Bytes: decimalCount(bytes)}
+}
+
+type keptJSON struct {
+	objectsJSON
+	Why string `json:"why"`
+}
+
+func (v upkeepJSON) Registered(list []app.ArchiveRegistered) error {
+	for _, r := range list {
+		for _, t := range r.Tables {
+			if err := emit(v.out, archiveRegisterObject{
+				head: typed("archive_register"), Stream: r.Stream, Catalog: r.Catalog, Table: t.Name, Rows: decimalCount(t.Rows),
+				Files: decimalCount(int64(t.Files)), Added: decimalCount(int64(t.Added)), Dropped: decimalCount(int64(t.Dropped)), Anew: t.Anew,
+				Passed: decimalCount(int64(r.Passed)), Snapshot: r.Snapshot, TookMS: r.TookMS,
+			}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+type archiveRegisterObject struct {
+	head
+	Stream   string `json:"stream"`
+	Catalog  string `json:"catalog"`
+	Table    string `json:"table"`
+	Rows     string `json:"rows"`
+	Files    string `json:"files"`
+	Added    string `json:"added"`
+	Dropped  string `json:"dropped"`
+	Anew     bool   `json:"anew"`
+	Passed   string `json:"passed"`
+	Snapshot string `json:"snapshot"`
+	TookMS   int64  `json:"took_ms"`
 }

@@ -275,6 +275,7 @@ func everyView() map[string]func(*Output) error {
 		},
 	}
 	maps.Copy(all, archiveViews())
+	maps.Copy(all, upkeepViews())
 	maps.Copy(all, severalViews())
 	maps.Copy(all, controlViews())
 	maps.Copy(all, lookingViews())
@@ -299,6 +300,21 @@ func severalViews() map[string]func(*Output) error {
 	}
 }
 
+func fixturePublished() app.Published {
+	return app.Published{
+		Replay: "4b2e90c7aa3e", Stream: "orders", Calculation: "user_totals", Only: "missed", Destination: "orders-again", Hits: recount.Hits{Window: fixtureWindow()},
+		Snapshot: "9f3c1ab20000aa", Events: 5210, Bytes: 1_042_000, Partitions: 8, Sent: 4210, There: 1000, TookMS: 4210,
+	}
+}
+
+func fixtureToPublish() app.Published {
+	p := fixturePublished()
+	p.Calculation, p.Only, p.Sent, p.There, p.DryRun, p.TookMS = "", "", 0, 0, true, 120
+	p.Hits = recount.Hits{Window: recount.Window{By: recount.ByPosition}, Positions: []recount.PositionWindow{{Partition: "3", From: recount.PadPosition("41200"), To: recount.PadPosition("46411")}}}
+	p.Partitions, p.Repeats, p.Quarantined = 1, 1, 3
+	return p
+}
+
 func archiveViews() map[string]func(*Output) error {
 	return map[string]func(*Output) error{
 		"archive_ls":     func(o *Output) error { return NewArchive(o).Holds(fixtureStreams()) },
@@ -307,7 +323,14 @@ func archiveViews() map[string]func(*Output) error {
 			o.Terminal = true
 			return NewArchive(o).Event(fixtureEvent())
 		},
+		"published":     func(o *Output) error { return NewReplay(o).Published(fixturePublished()) },
+		"published_dry": func(o *Output) error { return NewReplay(o).Published(fixtureToPublish()) },
 		"archive_empty": func(o *Output) error { return NewArchive(o).Holds(nil) },
+		"archive_adopt": func(o *Output) error {
+			return NewArchive(o).Ran([]app.ArchiveRan{
+				{Source: "orders", Adopted: true, Events: 20241, Repeats: 240, Files: 12, Bytes: 412_345, Commits: 1, Snapshot: "9f3c1ab20000aa", Watermark: at12.Add(25 * time.Hour), TookMS: 210},
+			})
+		},
 		"archive_run": func(o *Output) error {
 			return NewArchive(o).Ran([]app.ArchiveRan{
 				{Source: "orders", Events: 20241, Repeats: 240, Conflicts: 2, Quarantined: 1, Files: 2, Bytes: 412_345, Commits: 1, Snapshot: "9f3c1ab20000aa", Watermark: at12.Add(25 * time.Hour), TookMS: 210},

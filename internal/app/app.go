@@ -50,6 +50,7 @@ type App struct {
 	archive *archive.Archive
 	engine  engine.Engine
 	scratch string
+	closers []func() error
 }
 
 // Open reads the project's configuration. Adapters are opened when a command
@@ -71,6 +72,9 @@ func (a *App) Close() error {
 	if c, ok := a.engine.(interface{ Close() error }); ok {
 		errs = append(errs, c.Close())
 	}
+	for _, end := range a.closers {
+		errs = append(errs, end())
+	}
 	if a.scratch != "" {
 		errs = append(errs, os.RemoveAll(a.scratch))
 	}
@@ -80,7 +84,9 @@ func (a *App) Close() error {
 func (a *App) now() time.Time { return a.opts.Clock.Now() }
 
 // env is what an adapter of the project is given.
-func (a *App) env() adapter.Env { return adapter.Env{Dir: a.opts.Dir, Now: a.now} }
+func (a *App) env() adapter.Env {
+	return adapter.Env{Dir: a.opts.Dir, Now: a.now, Objects: a.openObjects}
+}
 
 // path is a path as the person typed it: relative to the project folder.
 func (a *App) path(name string) string {
@@ -120,6 +126,7 @@ func (a *App) openArchive(ctx context.Context) (*archive.Archive, error) {
 		return nil, err
 	}
 	a.store, a.archive = s, archive.Open(s, a.opts.Clock)
+	a.archive.UseOriginals(a.openOriginals)
 	return a.archive, nil
 }
 

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"recount"
+	"recount/internal/archive/originals"
 	"recount/internal/clock"
 	"recount/store"
 )
@@ -19,14 +20,29 @@ import (
 // Archive is the archive in one store. It is safe for concurrent use; one run a
 // stream at a time is let in.
 type Archive struct {
-	store  store.Store
-	clock  clock.Clock
-	tuning tuning
+	store     store.Store
+	clock     clock.Clock
+	tuning    tuning
+	originals originals.Open
 }
 
 // Open returns the archive that lies in a store. It reads nothing yet.
 func Open(s store.Store, c clock.Clock) *Archive {
 	return &Archive{store: s, clock: c, tuning: usualTuning}
+}
+
+// UseOriginals says what reads adopted files again. It is called before the first
+// use; without it an archive that holds any refuses to read them.
+func (a *Archive) UseOriginals(open originals.Open) { a.originals = originals.Once(open) }
+
+// reader reads the adopted files of a stream. fields may be nil.
+func (a *Archive) reader(stream string, fields []recount.Field) originals.Reader {
+	return originals.Reader{Open: a.originals, Stream: stream, Fields: fields, Hour: func(micros int64, known bool) int64 {
+		if !known {
+			return int64(unknownHour)
+		}
+		return int64(hourOf(micros))
+	}}
 }
 
 // Place is where the archive lies, for a person.

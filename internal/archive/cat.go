@@ -11,6 +11,7 @@ import (
 
 	"recount"
 	"recount/internal/archive/eventfile"
+	"recount/internal/archive/originals"
 )
 
 // CatEvent is one archived copy of an event: its envelope and its own bytes.
@@ -66,6 +67,7 @@ func (a *Archive) catByID(ctx context.Context, ch *chain, id string) ([]CatEvent
 	}
 	holds := a.holders(ctx, ch, id)
 	return a.search(ctx, ch, func(i int) bool { return ch.ids[i].first <= id && id <= ch.ids[i].last && holds(i) },
+		func(e *recount.Event) bool { return e.ID == id },
 		func(ef *eventfile.File, group int) ([]int, error) { return rowsWith(ef, group, "id", id) })
 }
 
@@ -91,7 +93,8 @@ func (a *Archive) catByPosition(ctx context.Context, ch *chain, partition, posit
 			return s.Partition == partition && s.First <= position && position <= s.Last
 		})
 	}
-	return a.search(ctx, ch, may, func(ef *eventfile.File, group int) ([]int, error) {
+	is := func(e *recount.Event) bool { return e.Partition == partition && e.Position == position }
+	return a.search(ctx, ch, may, is, func(ef *eventfile.File, group int) ([]int, error) {
 		at, err := rowsWith(ef, group, "position", position)
 		if err != nil || len(at) == 0 {
 			return nil, err
@@ -115,14 +118,20 @@ func rowsWith(ef *eventfile.File, group int, column, value string) ([]int, error
 	return rows, err
 }
 
-// search verifies the files that may hold an event and reads the rows that do.
-func (a *Archive) search(ctx context.Context, ch *chain, may func(file int) bool, rows func(ef *eventfile.File, group int) ([]int, error)) ([]CatEvent, error) {
+// search verifies the files that may hold an event and reads the rows that do; is
+// tells the event in an adopted file.
+func (a *Archive) search(ctx context.Context, ch *chain, may func(file int) bool, is func(*recount.Event) bool,
+	rows func(ef *eventfile.File, group int) ([]int, error),
+) ([]CatEvent, error) {
 	var mu sync.Mutex
-	var found []CatEvent
+	found, err := a.searchOriginals(ctx, ch, may, is)
+	if err != nil {
+		return nil, err
+	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(readers())
 	for i, f := range ch.snapshot.Files {
-		if !may(i) {
+		if !may(i) || f.Origin != "" {
 			continue
 		}
 		g.Go(func() error {
@@ -154,8 +163,33 @@ func (a *Archive) search(ctx context.Context, ch *chain, may func(file int) bool
 			})
 		})
 	}
-	err := g.Wait()
+	err = g.Wait()
 	return found, err
+}
+
+// searchOriginals reads the events out of the adopted files that may hold them.
+func (a *Archive) searchOriginals(ctx context.Context, ch *chain, may func(file int) bool, is func(*recount.Event) bool) (events []CatEvent, err error) {
+	var files []recount.DataFile
+	for i, f := range ch.snapshot.Files {
+		if f.Origin != "" && may(i) {
+			files = append(files, f)
+		}
+	}
+	_, adopted := originals.Group(files)
+	var mu sync.Mutex
+	err = a.reader(ch.stream, nil).Each(ctx, adopted, func(o int, e *originals.Event) error {
+		if !is(&e.Event) {
+			return nil
+		}
+		f := adopted[o].Parts[e.Part].File
+		own := CatEvent{Event: e.Event, Seq: e.Seq, TimeKnown: e.TimeKnown, File: f.Origin, Commit: f.Commit, Format: e.Format, Header: e.Header}
+		own.Fields, own.Data = nil, slices.Clone(e.Data)
+		mu.Lock()
+		defer mu.Unlock()
+		events = append(events, own)
+		return nil
+	})
+	return events, err
 }
 
 // addMarks adds to each event what marks say of it.

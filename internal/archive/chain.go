@@ -53,6 +53,7 @@ type commitInfo struct {
 	watermark time.Time
 	program   string
 	counts    counts
+	upkeep    bool
 }
 
 // droppedFile is a file that a commit took out: older snapshots have it.
@@ -262,7 +263,7 @@ func (ch *chain) add(c *commit, digest string) error {
 		return err
 	}
 	ch.reached.Add(c.read(), c.Dense)
-	s.Reached, s.Followed = ch.reached.Stretches(), s.Followed || len(c.Cursor) > 0 || !watermark.IsZero()
+	s.Followed = s.Followed || len(c.Cursor) > 0 || !watermark.IsZero()
 	maps.Copy(ch.cursor, c.Cursor)
 	s.ID, s.Commit, s.Watermark, s.Lateness, s.Fields = digest, c.Number, watermark, lateness, fields
 	s.Mapping, ch.lastSeq = c.Mapping, c.LastSeq
@@ -270,7 +271,7 @@ func (ch *chain) add(c *commit, digest string) error {
 	ch.totals.Repeats += c.Counts.Repeats
 	ch.totals.Conflicts += c.Counts.Conflicts
 	ch.totals.Faults += c.Counts.Faults
-	ch.commits = append(ch.commits, commitInfo{number: c.Number, digest: digest, at: c.At, watermark: watermark, program: c.Program, counts: c.Counts})
+	ch.commits = append(ch.commits, commitInfo{number: c.Number, digest: digest, at: c.At, watermark: watermark, program: c.Program, counts: c.Counts, upkeep: c.isUpkeep()})
 	return nil
 }
 
@@ -413,27 +414,38 @@ func (a *Archive) Snapshot(ctx context.Context, stream string) (recount.Snapshot
 	if ch.snapshot.Commit == 0 {
 		return recount.Snapshot{}, a.nothing(stream)
 	}
-	ch.snapshot.Cursor = maps.Clone(ch.cursor)
+	ch.snapshot.Cursor, ch.snapshot.Reached = maps.Clone(ch.cursor), ch.reached.Stretches()
 	return ch.snapshot, nil
 }
 
 // SnapshotAt returns what the archive held of a stream at an older snapshot, by
 // its id. Files that were expired since are named all the same.
 func (a *Archive) SnapshotAt(ctx context.Context, stream, id string) (recount.Snapshot, error) {
-	if err := checkStream(stream); err != nil {
+	ch, err := a.loadAt(ctx, stream, id)
+	if err != nil {
 		return recount.Snapshot{}, err
+	}
+	return ch.snapshot, nil
+}
+
+// loadAt is load up to the commit that made a snapshot, by its id or a beginning
+// of it that is long enough.
+func (a *Archive) loadAt(ctx context.Context, stream, id string) (*chain, error) {
+	if err := checkStream(stream); err != nil {
+		return nil, err
 	}
 	ch := a.fromHead(ctx, stream, id)
 	for n := ch.snapshot.Commit + 1; ; n++ {
 		if ch.ends(id) {
-			return ch.snapshot, nil
+			ch.snapshot.Cursor, ch.snapshot.Reached = maps.Clone(ch.cursor), ch.reached.Stretches()
+			return ch, nil
 		}
 		found, err := a.loadNext(ctx, ch, n)
 		switch {
 		case err != nil:
-			return recount.Snapshot{}, err
+			return nil, err
 		case !found:
-			return recount.Snapshot{}, &recount.Error{
+			return nil, &recount.Error{
 				Code: recount.CodeNoSnapshot, What: fmt.Sprintf("the archive has no snapshot %.12s of source %s", id, stream), Where: a.where(commitsFolder(stream)),
 				Why:  fmt.Sprintf("none of its %d commits makes it", n-1),
 				Next: fmt.Sprintf("recount archive ls %s names the newest; a plan names its own", stream),

@@ -43,6 +43,9 @@ func (r *run) commit(ctx context.Context, pulled []spanEntry) (err error) {
 		r.batch = nil
 		c.Files = files
 	}
+	if r.adoption != nil {
+		c.Files = append(c.Files, r.adoption.entries...)
+	}
 	if err := r.judge(ctx, c); err != nil {
 		return err
 	}
@@ -64,6 +67,18 @@ func (r *run) commit(ctx context.Context, pulled []spanEntry) (err error) {
 	return r.acknowledge(ctx)
 }
 
+// acknowledge tells a source that must know what is in the archive.
+func (r *run) acknowledge(ctx context.Context) error {
+	s, ok := r.opts.Source.(source.Acknowledger)
+	if !ok {
+		return nil
+	}
+	if err := s.Committed(ctx, maps.Clone(r.chain.cursor)); err != nil {
+		return fmt.Errorf("tell source %q what is archived: %w", r.opts.Stream, err)
+	}
+	return nil
+}
+
 // committed counts a commit that was made and begins the next batch.
 func (r *run) committed(c *commit) {
 	r.result.Events += c.Counts.Events
@@ -71,8 +86,14 @@ func (r *run) committed(c *commit) {
 	r.result.Conflicts += c.Counts.Conflicts
 	r.result.Faults += c.Counts.Faults
 	r.result.Files += len(c.Files)
-	for _, f := range c.Files {
-		r.result.Bytes += f.Bytes
+	var origin string
+	for _, f := range c.Files { // the entries of one original stand together
+		if f.Origin == "" || f.Origin != origin {
+			r.result.Bytes += f.Bytes
+		} else {
+			r.result.Files--
+		}
+		origin = f.Origin
 	}
 	r.result.Commits++
 	r.result.Gaps += len(c.Gaps)
@@ -93,6 +114,10 @@ func (r *run) committed(c *commit) {
 // addGaps takes in the positions of a batch that hold no event, but for those
 // that were read before.
 func (r *run) addGaps(b source.Batch) error {
+	of := b.Partition
+	if len(b.Events) > 0 { // whose partition a file's name or a column can say
+		of = b.Events[0].Partition
+	}
 	for _, g := range b.Gaps {
 		if err := checkTexts("gap of partition "+b.Partition, g.Partition, g.From, g.To, string(g.Reason)); err != nil {
 			return err
@@ -102,7 +127,7 @@ func (r *run) addGaps(b source.Batch) error {
 		default:
 			return fmt.Errorf("gap %s has the unknown reason %q", g, g.Reason)
 		}
-		if g.Partition != b.Partition || g.From >= g.To {
+		if g.Partition != b.Partition && g.Partition != of || g.From >= g.To {
 			return fmt.Errorf("gap %s of partition %q is none", g, b.Partition)
 		}
 	}
@@ -163,6 +188,7 @@ func (r *run) forget() {
 		r.batch = nil
 	}
 	r.events, r.bytes, r.faults, r.gaps, r.ids, r.cursor, r.broken = 0, 0, nil, nil, idindex.Set{}, source.Cursor{}, false
+	r.adoption.forget()
 }
 
 // judge writes the marks of a batch: faults as they were read, repeats and

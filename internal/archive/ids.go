@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"slices"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -12,6 +13,7 @@ import (
 	"recount"
 	"recount/internal/archive/eventfile"
 	"recount/internal/archive/idindex"
+	"recount/internal/archive/originals"
 	"recount/store"
 )
 
@@ -121,7 +123,7 @@ func (x *idIndex) forget() {
 func (x *idIndex) narrow(ctx context.Context, ch *chain, res *resolver) error {
 	rows := int64(0)
 	for _, f := range res.files {
-		if f.earlier && ch.snapshot.Files[f.index].Origin == "" {
+		if f.earlier {
 			rows += ch.snapshot.Files[f.index].Rows
 		}
 	}
@@ -150,7 +152,7 @@ func (x *idIndex) narrow(ctx context.Context, ch *chain, res *resolver) error {
 		if err == nil {
 			res.only(func(file int) bool {
 				f := &ch.snapshot.Files[file]
-				return f.Origin != "" || hits.In(f.FirstSeq, f.LastSeq)
+				return hits.In(f.FirstSeq, f.LastSeq)
 			})
 			return nil
 		}
@@ -227,19 +229,27 @@ func (x *idIndex) catchUp(ctx context.Context, ch *chain) error {
 	const most = 4
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(min(runtime.GOMAXPROCS(0), most))
-	for _, f := range ch.snapshot.Files {
-		if f.LastSeq <= x.caught || f.Origin != "" { // what was adopted is always looked at
-			continue
+	add := func(hashes []uint64, seqs []int64) {
+		mu.Lock()
+		defer mu.Unlock()
+		for i, h := range hashes {
+			if h != 0 && seqs[i] > x.caught && full == nil {
+				full = x.fresh.Add(h, seqs[i])
+			}
 		}
+	}
+	missing := slices.DeleteFunc(slices.Clone(ch.snapshot.Files), func(f recount.DataFile) bool { return f.LastSeq <= x.caught })
+	own, adopted := originals.Group(missing)
+	for _, i := range own {
+		g.Go(func() error { return x.archive.eachID(ctx, missing[i], add) })
+	}
+	for _, o := range adopted {
 		g.Go(func() error {
-			return x.archive.eachID(ctx, f, func(hashes []uint64, seqs []int64) {
-				mu.Lock()
-				defer mu.Unlock()
-				for i, h := range hashes {
-					if h != 0 && seqs[i] > x.caught && full == nil {
-						full = x.fresh.Add(h, seqs[i])
-					}
+			return x.archive.reader(x.stream, nil).Read(ctx, o, func(e *originals.Event) error {
+				if e.ID != "" {
+					add([]uint64{idindex.Hash(e.ID)}, []int64{e.Seq})
 				}
+				return nil
 			})
 		})
 	}
@@ -249,7 +259,7 @@ func (x *idIndex) catchUp(ctx context.Context, ch *chain) error {
 	}
 	if full != nil {
 		x.off()
-		return nil
+		return nil //nolint:nilerr // g.Wait has none, and without scratch files the archive's are read
 	}
 	x.caught = ch.lastSeq
 	return nil
@@ -364,6 +374,6 @@ func (a *Archive) holders(ctx context.Context, ch *chain, id string) func(file i
 	}
 	return func(file int) bool {
 		f := &ch.snapshot.Files[file]
-		return f.LastSeq > covered || f.Origin != "" || hits.In(f.FirstSeq, f.LastSeq)
+		return f.LastSeq > covered || hits.In(f.FirstSeq, f.LastSeq)
 	}
 }

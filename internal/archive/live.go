@@ -103,6 +103,7 @@ func (r *run) follow(ctx, writing context.Context, well func()) error {
 		if err := r.acknowledge(ctx); err != nil {
 			return err
 		}
+		r.opts.Tell(Status{Stream: r.opts.Stream, Result: r.result})
 	}
 	for {
 		if err := r.read(ctx, writing); err != nil {
@@ -140,21 +141,28 @@ func (r *run) reopen(ctx context.Context) error {
 		return err
 	}
 	r.broken = false
-	if old == nil || r.chain.snapshot.Commit == old.snapshot.Commit {
-		r.attempt = nil
+	r.attempt = nil
+	if old == nil {
 		return nil
 	}
-	if attempt != nil && r.chain.snapshot.Commit == attempt.Number {
-		_, digest, err := attempt.encode()
-		if err != nil {
-			return err
-		}
-		if digest == r.chain.snapshot.ID {
-			r.committed(attempt)
-			return nil
+	for _, made := range r.chain.commits {
+		switch {
+		case made.number <= old.snapshot.Commit || made.upkeep:
+		case attempt != nil && made.number == attempt.Number:
+			_, digest, err := attempt.encode()
+			if err != nil {
+				return err
+			}
+			if digest == made.digest {
+				r.committed(attempt)
+				continue
+			}
+			return r.archive.lostRace(attempt)
+		default:
+			return r.archive.lostRace(&commit{Stream: r.opts.Stream, Number: made.number})
 		}
 	}
-	return r.archive.lostRace(&commit{Stream: r.opts.Stream, Number: old.snapshot.Commit + 1})
+	return nil
 }
 
 // wait returns when there may be something new, or when it is time to commit.
@@ -251,6 +259,7 @@ func (r *run) pull(ctx, writing context.Context) error {
 		}
 	}
 	s := r.chain.snapshot
+	span.Cursor = r.place()
 	if len(span.Positions) == 0 {
 		if now := r.archive.clock.Now().UTC().Truncate(time.Microsecond); span.To.After(now) {
 			span.To = now // what comes later is not in it

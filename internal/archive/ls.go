@@ -26,7 +26,7 @@ type StreamSummary struct {
 	Pulled []recount.Window
 	// Since: events before it were taken out by retention. Zero: none were.
 	Since time.Time
-	Hours     []HourSummary // in order of time; the unknown one last
+	Hours []HourSummary // in order of time; the unknown one last
 }
 
 // HourSummary is what one hour's folder holds.
@@ -89,6 +89,16 @@ func (a *Archive) Ls(ctx context.Context, streams ...string) ([]StreamSummary, e
 	return list, nil
 }
 
+// LsAt sums up a stream as an older snapshot had it, which is named by its id or
+// the first 8 digits of it or more.
+func (a *Archive) LsAt(ctx context.Context, stream, id string) (StreamSummary, error) {
+	ch, err := a.loadAt(ctx, stream, id)
+	if err != nil {
+		return StreamSummary{}, err
+	}
+	return ch.summary(), nil
+}
+
 func (ch *chain) summary() StreamSummary {
 	s, newest := ch.snapshot, ch.commits[len(ch.commits)-1]
 	sum := StreamSummary{
@@ -111,6 +121,8 @@ func (ch *chain) summary() StreamSummary {
 		byHour[h].add(f)
 		sum.Total.add(f)
 	}
+	// An original counts in each of its hours, and once in all of them.
+	sum.Total.Files, sum.Total.Bytes = sizeOf(s.Files)
 	hours := make([]hour, 0, len(byHour))
 	for h := range byHour {
 		hours = append(hours, h)

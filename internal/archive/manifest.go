@@ -155,6 +155,7 @@ type fileEntry struct {
 	Faults    int64                  `json:"faults"`
 	Arrivals  []arrivalEntry         `json:"arrivals,omitempty"`
 	Origin    string                 `json:"origin,omitempty"` // of a file that was adopted where it lies
+	OriginSeq int64                  `json:"origin_seq,omitempty"`
 	// Fields are the file's typed columns where they are not the commit's: those of
 	// the commits that a compacted file stands for.
 	Fields *[]fieldEntry `json:"fields,omitempty"`
@@ -298,7 +299,7 @@ func (f *fileEntry) dataFile(c *commit, fields []recount.Field, before time.Time
 		}
 	}
 	return recount.DataFile{
-		Arrivals: arrivals, Origin: f.Origin, Name: f.Name, SHA256: f.SHA256, Bytes: f.Bytes, Rows: f.Rows, Commit: c.Number, FirstSeq: f.FirstSeq, LastSeq: f.LastSeq,
+		Arrivals: arrivals, Origin: f.Origin, OriginSeq: f.OriginSeq, Name: f.Name, SHA256: f.SHA256, Bytes: f.Bytes, Rows: f.Rows, Commit: c.Number, FirstSeq: f.FirstSeq, LastSeq: f.LastSeq,
 		FirstTime: first, LastTime: last, TimeKnown: f.FirstTime != "", Spans: f.Spans, Before: before, Fields: fields,
 		Format: f.Format, Header: f.Header, Repeats: f.Repeats, Conflicts: f.Conflicts, Faults: f.Faults,
 	}, nil

@@ -21,6 +21,7 @@ import (
 // and payloads. Hashes only choose the rows that are looked at.
 type resolver struct {
 	archive *Archive
+	stream  string
 	ids     *idindex.Set
 	files   []*idFile
 	perPass int // copies that are held in memory at once
@@ -38,12 +39,16 @@ type idFile struct {
 	index   int // among the commit's files; earlier: the chain's
 	groups  []int
 	marks   counts
+	// adopted is the entry of a file that was adopted, entry the same where this
+	// commit makes it; both are empty elsewhere.
+	adopted recount.DataFile
+	entry   *fileEntry
 }
 
 // newResolver holds about as many bytes of copies as memory says.
 func newResolver(a *Archive, ch *chain, c *commit, ids *idindex.Set, memory int64, own func([]byte) []byte) *resolver {
 	const copyBytes, least = 200, 64
-	r := &resolver{archive: a, ids: ids, perPass: int(max(memory/copyBytes, least)), own: own}
+	r := &resolver{archive: a, stream: ch.stream, ids: ids, perPass: int(max(memory/copyBytes, least)), own: own}
 	batch := idSpan{}
 	for i, f := range c.Files {
 		if f.FirstID != "" && (batch.first == "" || f.FirstID < batch.first) {
@@ -51,12 +56,16 @@ func newResolver(a *Archive, ch *chain, c *commit, ids *idindex.Set, memory int6
 		}
 		batch.last = max(batch.last, f.LastID)
 		if f.FirstID != "" {
-			r.files = append(r.files, &idFile{name: f.Name, size: f.Bytes, digest: f.SHA256, index: i})
+			own := &idFile{name: f.Name, size: f.Bytes, digest: f.SHA256, index: i}
+			if f.Origin != "" {
+				own.entry = &c.Files[i]
+			}
+			r.files = append(r.files, own)
 		}
 	}
 	for i, f := range ch.snapshot.Files {
 		if span := ch.ids[i]; span.first != "" && span.first <= batch.last && span.last >= batch.first {
-			r.files = append(r.files, &idFile{name: f.Name, size: f.Bytes, digest: f.SHA256, earlier: true, index: i})
+			r.files = append(r.files, &idFile{name: f.Name, size: f.Bytes, digest: f.SHA256, earlier: true, index: i, adopted: f})
 		}
 	}
 	return r
@@ -112,9 +121,12 @@ func (r *resolver) markEarlier(ctx context.Context) (rows int, err error) {
 	var mu sync.Mutex
 	var earlier []*idFile
 	for _, f := range r.files {
-		if f.earlier {
+		if f.earlier && !f.isAdopted() {
 			earlier = append(earlier, f)
 		}
+	}
+	if rows, err = r.markAdopted(ctx); err != nil {
+		return 0, err
 	}
 	err = r.each(ctx, earlier, func(ctx context.Context, f *idFile) error {
 		if err := r.archive.check(ctx, f.name, f.size, f.digest); err != nil {
@@ -184,9 +196,12 @@ type idCopy struct {
 // collect reads the copies whose id has a wanted hash, by id, then by arrival.
 func (r *resolver) collect(ctx context.Context, wanted func(hash uint64) bool) ([]idCopy, error) {
 	var mu sync.Mutex
-	var all []idCopy
-	err := r.each(ctx, r.files, func(ctx context.Context, f *idFile) error {
-		if f.earlier && len(f.groups) == 0 {
+	all, err := r.collectAdopted(ctx, wanted)
+	if err != nil {
+		return nil, err
+	}
+	err = r.each(ctx, r.files, func(ctx context.Context, f *idFile) error {
+		if f.earlier && len(f.groups) == 0 || f.isAdopted() {
 			return nil
 		}
 		return r.open(ctx, f, func(ef *eventfile.File) error {

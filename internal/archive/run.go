@@ -46,7 +46,8 @@ type RunOptions struct {
 	Program  string // name and version, for the commit
 	Progress recount.Progress
 	// Tell is told where the run stands after each commit, and when a live run
-	// waits for what is out of reach. It is called by the run's goroutine.
+	// begins, waits for what is out of reach, or begins anew. It is called by the
+	// run's goroutine.
 	Tell func(Status)
 }
 
@@ -140,13 +141,21 @@ type run struct {
 	wall    wall
 
 	partition string // the last one that was found to be UTF-8
+
+	adoption *adoption // nil: the run copies what it reads
 }
 
 // Run reads the source from the cursor of the newest commit to its present end
 // and commits what it read. After an error the archive holds what was committed
 // so far, and the next run goes on from there. Events that the source has lost
 // are CodeLost at the end; all others are in.
-func (a *Archive) Run(ctx context.Context, opts RunOptions) (result RunResult, err error) {
+func (a *Archive) Run(ctx context.Context, opts RunOptions) (RunResult, error) {
+	return a.start(ctx, opts, nil)
+}
+
+// start lets one run of a stream in; with an adoption it takes files over instead
+// of copying events.
+func (a *Archive) start(ctx context.Context, opts RunOptions, ad *adoption) (result RunResult, err error) {
 	opts = opts.withDefaults()
 	if err := checkStream(opts.Stream); err != nil {
 		return RunResult{}, err
@@ -160,7 +169,7 @@ func (a *Archive) Run(ctx context.Context, opts RunOptions) (result RunResult, e
 			err = fmt.Errorf("unlock stream %q: %w", opts.Stream, unlockErr)
 		}
 	}()
-	r := &run{archive: a, opts: opts, cursor: source.Cursor{}, free: make(chan *eventfile.Rows, encoders())}
+	r := &run{archive: a, opts: opts, adoption: ad, cursor: source.Cursor{}, free: make(chan *eventfile.Rows, encoders())}
 	defer r.close()
 	if opts.Live {
 		err = r.live(ctx)
@@ -228,6 +237,9 @@ func (r *run) once(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	read := r.read
+	if r.adoption != nil {
+		read = r.readOriginals
+	}
 	if r.opts.Pull != nil {
 		read = r.pull
 	} else if err := r.acknowledge(ctx); err != nil {
@@ -251,12 +263,17 @@ func (r *run) read(ctx, writing context.Context) error {
 	if err != nil {
 		return err
 	}
+	r.came(end)
+	return nil
+}
+
+// came notes that the source was read to its present end.
+func (r *run) came(end source.End) {
 	r.result.Partitions, r.ended = end.Partitions, true
 	if at := r.credible(end.Watermark.UTC()).Truncate(time.Microsecond); at.After(r.watermark) {
 		// A clock that was put back takes nothing out of the archive.
 		r.watermark = at
 	}
-	return nil
 }
 
 // place is how far the run has read, committed or not.
@@ -273,18 +290,6 @@ func (r *run) moved() bool {
 
 // taken says whether anything was read since the last commit.
 func (r *run) taken() bool { return r.events > 0 || len(r.cursor) > 0 || len(r.gaps) > 0 }
-
-// acknowledge tells a source that must know what is in the archive.
-func (r *run) acknowledge(ctx context.Context) error {
-	s, ok := r.opts.Source.(source.Acknowledger)
-	if !ok {
-		return nil
-	}
-	if err := s.Committed(ctx, maps.Clone(r.chain.cursor)); err != nil {
-		return fmt.Errorf("tell source %q what is archived: %w", r.opts.Stream, err)
-	}
-	return nil
-}
 
 // explained says in an error for people what this run has committed before it.
 func (r *run) explained(err error) error {
@@ -372,23 +377,24 @@ func (r *run) addEvents(ctx context.Context, b source.Batch) error {
 	return nil
 }
 
-// The instants that a file of the archive can hold.
-var (
-	firstInstant = time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC).Unix()
-	pastInstant  = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC).Unix()
-)
-
-func holdable(t time.Time) bool { s := t.Unix(); return s >= firstInstant && s < pastInstant }
-
 func (r *run) add(e *recount.Event, p payload) error {
-	r.seq++
-	known, err := r.prepare(e)
+	known, err := r.take(e)
 	if err != nil {
 		return err
 	}
+	return r.batch.add(r.seq, e, known, p)
+}
+
+// take gives an event the next sequence number and judges it by itself.
+func (r *run) take(e *recount.Event) (timeKnown bool, err error) {
+	r.seq++
+	known, err := r.prepare(e)
+	if err != nil {
+		return false, err
+	}
 	if e.Fault != "" {
 		if err := r.quarantine(e, known); err != nil {
-			return err
+			return false, err
 		}
 	}
 	if e.ID != "" {
@@ -398,20 +404,13 @@ func (r *run) add(e *recount.Event, p payload) error {
 	}
 	r.events++
 	r.bytes += int64(len(e.Data))
-	return r.batch.add(r.seq, e, known, p)
+	return known, nil
 }
 
-// prepare makes an event fit for the archive: what cannot stand in a column
-// becomes a fault, and is in Data all the same.
+// prepare makes an event fit for the archive (see eventfile.Prepare).
 func (r *run) prepare(e *recount.Event) (timeKnown bool, err error) {
-	if len(e.Fields) != len(r.opts.Fields) {
-		if len(e.Fields) != 0 || e.Fault == "" {
-			return false, fmt.Errorf("event at %s of partition %q has %d fields, not %d", e.Position, e.Partition, len(e.Fields), len(r.opts.Fields))
-		}
-		e.Fields = nulls(len(r.opts.Fields))
-	}
-	if size := len(e.Data) + len(e.Key); size > eventfile.MaxEventBytes {
-		return false, fmt.Errorf("event at %s of partition %q has %d bytes; %d are the most", e.Position, e.Partition, size, eventfile.MaxEventBytes)
+	if len(e.Fields) != len(r.opts.Fields) && (len(e.Fields) != 0 || e.Fault == "") {
+		return false, fmt.Errorf("event at %s of partition %q has %d fields, not %d", e.Position, e.Partition, len(e.Fields), len(r.opts.Fields))
 	}
 	if !utf8.ValidString(e.Position) || e.Partition != r.partition {
 		if err := checkTexts("partition or position", e.Partition, e.Position); err != nil {
@@ -419,29 +418,7 @@ func (r *run) prepare(e *recount.Event) (timeKnown bool, err error) {
 		}
 		r.partition = e.Partition
 	}
-	timeKnown = e.Fault == "" || !e.Time.IsZero()
-	if timeKnown && !holdable(e.Time) {
-		timeKnown = false
-		e.Fault = joinFault(e.Fault, "its time lies outside the years 1 to 9999")
-	}
-	if !e.IngestTime.IsZero() && !holdable(e.IngestTime) {
-		e.IngestTime = time.Time{}
-		e.Fault = joinFault(e.Fault, "its ingest time lies outside the years 1 to 9999")
-	}
-	for name, field := eventfile.Unsound(e, r.opts.Fields); name != ""; name, field = eventfile.Unsound(e, r.opts.Fields) {
-		switch {
-		case field >= 0:
-			e.Fields[field] = recount.Null
-			e.Broken = append(e.Broken, name)
-		case name == "id":
-			e.ID = ""
-		default:
-			e.Type = ""
-		}
-		e.Fault = joinFault(e.Fault, fmt.Sprintf("its %s is no UTF-8", name))
-	}
-	e.Fault = strings.ToValidUTF8(e.Fault, "\uFFFD")
-	return timeKnown, nil
+	return eventfile.Prepare(e, r.opts.Fields)
 }
 
 func nulls(n int) []recount.Value {

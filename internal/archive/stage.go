@@ -15,6 +15,7 @@ import (
 	"recount"
 	"recount/engine"
 	"recount/internal/archive/eventfile"
+	"recount/internal/archive/originals"
 	"recount/source"
 	"recount/store"
 )
@@ -46,10 +47,19 @@ func (a *Archive) Stage(ctx context.Context, opts StageOptions) (Staged, error) 
 	if opts.Progress == nil {
 		opts.Progress = recount.Quiet{}
 	}
-	st := &staging{archive: a, opts: opts, files: make([]engine.File, len(opts.Files)), extra: make([]string, len(opts.Files))}
+	own, adopted := originals.Group(opts.Files)
+	st := &staging{
+		archive: a, opts: opts, files: make([]engine.File, len(opts.Files)), extra: make([]string, len(opts.Files)),
+		adopted: make([]engine.File, 2*len(adopted)), extraAdopted: make([]string, len(adopted)),
+	}
 	total, marked := int64(0), int64(0)
+	for _, i := range own {
+		total += opts.Files[i].Bytes
+	}
+	for _, o := range adopted {
+		total += o.Bytes
+	}
 	for _, f := range opts.Files {
-		total += f.Bytes
 		marked += f.Repeats + f.Conflicts + f.Faults
 	}
 	st.act = opts.Progress.Begin("verify archive", total)
@@ -61,8 +71,14 @@ func (a *Archive) Stage(ctx context.Context, opts StageOptions) (Staged, error) 
 	paths := make([]string, len(marks))
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(readers())
-	for i, f := range opts.Files {
-		g.Go(func() error { return st.file(ctx, i, f) })
+	for _, i := range own {
+		g.Go(func() error { return st.file(ctx, i, opts.Files[i]) })
+	}
+	for i, o := range adopted {
+		g.Go(func() error {
+			defer st.act.Add(o.Bytes)
+			return st.original(ctx, i, o)
+		})
 	}
 	for i, m := range marks {
 		g.Go(func() (err error) {
@@ -73,13 +89,21 @@ func (a *Archive) Stage(ctx context.Context, opts StageOptions) (Staged, error) 
 	if err := g.Wait(); err != nil {
 		return Staged{}, err
 	}
-	out := Staged{Files: st.files, Marks: paths}
-	for i, extra := range st.extra {
+	out := Staged{Marks: paths}
+	for _, extra := range slices.Concat(st.extra, st.extraAdopted) {
 		if extra != "" {
 			out.Marks = append(out.Marks, extra)
 		}
+	}
+	for _, i := range own {
+		out.Files = append(out.Files, st.files[i])
 		if !slices.Equal(opts.Files[i].Fields, st.files[i].Data.Fields) {
 			out.Extracted++
+		}
+	}
+	for _, f := range st.adopted {
+		if f.Path != "" {
+			out.Files = append(out.Files, f)
 		}
 	}
 	return out, nil
@@ -92,6 +116,9 @@ type staging struct {
 	act     recount.Act
 	files   []engine.File
 	extra   []string // marks of events that are faulty only under the new fields
+	// Of each original two files, for known and unknown times, and marks as above.
+	adopted      []engine.File
+	extraAdopted []string
 }
 
 func (st *staging) file(ctx context.Context, i int, f recount.DataFile) error {
@@ -201,11 +228,69 @@ func (st *staging) extract(ctx context.Context, f recount.DataFile, path, marksP
 	if err != nil || len(marks) == 0 {
 		return 0, err
 	}
-	err = create(marksPath, func(out io.Writer) error {
+	return int64(len(marks)), st.writeMarks(marksPath, marks)
+}
+
+func (st *staging) writeMarks(path string, marks []recount.Mark) error {
+	return create(path, func(out io.Writer) error {
 		w := eventfile.NewMarksWriter(out, st.opts.Snapshot.Stream)
 		return errors.Join(w.Write(marks), w.Close())
 	})
-	return int64(len(marks)), err
+}
+
+// madeFile is a file of the archive's form that is made while its events come.
+type madeFile struct {
+	path string
+	meta eventfile.Meta
+	file *os.File
+	out  *bufio.Writer
+	rows *eventfile.Rows
+	w    *eventfile.Writer
+}
+
+func newMadeFile(path string, meta eventfile.Meta) (*madeFile, error) {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return nil, scratchError(path, err)
+	}
+	const buffer = 256 << 10
+	return &madeFile{path: path, meta: meta, file: f, out: bufio.NewWriterSize(f, buffer), rows: eventfile.NewRows(meta.Fields)}, nil
+}
+
+func (m *madeFile) add(e *originals.Event) error {
+	const most = 16 << 20
+	if err := m.rows.Append(e.Seq, &e.Event, e.TimeKnown); err != nil {
+		return err
+	}
+	if m.rows.Len() < eventfile.MaxGroupRows && m.rows.Bytes() < most {
+		return nil
+	}
+	return m.flush()
+}
+
+func (m *madeFile) flush() (err error) {
+	if m.w == nil {
+		if m.w, err = eventfile.NewWriter(m.out, m.meta, m.rows); err != nil {
+			return err
+		}
+	}
+	err = m.w.Write(m.rows)
+	m.rows.Reset()
+	return err
+}
+
+func (m *madeFile) close() error {
+	err := m.flush()
+	if err == nil {
+		err = m.w.Close()
+	}
+	if err == nil {
+		err = m.out.Flush()
+	}
+	if err = errors.Join(err, m.file.Close()); err != nil {
+		return scratchError(m.path, err)
+	}
+	return nil
 }
 
 func (st *staging) decoder(f recount.DataFile) (source.Decoder, error) {

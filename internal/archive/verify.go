@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"recount"
+	"recount/internal/archive/originals"
 	"recount/internal/archive/positions"
 )
 
@@ -104,9 +105,9 @@ func (a *Archive) verifyStream(ctx context.Context, stream string, progress reco
 		return r, a.nothing(stream)
 	}
 	s := ch.snapshot
-	r.Snapshot, r.Commits, r.Files, r.Marks = s.ID, s.Commit, len(s.Files), len(s.Marks)
+	r.Snapshot, r.Commits, r.Marks = s.ID, s.Commit, len(s.Marks)
+	r.Files, r.Bytes = sizeOf(s.Files)
 	for _, f := range s.Files {
-		r.Bytes += f.Bytes
 		r.Events += f.Rows
 	}
 	for _, m := range s.Marks {
@@ -157,7 +158,8 @@ func (a *Archive) leftovers(ctx context.Context, ch *chain) ([]Leftover, error) 
 	left := []Leftover{}
 	for _, folder := range []string{ch.stream + "/", metaFolder + ch.stream + "/"} {
 		err := a.store.List(ctx, folder, func(name string, size int64) error {
-			aside := strings.HasPrefix(name, commitsFolder(ch.stream)) || strings.HasPrefix(name, checkpointsFolder(ch.stream)) || derived(ch.stream, name)
+			aside := strings.HasPrefix(name, commitsFolder(ch.stream)) || strings.HasPrefix(name, checkpointsFolder(ch.stream)) ||
+				strings.HasPrefix(name, replaysFolder(ch.stream)) || derived(ch.stream, name)
 			if !named[name] && !aside {
 				left = append(left, Leftover{Name: name, Bytes: size})
 			}
@@ -204,7 +206,10 @@ func (v *verification) run(ctx context.Context) error {
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(readers())
-	for i, f := range files {
+	own, adopted := originals.Group(files)
+	g.Go(func() error { return v.adopted(ctx, adopted) })
+	for _, i := range own {
+		f := files[i]
 		g.Go(func() error {
 			err := v.file(ctx, i, f)
 			v.act.Add(f.Bytes)

@@ -26,7 +26,7 @@ func (v *verification) file(ctx context.Context, i int, f recount.DataFile) erro
 		if err == nil {
 			seqs = got.seqs
 			v.hold(f, got.numbers)
-			if wrong := got.compare(v.chain.stream, f, v.chain.ids[i]); wrong != "" {
+			if wrong := got.compare(v.chain.stream, f, v.chain.ids[i], true); wrong != "" {
 				err = v.archive.otherContent(f.Name, wrong)
 			}
 		}
@@ -142,8 +142,9 @@ func (got *found) readSpans(ef *eventfile.File, group int) error {
 	})
 }
 
-// compare says what differs from the commit; empty if nothing does.
-func (got *found) compare(stream string, f recount.DataFile, ids idSpan) string {
+// compare says what differs from the commit; empty if nothing does. Faults are
+// compared where the events were made when the commit was.
+func (got *found) compare(stream string, f recount.DataFile, ids idSpan, faults bool) string {
 	spans := []recount.PositionSpan{}
 	for _, partition := range slices.Sorted(maps.Keys(got.spans)) {
 		spans = append(spans, *got.spans[partition])
@@ -170,7 +171,7 @@ func (got *found) compare(stream string, f recount.DataFile, ids idSpan) string 
 		return "its event times are not of its folder's hour"
 	case got.ids != ids:
 		return "its ids are others"
-	case got.faults != f.Faults:
+	case faults && got.faults != f.Faults:
 		return fmt.Sprintf("it has %d faulty events, not %d", got.faults, f.Faults)
 	case !slices.Equal(spans, f.Spans):
 		return "its positions are others"

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"recount"
+	"recount/internal/archive/originals"
 )
 
 // VerifyFiles reads every byte of files and marks and compares size and SHA-256
@@ -18,8 +19,15 @@ import (
 func (a *Archive) VerifyFiles(ctx context.Context, files []recount.DataFile, marks []recount.MarksFile) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(readers())
-	for _, f := range files {
-		g.Go(func() error { return a.verifyFile(ctx, f) })
+	own, adopted := originals.Group(files)
+	for _, o := range adopted {
+		g.Go(func() error {
+			stream, _, _ := strings.Cut(o.Parts[0].File.Name, "/")
+			return a.reader(stream, nil).Read(ctx, o, func(*originals.Event) error { return nil })
+		})
+	}
+	for _, i := range own {
+		g.Go(func() error { return a.verifyFile(ctx, files[i]) })
 	}
 	for _, m := range marks {
 		g.Go(func() error { return a.verifyMarks(ctx, m) })

@@ -19,6 +19,7 @@ var Waivers = []Waiver{
 	{"homes", "internal/tools/check/main.go", "a program of its own, which tells by its exit code that a part failed", "2026-11-23"},
 	{"homes", "bench/seed/main.go", "a program of its own, which tells by its exit code that a peer failed", "2026-11-23"},
 	{"homes", "bench/solve/main.go", "a program of its own, which measures by the wall clock and tells by its exit code that it failed", "2026-11-25"},
+	{"homes", "internal/sim/archive/main.go", "a program of its own, which takes its time and tells by its exit code that something is wrong", "2026-11-25"},
 	{"homes", "internal/sim/incidents/main.go", "a program of its own, which takes its time and tells by its exit code that something is wrong", "2026-11-25"},
 	{"homes", "bench/seed/measure.go", "it measures by the wall clock", "2026-11-23"},
 	{"folder size", "docs/errors", "one page for each code", "2026-11-23"},

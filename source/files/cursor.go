@@ -25,6 +25,9 @@ type state struct {
 	// Whole marks a file that cannot grow, Done that all of it was read.
 	Whole bool `json:"whole,omitempty"`
 	Done  bool `json:"done,omitempty"`
+	// Log and Base are the partition and the first position that the file's name gave.
+	Log  string `json:"partition,omitempty"`
+	Base int64  `json:"offset,omitempty"`
 }
 
 const cursorVersion = 1

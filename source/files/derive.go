@@ -14,10 +14,11 @@ import (
 	"recount/source/payload/derive"
 )
 
-// A row of Parquet becomes canonical JSON by the rules of package derive.
+// A row of Parquet becomes canonical JSON by the rules of package derive; the
+// columns of its folders come after its own.
 
-// deriveRows writes each row as a record of a block.
-func deriveRows(batch arrow.RecordBatch) (block, error) {
+// deriveRows writes each row as a record of a block, with tail at its end.
+func deriveRows(batch arrow.RecordBatch, tail []byte) (block, error) {
 	writers := make([]valueWriter, batch.NumCols())
 	keys := make([]string, batch.NumCols())
 	for i, column := range batch.Columns() {
@@ -39,7 +40,7 @@ func deriveRows(batch arrow.RecordBatch) (block, error) {
 				return block{}, fmt.Errorf("column %q: %w", batch.ColumnName(i), err)
 			}
 		}
-		b.data = append(b.data, '}')
+		b.data = append(append(b.data, tail...), '}')
 		if len(b.data) > math.MaxInt32 {
 			return block{}, fmt.Errorf("%d rows take more than 2 GiB", rows)
 		}

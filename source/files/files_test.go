@@ -282,8 +282,12 @@ func TestConfig(t *testing.T) {
 	}{
 		{"no path", files.Config{}, nil, "no file is named"},
 		{"an empty path", files.Config{Paths: []string{" "}}, nil, "empty"},
-		{"two stars", files.Config{Paths: []string{"a/**/b.csv"}}, nil, "**"},
-		{"an unknown format", files.Config{Paths: []string{"a"}, Format: "xml"}, nil, "csv, json, jsonl and parquet"},
+		{"two stars beside other signs", files.Config{Paths: []string{"a/x**/b.csv"}}, nil, "**"},
+		{"a pattern that ends open", files.Config{Paths: []string{"a/[b.csv"}}, nil, "a/[b.csv"},
+		{"names that say nothing", files.Config{Paths: []string{"a"}, Names: "{topic}"}, nil, "must both stand"},
+		{"names of an unknown part", files.Config{Paths: []string{"a"}, Names: "{partition}{offset}{shard}"}, nil, "{shard}"},
+		{"positions from two places", files.Config{Paths: []string{"a"}, Names: "{partition}-{offset}"}, func(m *recount.Mapping) { m.Partition, m.Position = "user", "value" }, "two places"},
+		{"an unknown format", files.Config{Paths: []string{"a"}, Format: "xml"}, nil, "csv, json, jsonl, parquet and avro"},
 		{"a reserved field", files.Config{Paths: []string{"a"}}, func(m *recount.Mapping) { m.Fields[0].Name = "key" }, "of its own"},
 		{"a partition alone", files.Config{Paths: []string{"a"}}, func(m *recount.Mapping) { m.ID, m.Partition = "", "user" }, "told apart"},
 	} {
@@ -362,8 +366,8 @@ func TestCancelWhileHashing(t *testing.T) {
 
 func TestRegistered(t *testing.T) {
 	spec, ok := adapter.Default.Lookup(adapter.Source, "files")
-	if !ok || len(spec.Keys()) != 2 {
-		t.Fatalf("got %v %+v, want the adapter with two keys", ok, spec)
+	if !ok || len(spec.Keys()) != 5 {
+		t.Fatalf("got %v %+v, want the adapter with five keys", ok, spec)
 	}
 }
 

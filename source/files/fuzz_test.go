@@ -1,7 +1,9 @@
 package files
 
 import (
+	"bufio"
 	"bytes"
+	"encoding/binary"
 	"encoding/csv"
 	"encoding/json"
 	"errors"
@@ -184,4 +186,31 @@ func TestPositionsCount(t *testing.T) {
 	if got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
+}
+
+// FuzzAvro: no bytes take the process with them, and none are read for ever.
+func FuzzAvro(f *testing.F) {
+	schema := `{"type":"record","name":"r","fields":[{"name":"a","type":["null","string"]},{"name":"b","type":{"type":"array","items":"null"}}]}`
+	head := "Obj\x01\x02\x16avro.schema" + string(binary.AppendVarint(nil, int64(len(schema)))) + schema + "\x00" + "0123456789abcdef"
+	f.Add([]byte(head + "\x04\x0e\x02\x02x\x00\x00\x02\x00" + "0123456789abcdef"))
+	f.Add([]byte(head))
+	f.Fuzz(func(t *testing.T, content []byte) {
+		a := &avroFile{r: bufio.NewReader(bytes.NewReader(content))}
+		if a.header() != nil {
+			return
+		}
+		for {
+			packed, records, err := a.next()
+			if err != nil {
+				return
+			}
+			b, err := a.derive(packed, records)
+			if err != nil {
+				return
+			}
+			if int64(len(b.spans)) != records {
+				t.Errorf("got %d records, want %d", len(b.spans), records)
+			}
+		}
+	})
 }

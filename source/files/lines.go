@@ -22,7 +22,7 @@ import (
 
 // lines is an open file of records.
 type lines struct {
-	file   *os.File
+	file   handle
 	raw    io.Reader // the file's own bytes; it ends with its context
 	read   *int64    // how many of them were read
 	told   int64     // how many of those the batches so far have told
@@ -48,14 +48,18 @@ func metered(ctx context.Context, r io.Reader) (io.Reader, *int64) {
 	}), &read
 }
 
-func (s *Source) openLines(ctx context.Context, f file) (*lines, error) {
-	opened, err := os.Open(f.path)
+// openLines opens a file and finds out how it is packed.
+func (s *Source) openLines(ctx context.Context, f file) (file, *lines, error) {
+	opened, err := s.shelf.open(ctx, f)
 	if err != nil {
-		return nil, s.fault(f, "it cannot be opened", err)
+		return f, nil, s.fault(f, "it cannot be opened", err)
+	}
+	if f.packing == plain {
+		f.packing = packed(opened)
 	}
 	l := &lines{file: opened}
 	l.raw, l.read = metered(ctx, opened)
-	return l, nil
+	return f, l, nil
 }
 
 // start begins to read records at the file's present offset.
@@ -165,12 +169,12 @@ func (s *Source) decoder(f file, payloadFormat, header string) (*payload.Decoder
 
 // readLines reads what of a CSV or JSON file comes after st.
 func (s *Source) readLines(ctx context.Context, f file, st state, emit func(source.Batch) error) (size int64, err error) {
-	l, err := s.openLines(ctx, f)
+	f, l, err := s.openLines(ctx, f)
 	if err != nil {
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, l.close()) }()
-	if f.grows() {
+	if f.grows() && !st.Whole {
 		return s.readTail(ctx, f, l, st, emit)
 	}
 	return s.readPacked(ctx, f, l, st, emit)
@@ -178,9 +182,6 @@ func (s *Source) readLines(ctx context.Context, f file, st state, emit func(sour
 
 // readTail checks that the file still begins with what was read, and reads on.
 func (s *Source) readTail(ctx context.Context, f file, l *lines, st state, emit func(source.Batch) error) (int64, error) {
-	if st.Whole {
-		return 0, s.changed(f, "it was archived as a file that cannot grow")
-	}
 	sum := sha256.New()
 	if st.Size > 0 {
 		if err := s.checkPrefix(f, l.raw, sum, st); err != nil {
@@ -287,7 +288,7 @@ func (s *Source) checkWhole(f file, opened io.Seeker, raw io.Reader, st *state, 
 	case !st.Whole:
 		return false, s.changed(f, "it was archived as a file that may grow")
 	case st.SHA256 != digest || st.Size != n:
-		return false, s.changed(f, fmt.Sprintf("%d bytes with another digest were archived; a packed or Parquet file cannot grow", st.Size))
+		return false, s.changed(f, fmt.Sprintf("%d bytes with another digest were archived; a packed, Parquet, Avro or adopted file cannot grow", st.Size))
 	}
 	st.Size, st.SHA256, st.Whole = n, digest, true
 	if st.Done {
@@ -298,7 +299,7 @@ func (s *Source) checkWhole(f file, opened io.Seeker, raw io.Reader, st *state, 
 }
 
 // checkStill refuses a file that was written while it was read.
-func (s *Source) checkStill(f file, opened *os.File, before os.FileInfo) error {
+func (s *Source) checkStill(f file, opened handle, before os.FileInfo) error {
 	after, err := opened.Stat()
 	if err != nil {
 		return s.fault(f, "it cannot be read", err)
@@ -349,7 +350,7 @@ func (s *Source) pump(ctx context.Context, f file, l *lines, d *payload.Decoder,
 			held = &chunk{
 				batch: source.Batch{Partition: f.partition, Cursor: st.String(), Format: format, Header: st.Header, Bytes: fresh},
 				decode: func(scratch *payload.Scratch) ([]recount.Event, error) {
-					return events(d, scratch, b, f.partition, first), nil
+					return events(d, scratch, b, f, first), nil
 				},
 			}
 		}
@@ -368,13 +369,14 @@ func flush(held *chunk, st *state, yield func(chunk) error) error {
 	return yield(*held)
 }
 
-// events decodes a block. Its texts share one string, its payloads the block.
-func events(d *payload.Decoder, scratch *payload.Scratch, b block, partition string, first int64) []recount.Event {
+// events decodes a block whose first record has that number in its file. Its texts
+// share one string, its payloads the block.
+func events(d *payload.Decoder, scratch *payload.Scratch, b block, f file, first int64) []recount.Event {
 	text := string(b.data)
-	numbers := positions(first, len(b.spans))
+	numbers := positions(f.base+first-1, len(b.spans))
 	out := make([]recount.Event, len(b.spans))
 	for i, sp := range b.spans {
-		out[i].Partition = partition
+		out[i].Partition = f.log
 		out[i].Position = numbers[i*recount.PositionWidth : (i+1)*recount.PositionWidth]
 		d.Into(&out[i], scratch, b.data[sp.from:sp.to:sp.to], text[sp.from:sp.to])
 	}

@@ -1,12 +1,14 @@
 package files
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"maps"
+	"net/url"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -14,6 +16,7 @@ import (
 
 	"recount"
 	"recount/source"
+	"recount/source/payload/derive"
 )
 
 type format string
@@ -23,9 +26,14 @@ const (
 	formatJSON    format = "json"
 	formatJSONL   format = "jsonl"
 	formatParquet format = "parquet"
+	formatAvro    format = "avro"
 )
 
-var formats = []format{formatCSV, formatJSON, formatJSONL, formatParquet}
+var formats = []format{formatCSV, formatJSON, formatJSONL, formatParquet, formatAvro}
+
+// derived says that a record has no bytes of its own: the file is columns, or a
+// binary form that its schema alone opens.
+func (f format) derived() bool { return f == formatParquet || f == formatAvro }
 
 type packing string
 
@@ -38,16 +46,26 @@ const (
 // file is one file that a pattern matched.
 type file struct {
 	path      string
-	partition string
-	format    format
-	packing   packing
+	partition string // its name: of its batches and its cursor
+	// log is the partition of its events, and base the position of the first one.
+	log     string
+	base    int64
+	format  format
+	packing packing
+	listed  int64 // its size by the listing of a store; -1 in folders
+	whole   bool  // it is read as one that cannot grow
+	// columns are those that its folders give to each record.
+	columns []column
 }
 
-// grows says whether the file may be written on: a packed or Parquet file is
-// whole or it is another one.
-func (f file) grows() bool { return f.packing == plain && f.format != formatParquet }
+// grows says whether the file may be written on: a packed one and one with an end
+// of its own are whole or are other files.
+func (f file) grows() bool { return f.packing == plain && !f.format.derived() && !f.whole }
 
 func (f file) size() (int64, error) {
+	if f.listed >= 0 {
+		return f.listed, nil
+	}
 	info, err := os.Stat(f.path)
 	if err != nil {
 		return 0, err
@@ -55,53 +73,46 @@ func (f file) size() (int64, error) {
 	return info.Size(), nil
 }
 
-// match lists the files in the order of their partitions' names. A pattern
-// without a file is an error, unless the cursor knows files of it: those are in
-// the archive and may be gone.
-func (s *Source) match(cursor source.Cursor) ([]file, error) {
-	found := map[string]file{}
+// match lists the files in the order of their partitions' names, or of the log
+// where their names say it. A pattern without a file is an error, unless the cursor
+// knows files of it: those are in the archive and may be gone.
+func (s *Source) match(ctx context.Context, cursor source.Cursor) ([]file, error) {
+	byName := map[string]file{}
 	for _, pattern := range s.config.Paths {
-		full := filepath.FromSlash(pattern)
-		if !filepath.IsAbs(full) {
-			full = filepath.Join(escapeMeta(s.env.Dir), full)
-		}
-		paths, err := s.expand(full)
-		if err != nil {
+		list, err := s.shelf.find(ctx, pattern)
+		if errors.Is(err, path.ErrBadPattern) {
 			return nil, s.badPattern(pattern, err)
 		}
-		if len(paths) == 0 && !s.known(pattern, cursor) {
+		if err != nil {
+			return nil, s.unlisted(pattern, err)
+		}
+		if len(list) == 0 && !s.known(pattern, cursor) {
 			return nil, s.noFiles(pattern)
 		}
-		for _, path := range paths {
-			f, err := s.describe(path)
+		for _, at := range list {
+			f, err := s.describe(at)
 			if err != nil {
 				return nil, err
 			}
-			found[f.partition] = f
+			byName[f.partition] = f
 		}
 	}
-	sorted := make([]file, 0, len(found))
-	for _, name := range slices.Sorted(maps.Keys(found)) {
-		sorted = append(sorted, found[name])
+	sorted := make([]file, 0, len(byName))
+	for _, name := range slices.Sorted(maps.Keys(byName)) {
+		sorted = append(sorted, byName[name])
 	}
-	return sorted, nil
+	return sorted, s.nameAll(sorted)
 }
 
-// expand returns the files that full matches. A name that exists is taken as it
-// stands, whatever signs it holds.
-func (s *Source) expand(full string) ([]string, error) {
-	literal := unescapeMeta(full)
-	if info, err := os.Stat(literal); err == nil && !info.IsDir() {
-		return []string{literal}, nil
+func (s *Source) unlisted(pattern string, err error) error {
+	var told *recount.Error
+	if errors.As(err, &told) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return err
 	}
-	matches, err := filepath.Glob(full)
-	if err != nil {
-		return nil, err
+	return &recount.Error{
+		Code: recount.CodeStorage, What: fmt.Sprintf("the files of %q cannot be listed", pattern), Where: s.where(""), Why: err.Error(), Err: err,
+		Next: "look at the place and at what it lets you read, then run the command again",
 	}
-	return slices.DeleteFunc(matches, func(path string) bool {
-		info, err := os.Stat(path)
-		return err != nil && errors.Is(err, fs.ErrNotExist) || err == nil && info.IsDir()
-	}), nil
 }
 
 const metaSigns = `*?[\`
@@ -138,12 +149,12 @@ func unescapeMeta(pattern string) string {
 // known says whether the cursor has a partition that the pattern matches.
 func (s *Source) known(pattern string, cursor source.Cursor) bool {
 	full := filepath.FromSlash(pattern)
-	if filepath.IsAbs(full) {
-		full = s.partition(full)
+	if home, local := s.shelf.(folders); local && filepath.IsAbs(full) {
+		full = home.relative(full)
 	}
 	full = filepath.ToSlash(filepath.Clean(full))
 	for partition := range cursor {
-		if ok, err := filepath.Match(full, partition); err == nil && ok || full == partition {
+		if full == partition || matches(full, partition) {
 			return true
 		}
 	}
@@ -151,13 +162,10 @@ func (s *Source) known(pattern string, cursor source.Cursor) bool {
 }
 
 func (s *Source) noFiles(pattern string) error {
-	next := "correct paths: in recount.yaml; relative paths begin at the project folder"
-	full := filepath.FromSlash(pattern)
-	if !filepath.IsAbs(full) {
-		full = filepath.Join(s.env.Dir, full)
-	}
-	why := "there is no such file"
-	if info, err := os.Stat(full); err == nil && info.IsDir() {
+	why, next := "there is no such file", "correct paths: in recount.yaml; relative paths begin at the project folder"
+	if home, local := s.shelf.(folders); !local {
+		next = "correct store: and paths: in recount.yaml; paths begin where the URL ends"
+	} else if info, err := os.Stat(unescapeMeta(home.full(pattern))); err == nil && info.IsDir() {
 		why, next = "it is a folder", "write "+strings.TrimSuffix(pattern, "/")+"/*.csv, or whatever the files' ending is"
 	}
 	return &recount.Error{
@@ -172,27 +180,15 @@ func (s *Source) badPattern(pattern string, err error) error {
 	}
 }
 
-// partition names the file: its path relative to the project folder.
-func (s *Source) partition(path string) string {
-	dir, errDir := filepath.Abs(s.env.Dir)
-	full, errFull := filepath.Abs(path)
-	if errDir == nil && errFull == nil {
-		if rel, err := filepath.Rel(dir, full); err == nil {
-			return filepath.ToSlash(rel)
-		}
-	}
-	return filepath.ToSlash(path)
-}
-
-func (s *Source) describe(path string) (file, error) {
-	f := file{path: path, partition: s.partition(path)}
-	name := strings.ToLower(filepath.Base(path))
+func (s *Source) describe(at found) (file, error) {
+	f := file{path: at.path, partition: at.name, log: at.name, base: 1, listed: at.size}
+	name := strings.ToLower(path.Base(at.name))
 	for _, p := range []packing{gz, zst} {
 		if rest, ok := strings.CutSuffix(name, string(p)); ok {
 			name, f.packing = rest, p
 		}
 	}
-	switch filepath.Ext(name) {
+	switch path.Ext(name) {
 	case ".csv":
 		f.format = formatCSV
 	case ".json":
@@ -201,41 +197,36 @@ func (s *Source) describe(path string) (file, error) {
 		f.format = formatJSONL
 	case ".parquet", ".pq":
 		f.format = formatParquet
+	case ".avro":
+		f.format = formatAvro
 	}
 	if s.config.Format != "" {
 		f.format = format(s.config.Format)
 	}
-	if f.packing == plain && f.format != formatParquet {
-		f.packing = packed(path)
+	if s.config.Hive && f.format.derived() {
+		f.columns = hiveColumns(f.partition)
 	}
-	fault := func(why, next string) error {
-		return &recount.Error{
-			Code: recount.CodeConfig, What: fmt.Sprintf("file %q cannot be used", f.partition), Where: s.where(f.partition), Why: why, Next: next,
-		}
-	}
+	fault := func(why, next string) error { return s.unnamed(f, why, next) }
 	switch {
 	case !utf8.ValidString(f.partition):
 		return f, fault("its name is not valid UTF-8", "rename the file")
 	case f.format == "":
-		return f, fault("its ending does not say what is in it", "set format: csv, json, jsonl or parquet, or narrow paths:")
+		return f, fault("its ending does not say what is in it", "set format: csv, json, jsonl, parquet or avro, or narrow paths:")
 	case f.format == formatCSV && s.env.Mapping.Payload != "":
-		return f, fault("event.payload is of JSON and Parquet, and this is CSV", "take payload: out; copies of one id are compared as a whole")
+		return f, fault("event.payload is of JSON, Parquet and Avro, and this is CSV", "take payload: out; copies of one id are compared as a whole")
 	case f.format == formatParquet && f.packing != plain:
 		return f, fault("a Parquet file is packed inside already", "unpack it, and name the .parquet file")
+	case f.format == formatAvro && f.packing != plain:
+		return f, fault("an Avro file is packed inside already", "unpack it, and name the .avro file")
 	}
 	return f, nil
 }
 
 // packed tells by a file's first bytes how it is packed: Firehose and browsers
 // leave the ending out. No CSV and no JSON begins like that.
-func packed(path string) packing {
-	opened, err := os.Open(path) //nolint:gosec // a file that the configuration names
-	if err != nil {
-		return plain // reading it says why
-	}
+func packed(opened io.ReaderAt) packing {
 	var start [4]byte
-	n, _ := io.ReadFull(opened, start[:]) // a shorter file is not packed
-	_ = opened.Close()
+	n, _ := opened.ReadAt(start[:], 0) // a shorter file is not packed; reading it says what is wrong
 	switch s := string(start[:n]); {
 	case strings.HasPrefix(s, "\x1f\x8b"):
 		return gz
@@ -243,4 +234,50 @@ func packed(path string) packing {
 		return zst
 	}
 	return plain
+}
+
+// column is a value that the folders of a Hive-partitioned file give to each of
+// its records, as text.
+type column struct {
+	name  string
+	value string
+	null  bool
+}
+
+// hiveColumns reads name=value folders; a value is escaped as in an URL.
+func hiveColumns(name string) []column {
+	const hiveNull = "__HIVE_DEFAULT_PARTITION__"
+	var columns []column
+	for part := range strings.SplitSeq(path.Dir(name), "/") {
+		key, value, ok := strings.Cut(part, "=")
+		if !ok || key == "" || slices.ContainsFunc(columns, func(c column) bool { return c.name == key }) {
+			continue
+		}
+		if plain, err := url.PathUnescape(value); err == nil {
+			value = plain
+		}
+		columns = append(columns, column{name: key, value: value, null: value == hiveNull})
+	}
+	return columns
+}
+
+// beside returns those of the columns that a record does not have itself, and the
+// JSON of them that follows the record's own.
+func beside(columns []column, own []string) (names []string, tail []byte) {
+	for _, c := range columns {
+		if slices.Contains(own, c.name) {
+			continue
+		}
+		if len(own)+len(names) > 0 {
+			tail = append(tail, ',')
+		}
+		names = append(names, c.name)
+		tail = append(derive.String(tail, c.name), ':')
+		if c.null {
+			tail = append(tail, "null"...)
+		} else {
+			tail = derive.String(tail, c.value)
+		}
+	}
+	return names, tail
 }

@@ -56,7 +56,7 @@ func TestObjectsStandOneAfterAnother(t *testing.T) {
 		t.Errorf("second event: got %+v", got)
 	}
 	_, err = read(t, openAs(t, dir, "", deliveries(), "shop-1-*"), source.Cursor{})
-	wantCode(t, err, recount.CodeConfig, "set format: csv, json, jsonl or parquet")
+	wantCode(t, err, recount.CodeConfig, "set format: csv, json, jsonl, parquet or avro")
 }
 
 func TestABrokenObjectCostsItself(t *testing.T) {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -20,16 +19,17 @@ import (
 
 // parquetFile is an open Parquet file.
 type parquetFile struct {
-	file   *os.File
+	file   handle
 	reader *pqarrow.FileReader
 	names  []string
+	tail   []byte // of each row: what its folders say
 }
 
 func (p *parquetFile) close() error { return p.file.Close() }
 
 // openParquet opens a file and checks that it has the mapping's columns.
-func (s *Source) openParquet(_ context.Context, f file) (p *parquetFile, err error) {
-	opened, err := os.Open(f.path)
+func (s *Source) openParquet(ctx context.Context, f file) (p *parquetFile, err error) {
+	opened, err := s.shelf.open(ctx, f)
 	if err != nil {
 		return nil, s.fault(f, "it cannot be opened", err)
 	}
@@ -42,16 +42,34 @@ func (s *Source) openParquet(_ context.Context, f file) (p *parquetFile, err err
 	if err := guarded(func() error { return p.open() }); err != nil {
 		return nil, s.fault(f, "it is no whole Parquet file", err)
 	}
+	var added []string
+	added, p.tail = beside(f.columns, p.names)
+	return p, s.checkColumns(f, slices.Concat(p.names, added))
+}
+
+// checkColumns refuses a file that lacks a column which the mapping names.
+func (s *Source) checkColumns(f file, names []string) error {
 	keys, err := payload.Keys(s.env.Mapping)
 	if err != nil {
-		return nil, located(err, s.where(f.partition))
+		return located(err, s.where(f.partition))
 	}
 	for _, key := range keys {
-		if !slices.Contains(p.names, key) {
-			return nil, located(payload.MissingColumn(key, p.names), s.where(f.partition))
+		if !slices.Contains(names, key) {
+			return located(s.missing(f, key, names), s.where(f.partition))
 		}
 	}
-	return p, nil
+	return nil
+}
+
+func (s *Source) missing(f file, key string, names []string) error {
+	err := payload.MissingColumn(key, names)
+	var e *recount.Error
+	if !s.config.Hive && errors.As(err, &e) && slices.ContainsFunc(hiveColumns(f.partition), func(c column) bool { return c.name == key }) {
+		told := *e
+		told.Why, told.Next = "the file's folder says it, and no column", "set hive: true under files:"
+		return &told
+	}
+	return err
 }
 
 func (p *parquetFile) open() error {
@@ -156,7 +174,7 @@ func (s *Source) pumpRows(ctx context.Context, f file, p *parquetFile, d *payloa
 				batch.Release()
 				continue
 			}
-			if err := yield(s.rowChunk(f, d, st, rows, first, batch, perRow(st, rows))); err != nil {
+			if err := yield(s.rowChunk(f, p.tail, d, st, rows, first, batch)); err != nil {
 				return err
 			}
 		}
@@ -164,16 +182,17 @@ func (s *Source) pumpRows(ctx context.Context, f file, p *parquetFile, d *payloa
 }
 
 // rowChunk is the batch of some rows; its cursor is that after them.
-func (s *Source) rowChunk(f file, d *payload.Decoder, st state, rows, first int64, batch arrow.RecordBatch, bytes int64) chunk {
+func (s *Source) rowChunk(f file, tail []byte, d *payload.Decoder, st state, rows, first int64, batch arrow.RecordBatch) chunk {
 	st.Done = st.Records == rows
+	bytes := st.Size / max(rows, 1) // about what one row takes of the file
 	return chunk{
 		batch: source.Batch{Partition: f.partition, Cursor: st.String(), Format: payload.Derived, Bytes: bytes * batch.NumRows()},
 		decode: func(scratch *payload.Scratch) (out []recount.Event, err error) {
 			defer batch.Release()
 			err = guarded(func() error {
-				b, err := deriveRows(batch)
+				b, err := deriveRows(batch, tail)
 				if err == nil {
-					out = events(d, scratch, b, f.partition, first)
+					out = events(d, scratch, b, f, first)
 				}
 				return err
 			})
@@ -184,6 +203,3 @@ func (s *Source) rowChunk(f file, d *payload.Decoder, st state, rows, first int6
 		},
 	}
 }
-
-// perRow is about what one row takes of the file.
-func perRow(st state, rows int64) int64 { return st.Size / max(rows, 1) }

@@ -32,7 +32,7 @@ func (r *reading) cursor() string {
 // before now.
 func (r *reading) lost(to int64, now time.Time) source.Batch {
 	b := source.Batch{Partition: r.name, Gaps: []recount.Gap{lost(r.name, r.next, to, now)}}
-	r.next, r.fetched = to, to
+	r.next, r.fetched, r.last = to, to, -1 // nobody knows under whom those were written
 	b.Cursor = r.cursor()
 	return b
 }

@@ -38,8 +38,9 @@ func (a again) Unwrap() []error { return []error{errAgain, a.cause} }
 // stream reads all readings to their ends. Where a broker goes away it finds the
 // partitions anew and goes on; it gives up when nothing came for a while.
 func (s *Source) stream(ctx context.Context, all []*reading, emit func(source.Batch) error) error {
-	const tries = int(patience / pause)
-	for idle := 0; ; {
+	patient := time.NewTimer(patience)
+	defer patient.Stop()
+	for {
 		var open []*reading
 		var before int64
 		for _, r := range all {
@@ -61,15 +62,16 @@ func (s *Source) stream(ctx context.Context, all []*reading, emit func(source.Ba
 		case !errors.Is(err, errAgain):
 			return err
 		}
-		idle++
 		for _, r := range all {
 			before -= r.next
 		}
 		if before != 0 {
-			idle = 0
+			patient.Reset(patience)
 		}
-		if idle >= tries {
+		select {
+		case <-patient.C:
 			return s.explained("fetch records", err)
+		default:
 		}
 		if err := rest(ctx, pause); err != nil {
 			return fmt.Errorf("read topics: %w", err)
@@ -320,7 +322,7 @@ func (f *fetcher) take(r *reading, p *kmsg.FetchResponseTopicPartition, d kgo.De
 		r.fetched = next
 		return nil
 	}
-	for _, piece := range cut(r, got.Records, min(next, r.end)) {
+	for _, piece := range cut(r, got.Records, min(next, r.end), leaderships(p.RecordBatches)) {
 		if err := f.out(piece); err != nil {
 			return err
 		}
@@ -359,6 +361,9 @@ func (s *Source) timeAt(ctx context.Context, p *part) (time.Time, bool, error) {
 	got, ok := answer.(*kmsg.FetchResponse)
 	if !ok || len(got.Topics) == 0 || len(got.Topics[0].Partitions) == 0 {
 		return time.Time{}, false, nil
+	}
+	if err := kerr.ErrorForCode(got.Topics[0].Partitions[0].ErrorCode); err != nil {
+		return time.Time{}, false, err
 	}
 	var batch kmsg.RecordBatch
 	if err := batch.ReadFrom(got.Topics[0].Partitions[0].RecordBatches); err != nil {

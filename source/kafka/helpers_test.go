@@ -15,6 +15,7 @@ import (
 
 	"recount"
 	"recount/adapter"
+	"recount/internal/clock"
 	"recount/source"
 )
 
@@ -27,7 +28,7 @@ type world struct {
 }
 
 // fake returns a broker inside this process.
-func fake(t *testing.T, options ...kfake.Opt) (world, *kfake.Cluster) {
+func fake(t testing.TB, options ...kfake.Opt) (world, *kfake.Cluster) {
 	t.Helper()
 	c, err := kfake.NewCluster(append([]kfake.Opt{kfake.NumBrokers(2)}, options...)...)
 	if err != nil {
@@ -37,14 +38,14 @@ func fake(t *testing.T, options ...kfake.Opt) (world, *kfake.Cluster) {
 	return reach(t, strings.Join(c.ListenAddrs(), ",")), c
 }
 
-func reach(t *testing.T, addr string) world {
+func reach(t testing.TB, addr string) world {
 	t.Helper()
 	w := world{addr: addr}
 	w.admin = kadm.NewClient(w.client(t))
 	return w
 }
 
-func (w world) client(t *testing.T, options ...kgo.Opt) *kgo.Client {
+func (w world) client(t testing.TB, options ...kgo.Opt) *kgo.Client {
 	t.Helper()
 	cl, err := kgo.NewClient(append([]kgo.Opt{
 		kgo.SeedBrokers(strings.Split(w.addr, ",")...), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerBatchMaxBytes(72 << 20),
@@ -58,7 +59,7 @@ func (w world) client(t *testing.T, options ...kgo.Opt) *kgo.Client {
 }
 
 // topic makes a topic of its own for the test.
-func (w world) topic(t *testing.T, partitions int, configs ...string) string {
+func (w world) topic(t testing.TB, partitions int, configs ...string) string {
 	t.Helper()
 	name := fmt.Sprintf("orders%d", topics.Add(1))
 	w.make(t, name, partitions, configs...)
@@ -66,7 +67,7 @@ func (w world) topic(t *testing.T, partitions int, configs ...string) string {
 }
 
 // make makes a topic; configs are key=value.
-func (w world) make(t *testing.T, name string, partitions int, configs ...string) {
+func (w world) make(t testing.TB, name string, partitions int, configs ...string) {
 	t.Helper()
 	set := map[string]*string{}
 	for _, c := range configs {
@@ -82,7 +83,7 @@ func (w world) make(t *testing.T, name string, partitions int, configs ...string
 		if !strings.Contains(err.Error(), "EXISTS") {
 			t.Fatalf("make topic %s: %v", name, err)
 		}
-		time.Sleep(50 * time.Millisecond)
+		pass(t, 50*time.Millisecond)
 	}
 	t.Fatalf("topic %s stays there", name)
 }
@@ -105,7 +106,7 @@ func rows(topic string, partition, from, to int) []*kgo.Record {
 	return list
 }
 
-func send(t *testing.T, cl *kgo.Client, records ...*kgo.Record) {
+func send(t testing.TB, cl *kgo.Client, records ...*kgo.Record) {
 	t.Helper()
 	if err := cl.ProduceSync(t.Context(), records...).FirstErr(); err != nil {
 		t.Fatalf("produce: %v", err)
@@ -113,7 +114,7 @@ func send(t *testing.T, cl *kgo.Client, records ...*kgo.Record) {
 }
 
 // transact produces inside a transaction and ends it.
-func (w world) transact(t *testing.T, cl *kgo.Client, end kgo.TransactionEndTry, records ...*kgo.Record) {
+func (w world) transact(t testing.TB, cl *kgo.Client, end kgo.TransactionEndTry, records ...*kgo.Record) {
 	t.Helper()
 	if err := cl.BeginTransaction(); err != nil {
 		t.Fatal(err)
@@ -127,7 +128,7 @@ func (w world) transact(t *testing.T, cl *kgo.Client, end kgo.TransactionEndTry,
 
 // settle waits until a transaction's marker stands in the log, which comes after
 // the answer: the stable end is at least at an offset.
-func (w world) settle(t *testing.T, topic string, end int64) {
+func (w world) settle(t testing.TB, topic string, end int64) {
 	t.Helper()
 	wait(t, "the transaction ends", func() bool {
 		ends, err := w.admin.ListCommittedOffsets(t.Context(), topic)
@@ -140,10 +141,10 @@ func mapping() recount.Mapping {
 	return recount.Mapping{ID: "id", Time: "at", Zone: time.UTC, Fields: []recount.Field{{Name: "n", Type: recount.Type{Kind: recount.KindInt64}}}}
 }
 
-func (w world) open(t *testing.T, change func(*Config, *adapter.Env), topics ...string) *Source {
+func (w world) open(t testing.TB, change func(*Config, *adapter.Env), topics ...string) *Source {
 	t.Helper()
 	c := Config{Brokers: strings.Split(w.addr, ","), Topics: topics}
-	env := adapter.Env{Stream: "orders", Mapping: mapping(), Now: time.Now}
+	env := adapter.Env{Stream: "orders", Mapping: mapping(), Now: now}
 	if change != nil {
 		change(&c, &env)
 	}
@@ -161,13 +162,13 @@ type log map[string][]string
 
 // read reads on from cursor, moves it, and checks that no offset is passed without
 // a word.
-func read(t *testing.T, s *Source, cursor source.Cursor) log {
+func read(t testing.TB, s *Source, cursor source.Cursor) log {
 	t.Helper()
 	got, _ := readEnd(t, s, cursor)
 	return got
 }
 
-func readEnd(t *testing.T, s *Source, cursor source.Cursor) (log, source.End) {
+func readEnd(t testing.TB, s *Source, cursor source.Cursor) (log, source.End) {
 	t.Helper()
 	got := log{}
 	end, err := s.Read(t.Context(), cursor, func(b source.Batch) error {
@@ -208,24 +209,24 @@ func (l log) add(b source.Batch) {
 	}
 }
 
-func (l log) want(t *testing.T, want log) {
+func (l log) want(t testing.TB, want log) {
 	t.Helper()
 	if fmt.Sprint(l) != fmt.Sprint(want) {
 		t.Errorf("read:\n got  %v\n want %v", l, want)
 	}
 }
 
-func wait(t *testing.T, what string, done func() bool) {
+func wait(t testing.TB, what string, done func() bool) {
 	t.Helper()
-	for end := time.Now().Add(30 * time.Second); !done(); {
-		if time.Now().After(end) {
+	for end := now().Add(30 * time.Second); !done(); {
+		if now().After(end) {
 			t.Fatalf("%s: it did not happen within 30 s", what)
 		}
-		time.Sleep(20 * time.Millisecond)
+		pass(t, 20*time.Millisecond)
 	}
 }
 
-func soon(t *testing.T, d time.Duration) context.Context {
+func soon(t testing.TB, d time.Duration) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), d)
 	t.Cleanup(cancel)
@@ -238,4 +239,12 @@ func kadmOffsets(topic string, partition int32, at int64) kadm.Offsets {
 	offsets := kadm.Offsets{}
 	offsets.AddOffset(topic, partition, at, -1)
 	return offsets
+}
+
+func now() time.Time { return clock.System{}.Now() }
+
+// pass lets some time go by.
+func pass(t testing.TB, d time.Duration) {
+	t.Helper()
+	_ = rest(t.Context(), d)
 }

@@ -42,8 +42,8 @@ type Config struct {
 	Brokers  []string `json:"brokers" doc:"Addresses of brokers, host:port; one is enough to find the others."`
 	Topics   []string `json:"topics" doc:"The topics of the stream. Partitions are called 3 where there is one topic, and orders-3 where there are several."`
 	ClientID string   `json:"client_id" doc:"The name under which brokers see this client." default:"recount"`
-	TLS      *TLS     `json:"tls" doc:"Connect with TLS; an empty block trusts the authorities of the system."`
-	SASL     *SASL    `json:"sasl" doc:"Log in with a user and a password."`
+	TLS      *TLS     `json:"tls" doc:"Connect with TLS: {ca, cert, key, server_name}, PEM as file:PATH; without ca, the authorities of the system are trusted."`
+	SASL     *SASL    `json:"sasl" doc:"Log in: {mechanism, user, password}; mechanism is plain, scram-sha-256 or scram-sha-512."`
 	record.Values
 }
 

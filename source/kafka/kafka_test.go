@@ -47,7 +47,7 @@ func TestTransactions(t *testing.T) {
 			t.Fatal(err)
 		}
 		opened := row(topic, 0, 12)
-		opened.Timestamp = time.Now().Add(-time.Hour).Truncate(time.Millisecond)
+		opened.Timestamp = now().Add(-time.Hour).Truncate(time.Millisecond)
 		send(t, tx, opened)
 		send(t, plain, row(topic, 0, 13))
 		got, end := readEnd(t, s, cursor)
@@ -59,7 +59,7 @@ func TestTransactions(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.settle(t, topic, 17)
-		before := time.Now()
+		before := now()
 		got, end = readEnd(t, s, cursor)
 		got.want(t, log{"0": {"control 14-15", "events 15-15", "control 16-17"}})
 		if end.Watermark.Before(before) {
@@ -188,14 +188,14 @@ func TestCompactionLeavesGaps(t *testing.T) {
 		cl := w.client(t)
 		first := rows(topic, 0, 0, 4) // the keys k0 to k3
 		for _, r := range first {
-			r.Timestamp = time.Now()
+			r.Timestamp = now()
 		}
 		send(t, cl, first...)
 		seen := 0
 		wait(t, "old records are compacted", func() bool {
 			again := rows(topic, 0, 0, 2) // newer ones of k0 and k1
 			for _, r := range again {
-				r.Timestamp = time.Now()
+				r.Timestamp = now()
 			}
 			send(t, cl, again...)
 			compact()
@@ -212,7 +212,7 @@ func TestCompactionLeavesGaps(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			time.Sleep(100 * time.Millisecond)
+			pass(t, 100*time.Millisecond)
 			return seen > 0
 		})
 		l := log{}
@@ -373,7 +373,7 @@ func TestTheBrokersTimeIsTheIngestTime(t *testing.T) {
 	t.Run("real", func(t *testing.T) {
 		w := reach(t, broker.Start(t).Addr)
 		topic := w.topic(t, 1, "message.timestamp.type=LogAppendTime")
-		before := time.Now().Add(-time.Second)
+		before := now().Add(-time.Second)
 		send(t, w.client(t), row(topic, 0, 0))
 		if _, err := w.open(t, nil, topic).Read(t.Context(), nil, func(b source.Batch) error {
 			if e := b.Events[0]; e.IngestTime.Before(before) || e.Time.Year() != 2024 {
@@ -397,14 +397,14 @@ func TestWaitReturnsWithinASecond(t *testing.T) {
 		}
 		sent := make(chan time.Time, 1)
 		go func() {
-			time.Sleep(300 * time.Millisecond)
+			pass(t, 300*time.Millisecond)
 			cl.ProduceSync(context.Background(), row(topic, 0, 1))
-			sent <- time.Now()
+			sent <- now()
 		}()
 		if err := s.Wait(t.Context(), cursor); err != nil {
 			t.Fatal(err)
 		}
-		if late := time.Since(<-sent); late > time.Second {
+		if late := now().Sub(<-sent); late > time.Second {
 			t.Errorf("got news after %v, want a second at most", late)
 		}
 		read(t, s, cursor).want(t, log{"0": {"events 1-1"}})

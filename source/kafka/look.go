@@ -58,8 +58,14 @@ func rest(ctx context.Context, d time.Duration) error {
 // no leader or a broker is only just coming up.
 func (s *Source) look(ctx context.Context) (view, error) {
 	const tries = int(patience / pause)
+	// A broker that swallows what it is sent takes longer for each try.
+	within, cancel := context.WithTimeout(ctx, 2*patience)
+	defer cancel()
 	for try := 1; ; try++ {
-		v, err := s.lookOnce(ctx)
+		v, err := s.lookOnce(within)
+		if within.Err() != nil && ctx.Err() == nil {
+			return v, s.explained("look at the topics", again{errors.New("no broker answered in time")})
+		}
 		unknown := errors.Is(err, kerr.UnknownTopicOrPartition)
 		if err == nil || !passes(err) || noHost(err) || try >= tries || unknown && try >= unknownTries {
 			return v, s.explained("look at the topics", err)
@@ -197,7 +203,9 @@ func (s *Source) compacted(ctx context.Context) (map[string]bool, error) {
 // broker that had fallen behind became the leader.
 func (s *Source) cutBack(ctx context.Context, v view, known map[place]held) (map[place]int64, error) {
 	var ask kadm.OffsetForLeaderEpochRequest
+	starts := map[place]int64{}
 	for _, p := range v.parts {
+		starts[p.place] = p.start
 		h, ok := known[p.place]
 		if ok && !h.mark.Over && h.mark.ID == idText(p.id) && h.mark.Epoch >= 0 && p.epoch > h.mark.Epoch {
 			ask.Add(p.topic, p.partition, h.mark.Epoch)
@@ -217,7 +225,8 @@ func (s *Source) cutBack(ctx context.Context, v view, known map[place]held) (map
 			switch {
 			case o.Err != nil:
 				return nil, s.explained(fmt.Sprintf("ask where the log of %s-%d was cut", topic, number), o.Err)
-			case o.EndOffset >= 0 && o.EndOffset < known[at].mark.Next:
+			case o.EndOffset >= starts[at] && o.EndOffset < known[at].mark.Next:
+				// An earlier one says only that retention took the epoch away.
 				found[at] = o.EndOffset
 			}
 		}

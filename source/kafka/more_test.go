@@ -19,6 +19,7 @@ import (
 )
 
 func TestABrokerThatRestartsInTheMiddleLosesNothing(t *testing.T) {
+	t.Parallel() // it waits for a broker of its own most of the time
 	b := broker.New(t, broker.Options{})
 	w := reach(t, b.Addr)
 	topic := w.topic(t, 2)
@@ -47,6 +48,20 @@ func TestABrokerThatRestartsInTheMiddleLosesNothing(t *testing.T) {
 		}
 	}
 	read(t, s, cursor).want(t, log{})
+
+	// A log whose leader changed after a gap is still the same.
+	tx := w.client(t, kgo.TransactionalID(t.Name()))
+	w.transact(t, tx, kgo.TryAbort, row(topic, 0, 0), row(topic, 0, 1))
+	read(t, s, cursor).want(t, log{"0": {fmt.Sprintf("control %d-%d", each, each+3)}})
+	if err := b.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	send(t, w.client(t), row(topic, 0, 2))
+	read(t, s, cursor).want(t, log{"0": {fmt.Sprintf("events %d-%d", each+3, each+3)}})
+	t.Run("archived live", func(t *testing.T) { liveOverACrash(t, w, b) })
 }
 
 func TestPartitionsThatMoveAreFollowed(t *testing.T) {
@@ -104,6 +119,33 @@ func TestALogThatWasCutBackIsAnotherGeneration(t *testing.T) {
 	cut = false
 	send(t, w.client(t), row(topic, 0, 10))
 	read(t, s, cursor).want(t, log{"0@2": {"events 10-10"}})
+}
+
+// TestALogThatWasNotCutBackIsNoOther: leaders change while nothing but gaps is read.
+func TestALogThatWasNotCutBackIsNoOther(t *testing.T) {
+	w, c := fake(t)
+	topic, cursor := w.topic(t, 1), source.Cursor{}
+	s, tx := w.open(t, nil, topic), w.client(t, kgo.TransactionalID(t.Name()))
+	move := func() {
+		t.Helper()
+		if err := c.MoveTopicPartition(topic, 0, 1-c.LeaderFor(topic, 0)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	send(t, w.client(t), rows(topic, 0, 0, 3)...)
+	read(t, s, cursor).want(t, log{"0": {"events 0-2"}})
+	move()
+	w.transact(t, tx, kgo.TryAbort, rows(topic, 0, 3, 7)...)
+	read(t, s, cursor).want(t, log{"0": {"control 3-8"}})
+	move()
+	read(t, s, cursor).want(t, log{})
+	send(t, w.client(t), rows(topic, 0, 8, 10)...)
+	w.forget(t, topic, 0, 10)
+	read(t, s, cursor).want(t, log{"0": {"retention 8-10"}})
+	move()
+	read(t, s, cursor).want(t, log{})
+	send(t, w.client(t), row(topic, 0, 10))
+	read(t, s, cursor).want(t, log{"0": {"events 10-10"}})
 }
 
 func TestACrashBetweenTwoGenerationsGoesOnWithTheSecond(t *testing.T) {

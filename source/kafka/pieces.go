@@ -1,6 +1,8 @@
 package kafka
 
 import (
+	"encoding/binary"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -17,9 +19,9 @@ const (
 
 // cut makes pieces of what a partition's fetch gave, up to the offset end, and
 // moves the reading there. Every offset between is in a record or in a gap.
-func cut(r *reading, records []*kgo.Record, end int64) []*piece {
+func cut(r *reading, records []*kgo.Record, end int64, led []leadership) []*piece {
 	var all []*piece
-	c := cutter{reading: r, next: r.fetched, epoch: r.last}
+	c := cutter{reading: r, next: r.fetched, led: led}
 	for _, rec := range records {
 		if rec.Offset >= end {
 			break
@@ -43,8 +45,40 @@ type cutter struct {
 	records []record.Record
 	gaps    []recount.Gap
 	next    int64
-	epoch   int32
+	led     []leadership
 	bytes   int64
+}
+
+// leadership says under whom a batch of the log was written.
+type leadership struct {
+	from  int64 // its first offset
+	epoch int32
+}
+
+// leaderships reads the heads of the batches of a fetch, also of those that hold no
+// event: a log that was cut back is known by the epoch at its end.
+func leaderships(batches []byte) []leadership {
+	const lengthAt, epochAt, magicAt, head = 8, 12, 16, 17
+	var led []leadership
+	for len(batches) >= head && batches[magicAt] >= 2 {
+		led = append(led, leadership{int64(binary.BigEndian.Uint64(batches)), int32(binary.BigEndian.Uint32(batches[epochAt:]))})
+		size := int64(binary.BigEndian.Uint32(batches[lengthAt:])) + epochAt
+		if size > int64(len(batches)) {
+			break
+		}
+		batches = batches[size:]
+	}
+	return led
+}
+
+// epoch is that of the last batch before the next offset, -1 where none is known.
+func (c *cutter) epoch() int32 {
+	for _, l := range slices.Backward(c.led) {
+		if l.from < c.next {
+			return l.epoch
+		}
+	}
+	return -1
 }
 
 // hole passes offsets that hold no record.
@@ -70,7 +104,6 @@ func (c *cutter) pass(to int64, reason recount.GapReason) {
 }
 
 func (c *cutter) add(rec *kgo.Record) {
-	c.epoch = rec.LeaderEpoch
 	one := record.Record{
 		Position: position(rec.Offset), Time: timeOf(rec.Timestamp), Appended: rec.Attrs.TimestampType() == 1, Key: rec.Key, Value: rec.Value,
 	}
@@ -88,7 +121,7 @@ func (c *cutter) add(rec *kgo.Record) {
 }
 
 func (c *cutter) piece() *piece {
-	p := &piece{reading: c.reading, records: c.records, gaps: c.gaps, next: c.next, epoch: c.epoch, bytes: c.bytes, ready: make(chan struct{})}
+	p := &piece{reading: c.reading, records: c.records, gaps: c.gaps, next: c.next, epoch: c.epoch(), bytes: c.bytes, ready: make(chan struct{})}
 	c.records, c.gaps, c.bytes = nil, nil, 0
 	return p
 }

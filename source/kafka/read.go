@@ -61,13 +61,13 @@ func (s *Source) Wait(ctx context.Context, cursor source.Cursor) error {
 	for {
 		news, err := s.news(ctx, cursor)
 		if ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // the end of the context is no error
 		}
 		if err != nil || news {
 			return err
 		}
 		if rest(ctx, often) != nil {
-			return nil
+			return nil //nolint:nilerr // the end of the context is no error
 		}
 	}
 }

@@ -29,7 +29,7 @@ type authority struct {
 func newAuthority(t *testing.T) authority {
 	t.Helper()
 	a := authority{cert: &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "authority"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "authority"}, NotBefore: now().Add(-time.Hour), NotAfter: now().Add(time.Hour),
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
 	}}
 	var err error
@@ -52,7 +52,7 @@ func (a authority) sign(t *testing.T, name string) (cert, key string) {
 		t.Fatal(err)
 	}
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: name}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: name}, NotBefore: now().Add(-time.Hour), NotAfter: now().Add(time.Hour),
 		DNSNames: []string{name}, IPAddresses: []net.IP{net.ParseIP("127.0.0.1")},
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 	}
@@ -68,6 +68,7 @@ func (a authority) sign(t *testing.T, name string) (cert, key string) {
 }
 
 func TestTLSAndPasswords(t *testing.T) {
+	t.Parallel() // it waits for a broker of its own most of the time
 	const password = "sword-fish 7%"
 	a, other := newAuthority(t), newAuthority(t)
 	cert, key := a.sign(t, "localhost")
@@ -141,7 +142,7 @@ func TestMistakesInTheBlock(t *testing.T) {
 	} {
 		c := good
 		change(&c)
-		_, err := Open(t.Context(), adapter.Env{Stream: "orders", Mapping: mapping(), Now: time.Now}, c)
+		_, err := Open(t.Context(), adapter.Env{Stream: "orders", Mapping: mapping(), Now: now}, c)
 		if err == nil {
 			t.Errorf("%s: got no error", name)
 		} else if e := recount.AsError(err); e.Code != recount.CodeConfig || e.Next == "" || !strings.Contains(e.Where, "orders") {

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 	"unicode/utf8"
@@ -19,6 +20,7 @@ import (
 
 	"recount"
 	"recount/adapter"
+	"recount/internal/clock"
 	"recount/source"
 	"recount/source/logs"
 	"recount/source/sourcetest"
@@ -74,7 +76,7 @@ func harness(config logs.Config, line func(sourcetest.Row) []byte) func(t *testi
 
 func open(t *testing.T, dir string, m recount.Mapping, config logs.Config) source.Source {
 	t.Helper()
-	s, err := logs.Open(t.Context(), adapter.Env{Dir: dir, Stream: "app", Mapping: m, Now: time.Now}, config) //nolint:forbidigo // a test
+	s, err := logs.Open(t.Context(), adapter.Env{Dir: dir, Stream: "app", Mapping: m, Now: clock.System{}.Now}, config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,8 +84,18 @@ func open(t *testing.T, dir string, m recount.Mapping, config logs.Config) sourc
 	return s
 }
 
+// tick gives files times of their own: those of file systems are coarse.
+var tick atomic.Int64
+
+// appendTo writes to a file, later than all that was written before.
 func appendTo(t *testing.T, name, text string) {
 	t.Helper()
+	at := time.Date(2024, 6, 10, 12, 0, 0, 0, time.UTC).Add(time.Duration(tick.Add(1)) * time.Second)
+	defer func() {
+		if err := os.Chtimes(name, at, at); err != nil {
+			t.Error(err)
+		}
+	}()
 	f, err := os.OpenFile(name, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {
 		t.Fatal(err)
@@ -153,15 +165,21 @@ func TestALogIsFollowedOverRotation(t *testing.T) {
 			var b bytes.Buffer
 			w := gzip.NewWriter(&b)
 			_, err = w.Write(text)
-			if err := errors.Join(err, w.Close(), os.WriteFile(log+".1.gz", b.Bytes(), 0o600), os.Remove(log)); err != nil {
+			if err := errors.Join(err, w.Close(), os.Remove(log)); err != nil {
 				t.Fatal(err)
 			}
+			appendTo(t, log+".1.gz", b.String())
 		},
 		"copied and truncated": func(t *testing.T, log string) {
 			text, err := os.ReadFile(log)
-			if err := errors.Join(err, os.WriteFile(log+".1", text, 0o600), os.Truncate(log, 0)); err != nil {
+			if err != nil {
 				t.Fatal(err)
 			}
+			appendTo(t, log+".1", string(text))
+			if err := os.Truncate(log, 0); err != nil {
+				t.Fatal(err)
+			}
+			appendTo(t, log, "")
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -198,7 +216,6 @@ func TestWhatWasRemovedBeforeItWasReadIsTold(t *testing.T) {
 	if err := os.Remove(log); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(20 * time.Millisecond) // files' times are coarse
 	appendTo(t, log, "{\"n\":3}\n")
 	f.read()
 	f.want(`{"n":1}`, `{"n":3}`)
@@ -247,11 +264,15 @@ func TestNoLineIsLostOrDoubledOverManyRotations(t *testing.T) {
 				}
 			} else {
 				text, err := os.ReadFile(log)
-				if err := errors.Join(err, os.WriteFile(log+".1", text, 0o600), os.Truncate(log, 0)); err != nil {
+				if err != nil {
 					t.Fatal(err)
 				}
+				appendTo(t, log+".1", string(text))
+				if err := os.Truncate(log, 0); err != nil {
+					t.Fatal(err)
+				}
+				appendTo(t, log, "")
 			}
-			time.Sleep(8 * time.Millisecond) // files' times are coarse
 		}
 		f.read()
 		if !slices.Equal(f.lines, want) || len(f.gaps) > 0 {

@@ -17,6 +17,7 @@ import (
 
 	"recount"
 	"recount/adapter"
+	"recount/internal/clock"
 	"recount/source"
 	"recount/source/sourcetest"
 )
@@ -84,7 +85,7 @@ func (w world) open(t *testing.T, m recount.Mapping, change func(*Config), strea
 	if change != nil {
 		change(&c)
 	}
-	s, err := Open(t.Context(), adapter.Env{Stream: "orders", Mapping: m, Now: time.Now}, c) //nolint:forbidigo // a test
+	s, err := Open(t.Context(), adapter.Env{Stream: "orders", Mapping: m, Now: clock.System{}.Now}, c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,6 +115,14 @@ func TestConformance(t *testing.T) {
 				out.Payloads = append(out.Payloads, payloads)
 			}
 			out.Source = w.open(t, m, nil, names...)
+			out.Stored = func(p int) []time.Time { return w.times(t, names[p]) }
+			out.Destination = func(t *testing.T) (string, source.Source) {
+				t.Helper()
+				made++
+				name := fmt.Sprintf("D%d", made)
+				w.stream(t, jetstream.StreamConfig{Name: name})
+				return strings.ToLower(name) + ".x", w.open(t, m, nil, name)
+			}
 			out.Grow = func(t *testing.T, p int, rows []sourcetest.Row) {
 				t.Helper()
 				for _, r := range rows {
@@ -123,6 +132,24 @@ func TestConformance(t *testing.T) {
 			return out
 		},
 	})
+}
+
+// times are those at which a stream took its messages in.
+func (w world) times(t *testing.T, name string) []time.Time {
+	t.Helper()
+	stream, err := w.js.Stream(t.Context(), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var at []time.Time
+	for sequence := uint64(1); sequence <= stream.CachedInfo().State.LastSeq; sequence++ {
+		m, err := stream.GetMsg(t.Context(), sequence)
+		if err != nil {
+			t.Fatal(err)
+		}
+		at = append(at, m.Time)
+	}
+	return at
 }
 
 // value writes a row as JSON. A note that is no UTF-8 goes in byte by byte.
@@ -358,12 +385,13 @@ func TestMessagesArePublishedAndFoundAgain(t *testing.T) {
 	if err := p.Publish(t.Context(), list); err != nil {
 		t.Fatal(err)
 	}
-	last, err := p.Last(t.Context(), source.HeaderReplay, "r1")
-	if err != nil || last["ORDERS"] != position(4) {
-		t.Errorf("last: got %v, %v", last, err)
+	var there []string
+	keep := func(partition, at string) { there = append(there, partition+"@"+at) }
+	if err := p.Published(t.Context(), source.HeaderReplay, "r1", keep); err != nil || len(there) != len(list) || there[4] != "ORDERS@"+position(4) {
+		t.Errorf("published: got %v, %v", there, err)
 	}
-	if last, err := p.Last(t.Context(), source.HeaderReplay, "r2"); err != nil || len(last) > 0 {
-		t.Errorf("last of another replay: got %v, %v", last, err)
+	if err := p.Published(t.Context(), source.HeaderReplay, "r2", keep); err != nil || len(there) != len(list) {
+		t.Errorf("published of another replay: got %v, %v", there, err)
 	}
 	f := w.follow(t, "AGAIN") // our own replay is no new event
 	f.read()

@@ -20,8 +20,7 @@ var errReplaced = errors.New("its generation is another one now")
 
 // status is the HTTP status of an error's answer; 0 where there was none.
 func status(err error) int {
-	var answer *googleapi.Error
-	if errors.As(err, &answer) {
+	if answer, ok := errors.AsType[*googleapi.Error](err); ok {
 		return answer.Code
 	}
 	return 0

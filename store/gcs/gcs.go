@@ -12,8 +12,10 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"time"
 
 	"cloud.google.com/go/storage"
+	"github.com/googleapis/gax-go/v2"
 	"google.golang.org/api/iterator"
 	"google.golang.org/api/option"
 
@@ -68,7 +70,8 @@ func Open(ctx context.Context, text string) (*Store, error) {
 		}
 	}
 	// Puts are sent again here, where a lost answer is told from another's object.
-	client.SetRetry(storage.WithMaxAttempts(5))
+	const attempts = 5
+	client.SetRetry(storage.WithMaxAttempts(attempts), storage.WithBackoff(gax.Backoff{Initial: 100 * time.Millisecond, Max: time.Second}))
 	return &Store{url: u, bucket: client.Bucket(u.Host)}, nil
 }
 

@@ -111,7 +111,7 @@ func TestALostRenameIsFoundOut(t *testing.T) {
 // cutting stands before a NameNode and cuts the first connections that rename.
 func cutting(t *testing.T, address string, after bool, cuts int64) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,7 +120,7 @@ func cutting(t *testing.T, address string, after bool, cuts int64) string {
 	left.Store(cuts)
 	pass := func(in net.Conn) {
 		defer func() { _ = in.Close() }()
-		out, err := net.Dial("tcp", address)
+		out, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", address)
 		if err != nil {
 			return
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
 	"sync"
 )
 
@@ -182,10 +183,9 @@ func (r *Reader) load(b []byte, at int64) error {
 func (r *Reader) recall(p []byte, at int64) int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for i := len(r.kept) - 1; i >= 0; i-- {
-		k := r.kept[i]
+	for i, k := range slices.Backward(r.kept) {
 		if at >= k.at && at < k.at+int64(len(k.bytes)) {
-			r.kept = append(append(r.kept[:i:i], r.kept[i+1:]...), k)
+			r.kept = append(slices.Delete(r.kept, i, i+1), k)
 			return copy(p, k.bytes[at-k.at:])
 		}
 	}

@@ -169,7 +169,7 @@ func checkHistory(t *testing.T, first, then remote.Outcome, mine error) {
 	default:
 		want = recount.ErrUnknown
 	}
-	if !errors.Is(err, want) || want == errNo && errors.Is(err, recount.ErrUnknown) {
+	if !errors.Is(err, want) || errors.Is(want, errNo) && errors.Is(err, recount.ErrUnknown) {
 		t.Errorf("answers %d, then %d, and %v under the name: got %v, want %v", first, then, mine, err, want)
 	}
 }

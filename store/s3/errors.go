@@ -26,8 +26,7 @@ func status(err error) int {
 
 // errorCode is the server's own word for an error, or "".
 func errorCode(err error) string {
-	var api smithy.APIError
-	if errors.As(err, &api) {
+	if api, ok := errors.AsType[smithy.APIError](err); ok {
 		return api.ErrorCode()
 	}
 	return ""

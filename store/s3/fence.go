@@ -120,10 +120,10 @@ func (s *Store) probeParts(ctx context.Context) fence {
 		return ignores
 	}
 	s.abort(ctx, probe, upload.UploadId)
-	switch code := status(err); {
-	case code == http.StatusPreconditionFailed:
+	switch status(err) {
+	case http.StatusPreconditionFailed:
 		return keeps
-	case code == http.StatusNotImplemented || code == http.StatusBadRequest:
+	case http.StatusNotImplemented, http.StatusBadRequest:
 		return ignores
 	}
 	return unknown

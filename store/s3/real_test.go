@@ -84,10 +84,10 @@ func TestRealPutInPartsSaysTheTruth(t *testing.T) {
 func TestRealWrongCredentials(t *testing.T) {
 	address, bucket := server.Start(t)
 	t.Setenv("AWS_SECRET_ACCESS_KEY", secret)
-	refusal(t, open(t, address, bucket), "credentials are not accepted", recount.ErrPermission)
+	refusal(t, open(t, address, bucket), "credentials are not accepted", "renew", recount.ErrPermission)
 }
 
 func TestRealBucketThatIsNotThere(t *testing.T) {
 	address, _ := server.Start(t)
-	refusal(t, open(t, address, "nobodys"), "bucket does not exist", nil)
+	refusal(t, open(t, address, "nobodys"), "bucket does not exist", "make the bucket", nil)
 }

@@ -98,7 +98,7 @@ func (s *Store) load(ctx context.Context) (aws.Config, error) {
 	const (
 		patience = 60 * time.Second // for the answer to begin, once the request is sent
 		attempts = 5                // of requests that may be made twice
-		longest  = 3 * time.Second  // between two of them
+		longest  = time.Second      // between two of them
 	)
 	options := []func(*config.LoadOptions) error{
 		config.WithRetryer(func() aws.Retryer {

@@ -1,9 +1,11 @@
 package s3
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -151,9 +153,7 @@ func ignoring(t *testing.T, server string) string {
 			return
 		}
 		defer func() { _ = out.Body.Close() }()
-		for key, values := range out.Header {
-			w.Header()[key] = values
-		}
+		maps.Copy(w.Header(), out.Header)
 		w.WriteHeader(out.StatusCode)
 		_, _ = io.Copy(w, out.Body)
 	}))
@@ -170,14 +170,14 @@ func TestAServerThatIgnoresConditionsIsRefused(t *testing.T) {
 	}
 }
 
-// refusal checks the four parts of the error that a put gives, and that it holds
-// no secret.
-func refusal(t *testing.T, s *Store, what string, kind error) *recount.Error {
+// refusal checks the four parts of the error that a put gives, with next among
+// what to do, and that it holds no secret.
+func refusal(t *testing.T, s *Store, what, next string, kind error) {
 	t.Helper()
 	err := s.Put(t.Context(), "a", func(io.Writer) error { return nil })
 	var e *recount.Error
-	if !errors.As(err, &e) || e.Code != recount.CodeStorage || !strings.Contains(e.What, what) || e.Where == "" || e.Why == "" || e.Next == "" {
-		t.Fatalf("put: got %#v, want RC3007 %q in four parts", err, what)
+	if !errors.As(err, &e) || e.Code != recount.CodeStorage || !strings.Contains(e.What, what) || e.Where == "" || e.Why == "" || e.Next == "" || !strings.Contains(e.Next, next) {
+		t.Fatalf("put: got %#v, want RC3007 %q in four parts, the last with %q", err, what, next)
 	}
 	if kind != nil && !errors.Is(err, kind) {
 		t.Errorf("put: %v is no %v", err, kind)
@@ -185,5 +185,35 @@ func refusal(t *testing.T, s *Store, what string, kind error) *recount.Error {
 	if all := fmt.Sprintf("%s %s %s %s", err, e.Where, e.Why, e.Next); strings.Contains(all, secret) {
 		t.Errorf("the error holds the secret: %s", all)
 	}
-	return e
+}
+
+// TestACancelledPutSaysTheTruth cancels a put while its request is under way.
+func TestACancelledPutSaysTheTruth(t *testing.T) {
+	server := fake(t)
+	proxy, good := storetest.Before(t, server), open(t, server, "bucket")
+	for _, after := range []bool{false, true} {
+		name := fmt.Sprintf("after %t", after)
+		proxy.Plan(nil)
+		bad := open(t, proxy.URL, "bucket")
+		if err := bad.checkFence(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		proxy.Plan(func(_ int, r *http.Request) *storetest.Trouble {
+			if r.Method != http.MethodPut {
+				return nil
+			}
+			cancel()
+			return &storetest.Trouble{After: after}
+		})
+		err := bad.Put(ctx, name, func(w io.Writer) error { _, err := io.WriteString(w, "mine"); return err })
+		cancel()
+		_, statErr := good.Stat(t.Context(), name)
+		switch there := statErr == nil; {
+		case errors.Is(err, recount.ErrUnknown) && errors.Is(err, context.Canceled):
+		case err == nil && there:
+		default:
+			t.Errorf("%s: put said %v, and stat %v", name, err, statErr)
+		}
+	}
 }

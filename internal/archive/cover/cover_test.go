@@ -128,5 +128,21 @@ func TestPositionsAreCompleteWithinOneStretch(t *testing.T) {
 		incomplete(t, tt.from+" to "+tt.to, err, tt.says)
 	}
 	incomplete(t, "the cut after a marker", cover.CompleteCut(s, map[string]string{"0": pad("60")}), "")
+	s.Reached = append(s.Reached, recount.Stretch{Partition: "0", First: pad("60"), Last: pad("69"), Pulled: true}, recount.Stretch{Partition: "0", First: pad("80"), Last: pad("89"), Pulled: true})
+	incomplete(t, "a cut in what was pulled next to it", cover.CompleteCut(s, map[string]string{"0": pad("70")}), "")
+	incomplete(t, "a cut in what was pulled apart", cover.CompleteCut(s, map[string]string{"0": pad("85")}), "the archive ends at 69")
+	s.Reached = s.Reached[2:] // nothing was followed
+	incomplete(t, "a cut in the first that was pulled", cover.CompleteCut(s, map[string]string{"0": pad("65")}), "")
+	incomplete(t, "a cut in another that was pulled", cover.CompleteCut(s, map[string]string{"0": pad("85")}), "the archive ends at 69")
+	s.Reached = []recount.Stretch{{Partition: "0", First: pad("40"), Last: pad("59")}}
 	incomplete(t, "a cut beyond", cover.CompleteCut(s, map[string]string{"0": pad("61")}), "the archive ends")
+}
+
+func TestLostEventsHappenedBeforeTheyWereMissed(t *testing.T) {
+	g := gap("121", "9223372036854775807", recount.GapRetention)
+	g.Before = at(200)
+	s := recount.Snapshot{Stream: "orders", Followed: true, Watermark: at(1000), Lateness: time.Minute, Files: []recount.DataFile{hourFile("0", "120", 60, 110)}, Gaps: []recount.Gap{g}}
+	incomplete(t, "inside", cover.Complete(s, window(150, 160), window(150, 160)), "between")
+	incomplete(t, "just before it was missed", cover.Complete(s, window(200, 210), window(200, 210)), "positions [121,")
+	incomplete(t, "after it was missed", cover.Complete(s, window(201, 210), window(201, 210)), "")
 }

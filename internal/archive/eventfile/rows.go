@@ -1,6 +1,8 @@
 package eventfile
 
 import (
+	"fmt"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -143,4 +145,56 @@ func Unsound(e *recount.Event, fields []recount.Field) (name string, field int) 
 		}
 	}
 	return "", -1
+}
+
+// The instants that a file of the archive can hold.
+var (
+	firstInstant = time.Date(1, 1, 1, 0, 0, 0, 0, time.UTC).Unix()
+	pastInstant  = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC).Unix()
+)
+
+func holdable(t time.Time) bool { s := t.Unix(); return s >= firstInstant && s < pastInstant }
+
+// Prepare makes an event fit for the columns: what cannot stand in one becomes a
+// fault, and is in Data all the same. An event without fields gets NULLs.
+func Prepare(e *recount.Event, fields []recount.Field) (timeKnown bool, err error) {
+	if len(e.Fields) == 0 {
+		e.Fields = make([]recount.Value, len(fields))
+		for i := range e.Fields {
+			e.Fields[i] = recount.Null
+		}
+	}
+	if size := len(e.Data) + len(e.Key); size > MaxEventBytes {
+		return false, fmt.Errorf("event at %s of partition %q has %d bytes; %d are the most", e.Position, e.Partition, size, MaxEventBytes)
+	}
+	timeKnown = e.Fault == "" || !e.Time.IsZero()
+	if timeKnown && !holdable(e.Time) {
+		timeKnown = false
+		blame(e, "its time lies outside the years 1 to 9999")
+	}
+	if !e.IngestTime.IsZero() && !holdable(e.IngestTime) {
+		e.IngestTime = time.Time{}
+		blame(e, "its ingest time lies outside the years 1 to 9999")
+	}
+	for name, field := Unsound(e, fields); name != "" || field >= 0; name, field = Unsound(e, fields) {
+		switch {
+		case field >= 0:
+			e.Fields[field] = recount.Null
+			e.Broken = append(e.Broken, name)
+		case name == "id":
+			e.ID = ""
+		default:
+			e.Type = ""
+		}
+		blame(e, fmt.Sprintf("its %s is no UTF-8", name))
+	}
+	e.Fault = strings.ToValidUTF8(e.Fault, "\uFFFD")
+	return timeKnown, nil
+}
+
+func blame(e *recount.Event, fault string) {
+	if e.Fault != "" {
+		fault = e.Fault + "; " + fault
+	}
+	e.Fault = fault
 }

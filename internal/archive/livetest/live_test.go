@@ -221,3 +221,35 @@ func TestOfTwoLiveRunsWithoutALockOneEnds(t *testing.T) {
 	first.archived()
 	verified(t, first.store)
 }
+
+// TestALiveRunGoesOnOverCommitsOfUpkeep joins files while the run is cut off from
+// its store.
+func TestALiveRunGoesOnOverCommitsOfUpkeep(t *testing.T) {
+	l := newLive(t)
+	down := fault.None
+	faulty := fault.Wrap(l.store, func(fault.Call) fault.Kind { return down })
+	l.opts.Flush = 5 * time.Second
+	for i := range 4 {
+		l.clock.at(time.Duration(10*i)*time.Second, func() { l.bus.grow("0", 20, noon) })
+	}
+	compact := func() {
+		if _, err := open(l.store).Compact(t.Context(), archive.CompactOptions{Stream: "orders", Dir: t.TempDir()}); err != nil {
+			t.Error(err)
+		}
+	}
+	l.clock.at(40*time.Second, compact) // between two commits
+	l.clock.at(41*time.Second, func() { l.bus.grow("0", 20, noon) })
+	l.clock.at(50*time.Second, func() {
+		down = fault.Fail
+		l.bus.grow("0", 20, noon)
+	})
+	l.clock.at(60*time.Second, compact) // while the run has a batch that it could not write
+	l.clock.at(61*time.Second, func() { down = fault.None })
+	l.clock.at(200*time.Second, func() {})
+	_, err := l.run(passing{faulty})
+	wantCode(t, err, recount.CodeInterrupted)
+	if snap := l.archived(); len(snap.Files) > 6 {
+		t.Errorf("%d files: nothing was joined", len(snap.Files))
+	}
+	verified(t, l.store)
+}

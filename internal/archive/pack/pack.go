@@ -32,8 +32,8 @@ func layout(t reflect.Type) string {
 		return "time"
 	case t.Kind() == reflect.Struct:
 		var b strings.Builder
-		for i := range t.NumField() {
-			fmt.Fprintf(&b, "%s %s;", t.Field(i).Name, layout(t.Field(i).Type))
+		for f := range t.Fields() {
+			fmt.Fprintf(&b, "%s %s;", f.Name, layout(f.Type))
 		}
 		return "{" + b.String() + "}"
 	case t.Kind() == reflect.Slice || t.Kind() == reflect.Pointer:
@@ -76,7 +76,7 @@ func write(b []byte, v reflect.Value) []byte {
 		}
 		return b
 	case reflect.Map:
-		texts, _ := v.Interface().(map[string]string)
+		texts, _ := reflect.TypeAssert[map[string]string](v.Convert(reflect.TypeFor[map[string]string]()))
 		if texts == nil {
 			return append(b, 0)
 		}
@@ -85,14 +85,15 @@ func write(b []byte, v reflect.Value) []byte {
 			b = write(write(b, reflect.ValueOf(k)), reflect.ValueOf(texts[k]))
 		}
 		return b
+	default:
+		if t, ok := reflect.TypeAssert[time.Time](v); ok {
+			return binary.AppendUvarint(binary.AppendVarint(b, t.Unix()), uint64(t.Nanosecond()))
+		}
+		for _, field := range v.Fields() {
+			b = write(b, field)
+		}
+		return b
 	}
-	if t, ok := v.Interface().(time.Time); ok {
-		return binary.AppendUvarint(binary.AppendVarint(b, t.Unix()), uint64(t.Nanosecond()))
-	}
-	for i := range v.NumField() {
-		b = write(b, v.Field(i))
-	}
-	return b
 }
 
 // ErrDamaged says that a record is not what Append made.
@@ -196,15 +197,15 @@ func (r *reader) read(v reflect.Value) {
 			texts[k] = r.text()
 		}
 		v.Set(reflect.ValueOf(texts).Convert(v.Type()))
-		return
-	}
-	if v.Type() == instant {
-		seconds := r.varint()
-		*v.Addr().Interface().(*time.Time) = time.Unix(seconds, int64(r.uvarint())).UTC()
-		return
-	}
-	for i := range v.NumField() {
-		r.read(v.Field(i))
+	default:
+		if v.Type() == instant {
+			seconds := r.varint()
+			*v.Addr().Interface().(*time.Time) = time.Unix(seconds, int64(r.uvarint())).UTC()
+			return
+		}
+		for _, field := range v.Fields() {
+			r.read(field)
+		}
 	}
 }
 

@@ -54,7 +54,7 @@ func start(java, dir string) (string, error) {
 		return "", err
 	}
 	ready := filepath.Join(work, "ready")
-	cmd := exec.Command(java, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xmx512m", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+	cmd := exec.CommandContext(context.Background(), java, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xmx512m", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
 		"--add-opens", "java.base/java.lang=ALL-UNNAMED", "-cp", filepath.Join(dir, "classes")+":"+filepath.Join(dir, "libs", "*"),
 		"MiniHdfs", strconv.Itoa(port), filepath.Join(work, "data"), ready)
 	cmd.Dir = work

@@ -53,14 +53,15 @@ func (s *Secure) lines(dir string) ([]string, error) {
 	if len(s.Users) == 0 {
 		return lines, nil
 	}
-	plain := "org.apache.kafka.common.security.plain.PlainLoginModule required"
+	var users strings.Builder
 	for _, name := range slices.Sorted(maps.Keys(s.Users)) {
-		plain += fmt.Sprintf(" user_%s=%q", name, s.Users[name])
+		fmt.Fprintf(&users, " user_%s=%q", name, s.Users[name])
 	}
+	const plain = "org.apache.kafka.common.security.plain.PlainLoginModule required"
 	const scram = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
 	return append(lines,
 		prefix+"sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512",
-		prefix+"plain.sasl.jaas.config="+plain+";",
+		prefix+"plain.sasl.jaas.config="+plain+users.String()+";",
 		prefix+"scram-sha-256.sasl.jaas.config="+scram,
 		prefix+"scram-sha-512.sasl.jaas.config="+scram,
 	), nil

@@ -93,7 +93,7 @@ func Launch() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	cmd := exec.Command(program(), "--port", fmt.Sprintf("127.0.0.1:%d", port), "--iam-dir", filepath.Join(dir, "iam"), "--quiet",
+	cmd := exec.CommandContext(context.Background(), program(), "--port", fmt.Sprintf("127.0.0.1:%d", port), "--iam-dir", filepath.Join(dir, "iam"), "--quiet",
 		"posix", filepath.Join(dir, "data"))
 	cmd.Env = append(os.Environ(), "ROOT_ACCESS_KEY="+AccessKey, "ROOT_SECRET_KEY="+Secret)
 	if _, err := servertest.Spawn(filepath.Join(dir, "log"), cmd); err != nil {

@@ -1,0 +1,99 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// TestKafka runs testdata/kafka/*.txtar, each beside a broker of its own in this
+// process, with the topic payments of two partitions.
+func TestKafka(t *testing.T) {
+	all := commands()
+	all["kafka"] = kafka
+	testscript.Run(t, testscript.Params{
+		Dir: filepath.Join("testdata", "kafka"), RequireExplicitExec: true, RequireUniqueNames: true, Cmds: all,
+		Setup: func(env *testscript.Env) error {
+			cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(2, "payments"))
+			if err != nil {
+				return err
+			}
+			env.Defer(cluster.Close)
+			env.Setenv("BROKER", cluster.ListenAddrs()[0])
+			return nil
+		},
+	})
+}
+
+// kafka does to the broker what others do:
+//
+//	kafka produce 1 payments.jsonl     the lines of a file, to a partition
+//	kafka commit billing 0:4 1:3       where a worker's group stands
+//	kafka delete 0 2                   retention, up to an offset
+//	kafka join billing                 a member of the group goes to work
+//	kafka recreate 2                   the topic is deleted and made anew, of so many partitions
+func kafka(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: kafka produce PARTITION FILE | commit GROUP P:N… | delete PARTITION OFFSET | join GROUP | recreate N")
+	}
+	const topic = "payments"
+	ctx := context.Background()
+	options := []kgo.Opt{kgo.SeedBrokers(ts.Getenv("BROKER")), kgo.RecordPartitioner(kgo.ManualPartitioner())}
+	if args[0] == "join" {
+		options = append(options, kgo.ConsumerGroup(args[1]), kgo.ConsumeTopics(topic), kgo.DisableAutoCommit(), kgo.ClientID("worker"))
+	}
+	cl, err := kgo.NewClient(options...)
+	ts.Check(err)
+	offsets := kadm.Offsets{}
+	switch args[0] {
+	case "produce":
+		defer cl.Close()
+		for line := range strings.Lines(ts.ReadFile(args[2])) {
+			r := &kgo.Record{Topic: topic, Partition: number(ts, args[1]), Value: []byte(strings.TrimSpace(line))}
+			var made struct{ At time.Time }
+			ts.Check(json.Unmarshal(r.Value, &made))
+			r.Timestamp = made.At
+			ts.Check(cl.ProduceSync(ctx, r).FirstErr())
+		}
+	case "commit":
+		defer cl.Close()
+		for _, arg := range args[2:] {
+			p, at, _ := strings.Cut(arg, ":")
+			offsets.AddOffset(topic, number(ts, p), int64(number(ts, at)), -1)
+		}
+		_, err := kadm.NewClient(cl).CommitOffsets(ctx, args[1], offsets)
+		ts.Check(err)
+	case "delete":
+		defer cl.Close()
+		offsets.AddOffset(topic, number(ts, args[1]), int64(number(ts, args[2])), -1)
+		_, err := kadm.NewClient(cl).DeleteRecords(ctx, offsets)
+		ts.Check(err)
+	case "recreate":
+		defer cl.Close()
+		admin := kadm.NewClient(cl)
+		_, err := admin.DeleteTopic(ctx, topic)
+		ts.Check(err)
+		_, err = admin.CreateTopic(ctx, number(ts, args[1]), 1, nil, topic)
+		ts.Check(err)
+	case "join":
+		ts.Defer(cl.Close)
+		cl.PollFetches(ctx) // it has joined when something comes
+	default:
+		ts.Fatalf("kafka: unknown act %s", args[0])
+	}
+}
+
+func number(ts *testscript.TestScript, text string) int32 {
+	n, err := strconv.ParseInt(text, 10, 32)
+	ts.Check(err)
+	return int32(n)
+}
