@@ -423,7 +423,9 @@ func TestWhatIsMissingIsSaidAsStatements(t *testing.T) {
 func TestWhoIsRefusedAndWhatIsDown(t *testing.T) {
 	w := start(t, "CREATE TABLE orders (id int)", "DROP ROLE IF EXISTS reader", "CREATE ROLE reader LOGIN PASSWORD 'salmon'")
 	w.publish("TABLE orders")
-	user := func(c *Config) { c.DSN = recount.Secret(strings.Replace(w.dsn, "postgres:swordfish", "reader:salmon", 1)) }
+	user := func(c *Config) {
+		c.DSN = recount.Secret(strings.Replace(w.dsn, "postgres:swordfish", "reader:salmon", 1))
+	}
 	wantCode(t, "no right", w.open(typed(), user).Check(t.Context()), recount.CodeSourceAccess, "REPLICATION")
 	err := w.open(typed(), func(c *Config) { c.DSN = "postgres://reader:salmon@127.0.0.1:1/shop" }).Check(t.Context())
 	wantCode(t, "down", err, recount.CodeSourceDown)
