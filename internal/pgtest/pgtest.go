@@ -30,7 +30,7 @@ var errNone = errors.New("no PostgreSQL (initdb and postgres) was found in PATH 
 
 var (
 	plain   = &cluster{}
-	logical = &cluster{settings: "-c wal_level=logical -c max_replication_slots=100 -c max_wal_senders=20"}
+	logical = &cluster{settings: "-c wal_level=logical -c max_replication_slots=100 -c max_wal_senders=20 -c wal_writer_delay=10ms"}
 	counter atomic.Int64
 )
 

@@ -159,13 +159,13 @@ func (s *Source) make(ctx context.Context, v *view) error {
 // start starts the stream. A slot that is in use is asked for a while: a reader that
 // was ended a moment ago may not have let it go yet.
 func (s *Source) start(ctx context.Context, conn *pgconn.PgConn, st *stream, timeout time.Duration) error {
-	const tries, pause = 30, 200 * time.Millisecond
+	const pause = 200 * time.Millisecond
 	command := fmt.Sprintf(`START_REPLICATION SLOT %s LOGICAL %s (proto_version '1', publication_names '%s', messages 'true')`,
 		quote(s.config.Slot), st.mark.spot().commit, sqlText(quote(s.config.Publication)))
 	for try := 1; ; try++ {
 		err := st.begin(ctx, conn, command)
 		server, ok := errors.AsType[*pgconn.PgError](err)
-		if err == nil || !ok || server.Code != stateInUse || try == tries {
+		if err == nil || !ok || server.Code != stateInUse || try == s.tries {
 			if err != nil {
 				return s.explained("start the stream", err)
 			}
