@@ -3,7 +3,10 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"fmt"
+	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -41,9 +44,11 @@ func TestKafka(t *testing.T) {
 //	kafka delete 0 2                   retention, up to an offset
 //	kafka join billing                 a member of the group goes to work
 //	kafka recreate 2                   the topic is deleted and made anew, of so many partitions
+//	kafka topic 3 again                another topic, of so many partitions
+//	kafka holds again FILE             writes what another topic holds, partition by partition
 func kafka(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
-		ts.Fatalf("usage: kafka produce PARTITION FILE | commit GROUP P:N… | delete PARTITION OFFSET | join GROUP | recreate N")
+		ts.Fatalf("usage: kafka produce PARTITION FILE | commit GROUP P:N… | delete PARTITION OFFSET | join GROUP | recreate N | topic N NAME | holds NAME FILE")
 	}
 	const topic = "payments"
 	ctx := context.Background()
@@ -84,6 +89,13 @@ func kafka(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Check(err)
 		_, err = admin.CreateTopic(ctx, number(ts, args[1]), 1, nil, topic)
 		ts.Check(err)
+	case "topic":
+		defer cl.Close()
+		_, err := kadm.NewClient(cl).CreateTopic(ctx, number(ts, args[1]), 1, nil, args[2])
+		ts.Check(err)
+	case "holds":
+		defer cl.Close()
+		holds(ctx, ts, args[1], args[2])
 	case "join":
 		ts.Defer(cl.Close)
 		cl.PollFetches(ctx) // it has joined when something comes
@@ -96,4 +108,31 @@ func number(ts *testscript.TestScript, text string) int32 {
 	n, err := strconv.ParseInt(text, 10, 32)
 	ts.Check(err)
 	return int32(n)
+}
+
+// holds writes the records of a topic, by partition and in order: value and the
+// place that Recount gave it.
+func holds(ctx context.Context, ts *testscript.TestScript, topic, file string) {
+	cl, err := kgo.NewClient(kgo.SeedBrokers(ts.Getenv("BROKER")), kgo.ConsumeTopics(topic))
+	ts.Check(err)
+	defer cl.Close()
+	ends, err := kadm.NewClient(cl).ListEndOffsets(ctx, topic)
+	ts.Check(err)
+	left := int64(0)
+	ends.Each(func(o kadm.ListedOffset) { left += o.Offset })
+	var lines []string
+	for left > 0 {
+		cl.PollFetches(ctx).EachRecord(func(r *kgo.Record) {
+			left--
+			place := ""
+			for _, h := range r.Headers {
+				if h.Key == "recount-position" {
+					place = string(h.Value)
+				}
+			}
+			lines = append(lines, fmt.Sprintf("%d %06d %s %s\n", r.Partition, r.Offset, place, r.Value))
+		})
+	}
+	slices.Sort(lines)
+	ts.Check(os.WriteFile(ts.MkAbs(file), []byte(strings.Join(lines, "")), 0o600))
 }
