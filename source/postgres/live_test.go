@@ -33,7 +33,7 @@ func TestALiveRunOverLostConnections(t *testing.T) {
 		_, err := a.Run(ctx, live)
 		ended <- err
 	}()
-	const each, rounds = 5000, 4
+	const each, rounds = 5000, 2
 	for n := range int64(rounds) {
 		w.exec("INSERT INTO orders SELECT generate_series(1, $1::int)", each)
 		w.exec("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'recount'")
