@@ -21,6 +21,9 @@ const (
 	CodeNoTopic       Code = "RC1014"
 	CodeSourceData    Code = "RC1015"
 	CodeRegistry      Code = "RC1017"
+	CodeNoSlot        Code = "RC1020"
+	CodeSlotBusy      Code = "RC1021"
+	CodeSlotLost      Code = "RC1022"
 	CodePlanDamaged   Code = "RC2101"
 	CodePlanExpired   Code = "RC2102"
 	CodePlanTarget    Code = "RC2103"
@@ -57,6 +60,7 @@ const (
 	CodeLost          Code = "RC3014"
 	CodeNoSnapshot    Code = "RC3018"
 	CodeExpire        Code = "RC3019"
+	CodeRegister      Code = "RC3020"
 	CodeFileOrder     Code = "RC3022"
 	CodeSQL           Code = "RC4001"
 	CodeSQLRefused    Code = "RC4002"
@@ -126,6 +130,9 @@ var Codes = []CodeInfo{
 	{CodeNoTopic, ExitUsage, "the topic does not exist"},
 	{CodeSourceData, ExitError, "the source's own data is damaged"},
 	{CodeRegistry, ExitError, "the schema registry does not answer as it should"},
+	{CodeNoSlot, ExitUsage, "the database is not set up for reading changes"},
+	{CodeSlotBusy, ExitLocked, "another process reads the replication slot"},
+	{CodeSlotLost, ExitIncomplete, "the replication slot cannot be read on"},
 	{CodePlanDamaged, ExitTampered, "the plan file was cut or edited"},
 	{CodePlanExpired, ExitTampered, "the plan has expired"},
 	{CodePlanTarget, ExitTampered, "the plan is for another target"},
@@ -162,6 +169,7 @@ var Codes = []CodeInfo{
 	{CodeLost, ExitIncomplete, "the source deleted events before they were archived"},
 	{CodeNoSnapshot, ExitUsage, "the archive has no such snapshot"},
 	{CodeExpire, ExitUsage, "events cannot be expired so"},
+	{CodeRegister, ExitError, "the archive cannot be registered as an Iceberg table"},
 	{CodeFileOrder, ExitError, "a sink's file does not follow the one before it"},
 	{CodeSQL, ExitUsage, "the SQL has a mistake"},
 	{CodeSQLRefused, ExitRefused, "the SQL is not deterministic by its form"},

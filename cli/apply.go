@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -94,42 +95,46 @@ type confirmation struct {
 	table string
 	given string // by --confirm
 	again string // the command, to be typed again with --confirm
+	kind  string // what it is a name of; empty: a table
+	act   string // what is done to it; empty: writes
 	about func() error
 }
 
 // confirm returns the table's name once the person typed or gave it.
 func (c *call) confirm(ctx context.Context, a confirmation) (string, error) {
 	with := a.again + " --confirm " + views.ShellWord(a.table)
+	kind, act := cmp.Or(a.kind, "table"), cmp.Or(a.act, "writes")
+	place := kind + " " + a.table
 	if a.given != "" {
 		if a.given != a.table {
-			return "", unconfirmed("--confirm names another table", fmt.Sprintf("this writes table %s, and --confirm says %s", a.table, a.given), a.table, with)
+			return "", unconfirmed("--confirm names another "+kind, fmt.Sprintf("this %s %s, and --confirm says %s", act, place, a.given), place, with)
 		}
 		return a.given, nil
 	}
 	if !c.asks() {
-		return "", unconfirmed("the write was not confirmed", "there is no terminal to ask on, so the table must be named by --confirm", a.table, with)
+		return "", unconfirmed("the write was not confirmed", "there is no terminal to ask on, so the "+kind+" must be named by --confirm", place, with)
 	}
 	if a.about != nil {
 		if err := a.about(); err != nil {
 			return "", err
 		}
 	}
-	what := "table's name"
+	what := kind + "'s name"
 	if strings.Contains(a.table, ",") {
-		what = "tables' names"
+		what = kind + "s' names"
 	}
 	typed, err := c.ask(ctx, "  Type the "+what+" to go on: "+views.Visible(a.table, false)+"\n  > ")
 	if err != nil {
 		return "", err
 	}
 	if typed != a.table {
-		return "", unconfirmed("the write was not confirmed", "another text than the table's name was typed", a.table, a.again)
+		return "", unconfirmed("the write was not confirmed", "another text than the "+kind+"'s name was typed", place, a.again)
 	}
 	return typed, nil
 }
 
-func unconfirmed(what, why, table, next string) error {
-	return &recount.Error{Code: recount.CodeConfirm, What: what, Where: "table " + table, Why: why, Next: next}
+func unconfirmed(what, why, place, next string) error {
+	return &recount.Error{Code: recount.CodeConfirm, What: what, Where: place, Why: why, Next: next}
 }
 
 // ask asks on the terminal and reads one line.

@@ -6,16 +6,18 @@ import (
 	"github.com/spf13/cobra"
 
 	"recount/cli/views"
+	"recount/internal/app"
 )
 
 func (c *call) archiveCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "archive", Short: "keeps events: run, adopt, ls, verify, cat",
+		Use: "archive", Short: "keeps events: run, adopt, ls, verify, cat, compact, expire, register",
 		Example: examples("recount archive run --once", "recount archive ls"),
 		Args:    cobra.ArbitraryArgs,
 		RunE:    c.group,
 	}
 	cmd.AddCommand(c.archiveRunCommand(), c.archiveAdoptCommand(), c.archiveLsCommand(), c.archiveVerifyCommand(), c.archiveCatCommand())
+	cmd.AddCommand(c.archiveCompactCommand(), c.archiveExpireCommand(), c.archiveRegisterCommand())
 	return cmd
 }
 
@@ -40,13 +42,22 @@ func (c *call) archiveAdoptCommand() *cobra.Command {
 }
 
 func (c *call) archiveLsCommand() *cobra.Command {
-	return &cobra.Command{
+	var snapshot string
+	cmd := &cobra.Command{
 		Use: "ls [SOURCE…]", Short: "shows what is in the archive",
 		Example: examples("recount archive ls", "recount archive ls orders --json"),
 		Args:    c.takes(0, -1, "names of sources"), ValidArgsFunction: c.completeNames(sources),
 		RunE: c.run(func(ctx context.Context, args []string) error {
+			if snapshot != "" && len(args) != 1 {
+				return usage("--snapshot needs one source", "a snapshot is of one source's events", "recount archive ls SOURCE --snapshot "+views.ShellWord(snapshot))
+			}
 			return c.open(ctx, func(project Recount) error {
-				list, err := project.ArchiveLs(ctx, args)
+				list, err := []app.ArchiveStream(nil), error(nil)
+				if snapshot != "" {
+					list, err = project.ArchiveLsAt(ctx, args[0], snapshot)
+				} else {
+					list, err = project.ArchiveLs(ctx, args)
+				}
 				if err != nil {
 					return err
 				}
@@ -54,6 +65,8 @@ func (c *call) archiveLsCommand() *cobra.Command {
 			})
 		}),
 	}
+	cmd.Flags().StringVar(&snapshot, "snapshot", "", "as it was at an older snapshot: its id, or 8 digits of it or more")
+	return cmd
 }
 
 func (c *call) archiveVerifyCommand() *cobra.Command {

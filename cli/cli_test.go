@@ -207,7 +207,10 @@ func TestSlipsOnTheCommandLineAreUsageErrorsAndOpenNothing(t *testing.T) {
 		{[]string{"aply", "f"}, "the nearest is apply"},
 		{[]string{"detect"}, "recount detect needs the name of one calculation"},
 		{[]string{"serve", "--listen", "x"}, `recount has no command "serve"`},
-		{[]string{"archive", "compact"}, `recount archive has no command "compact"`},
+		{[]string{"archive", "shrink"}, `recount archive has no command "shrink"`},
+		{[]string{"archive", "register"}, "needs --iceberg"},
+		{[]string{"archive", "compact", "--target", "big"}, "--target is no size"},
+		{[]string{"archive", "expire", "--keep-snapshots", "7"}, "--keep-snapshots is no duration"},
 		{[]string{"archive", "rn"}, "the nearest is run"},
 		{[]string{"help", "nosuch"}, `recount has no command "nosuch"`},
 		{with("plan", "c", "--fromm", "x"), "the nearest is --from"},
@@ -468,7 +471,7 @@ func TestInitAsksOnATerminalAlone(t *testing.T) {
 
 func TestEveryCommandsHelpBeginsWithTwoExamples(t *testing.T) {
 	for _, command := range []string{
-		"", "init", "archive", "archive run", "replay", "diff", "plan", "show", "explain", "verify", "apply", "rollback", "runs", "runs check", "detect", "doctor", "version", "completion",
+		"", "init", "archive", "archive run", "archive compact", "archive expire", "archive register", "replay", "diff", "plan", "show", "explain", "verify", "apply", "rollback", "runs", "runs check", "detect", "doctor", "version", "completion",
 	} {
 		s := scene{}
 		got := s.run(t, append(strings.Fields(command), "--help")...)

@@ -310,3 +310,108 @@ type archiveRunObject struct {
 	Watermark   stamp  `json:"watermark"`
 	TookMS      int64  `json:"took_ms"`
 }
+
+type upkeepJSON struct{ out io.Writer }
+
+func (v upkeepJSON) Compacted(list []app.ArchiveCompacted) error {
+	for _, r := range list {
+		if err := emit(v.out, archiveCompactObject{
+			head: typed("archive_compact"), Stream: r.Stream, DryRun: r.DryRun, Hours: decimalCount(int64(r.Hours)), Files: decimalCount(int64(r.Files)),
+			Made: decimalCount(int64(r.Made)), Events: decimalCount(r.Events), BytesBefore: decimalCount(r.Bytes), BytesAfter: decimalCount(r.Packed),
+			Commits: decimalCount(int64(r.Commits)), Snapshot: r.Snapshot, TookMS: r.TookMS,
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+type archiveCompactObject struct {
+	head
+	Stream      string `json:"stream"`
+	DryRun      bool   `json:"dry_run"`
+	Hours       string `json:"hours"`
+	Files       string `json:"files"`
+	Made        string `json:"made"`
+	Events      string `json:"events"`
+	BytesBefore string `json:"bytes_before"`
+	BytesAfter  string `json:"bytes_after"`
+	Commits     string `json:"commits"`
+	Snapshot    string `json:"snapshot"`
+	TookMS      int64  `json:"took_ms"`
+}
+
+func (v upkeepJSON) Expired(list []app.ArchiveExpired) error {
+	for _, r := range list {
+		o := archiveExpireObject{
+			head: typed("archive_expire"), Stream: r.Stream, DryRun: r.DryRun, Before: stamp(r.Before), Files: decimalCount(int64(r.Files)),
+			Events: decimalCount(r.Events), Bytes: decimalCount(r.Bytes), Deleted: jsonObjects(r.Deleted.Count, r.Deleted.Bytes),
+			Leftovers: jsonObjects(r.Leftovers.Count, r.Leftovers.Bytes), Kept: []keptJSON{}, Snapshot: r.Snapshot,
+		}
+		for _, k := range r.Kept {
+			o.Kept = append(o.Kept, keptJSON{objectsJSON: jsonObjects(k.Count, k.Bytes), Why: k.Why})
+		}
+		if err := emit(v.out, o); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+type archiveExpireObject struct {
+	head
+	Stream    string      `json:"stream"`
+	DryRun    bool        `json:"dry_run"`
+	Before    stamp       `json:"before"`
+	Files     string      `json:"files"`
+	Events    string      `json:"events"`
+	Bytes     string      `json:"bytes"`
+	Deleted   objectsJSON `json:"deleted"`
+	Leftovers objectsJSON `json:"leftovers"`
+	Kept      []keptJSON  `json:"kept"`
+	Snapshot  string      `json:"snapshot"`
+}
+
+type objectsJSON struct {
+	Count string `json:"count"`
+	Bytes string `json:"bytes"`
+}
+
+func jsonObjects(n int, bytes int64) objectsJSON {
+	return objectsJSON{Count: decimalCount(int64(n)), Bytes: decimalCount(bytes)}
+}
+
+type keptJSON struct {
+	objectsJSON
+	Why string `json:"why"`
+}
+
+func (v upkeepJSON) Registered(list []app.ArchiveRegistered) error {
+	for _, r := range list {
+		for _, t := range r.Tables {
+			if err := emit(v.out, archiveRegisterObject{
+				head: typed("archive_register"), Stream: r.Stream, Catalog: r.Catalog, Table: t.Name, Rows: decimalCount(t.Rows),
+				Files: decimalCount(int64(t.Files)), Added: decimalCount(int64(t.Added)), Dropped: decimalCount(int64(t.Dropped)), Anew: t.Anew,
+				Passed: decimalCount(int64(r.Passed)), Snapshot: r.Snapshot, TookMS: r.TookMS,
+			}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+type archiveRegisterObject struct {
+	head
+	Stream   string `json:"stream"`
+	Catalog  string `json:"catalog"`
+	Table    string `json:"table"`
+	Rows     string `json:"rows"`
+	Files    string `json:"files"`
+	Added    string `json:"added"`
+	Dropped  string `json:"dropped"`
+	Anew     bool   `json:"anew"`
+	Passed   string `json:"passed"`
+	Snapshot string `json:"snapshot"`
+	TookMS   int64  `json:"took_ms"`
+}

@@ -55,6 +55,23 @@ func (a *App) ArchiveLs(ctx context.Context, sources []string) ([]ArchiveStream,
 	return out, nil
 }
 
+// ArchiveLsAt sums up one stream as it was at an older snapshot.
+func (a *App) ArchiveLsAt(ctx context.Context, source, snapshot string) ([]ArchiveStream, error) {
+	arch, _, err := a.streams(ctx, []string{source})
+	if err != nil {
+		return nil, err
+	}
+	s, err := arch.LsAt(ctx, source, snapshot)
+	if err != nil {
+		return nil, err
+	}
+	held, err := arch.SnapshotAt(ctx, source, s.Snapshot)
+	if err != nil {
+		return nil, err
+	}
+	return []ArchiveStream{{StreamSummary: s, Files: held.Files}}, nil
+}
+
 // ArchiveVerify proves the named streams, or all. It reads on after a damage:
 // the reports have all of them, the error is the first.
 func (a *App) ArchiveVerify(ctx context.Context, sources []string) ([]ArchiveReport, error) {

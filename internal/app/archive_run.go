@@ -132,13 +132,13 @@ func (a *App) archiveAll(ctx context.Context, runs []*archiving, live bool) ([]A
 	}
 	err := g.Wait()
 	var e *recount.Error
-	if errors.As(err, &e) && e.Code == recount.CodeInterrupted {
+	if len(runs) > 1 && errors.As(err, &e) && e.Code == recount.CodeInterrupted {
 		total := int64(0)
 		for _, ran := range results {
 			total += ran.Events
 		}
 		told := *e
-		told.Changed = fmt.Sprintf("%d events were committed; all that was read is in the archive", total)
+		told.Where, told.Changed = "recount archive run", fmt.Sprintf("%d events were committed, of all sources; the next run goes on after them", total)
 		err = &told
 	}
 	return results, err

@@ -62,7 +62,8 @@ var busAdapter = sync.OnceFunc(func() {
 	}))
 })
 
-func (b *busLog) Info() source.Info                              { return source.Info{HasID: true, Place: "bus", Dense: true} }
+func (b *busLog) Info() source.Info { return source.Info{HasID: true, Place: "bus", Dense: true} }
+
 func (b *busLog) Decoder(string, string) (source.Decoder, error) { return nil, recount.ErrUnsupported }
 func (b *busLog) Check(context.Context) error                    { return nil }
 func (b *busLog) Close() error                                   { return nil }

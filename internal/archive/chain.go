@@ -421,21 +421,31 @@ func (a *Archive) Snapshot(ctx context.Context, stream string) (recount.Snapshot
 // SnapshotAt returns what the archive held of a stream at an older snapshot, by
 // its id. Files that were expired since are named all the same.
 func (a *Archive) SnapshotAt(ctx context.Context, stream, id string) (recount.Snapshot, error) {
-	if err := checkStream(stream); err != nil {
+	ch, err := a.loadAt(ctx, stream, id)
+	if err != nil {
 		return recount.Snapshot{}, err
+	}
+	return ch.snapshot, nil
+}
+
+// loadAt is load up to the commit that made a snapshot, by its id or a beginning
+// of it that is long enough.
+func (a *Archive) loadAt(ctx context.Context, stream, id string) (*chain, error) {
+	if err := checkStream(stream); err != nil {
+		return nil, err
 	}
 	ch := a.fromHead(ctx, stream, id)
 	for n := ch.snapshot.Commit + 1; ; n++ {
 		if ch.ends(id) {
-			ch.snapshot.Reached = ch.reached.Stretches()
-			return ch.snapshot, nil
+			ch.snapshot.Cursor, ch.snapshot.Reached = maps.Clone(ch.cursor), ch.reached.Stretches()
+			return ch, nil
 		}
 		found, err := a.loadNext(ctx, ch, n)
 		switch {
 		case err != nil:
-			return recount.Snapshot{}, err
+			return nil, err
 		case !found:
-			return recount.Snapshot{}, &recount.Error{
+			return nil, &recount.Error{
 				Code: recount.CodeNoSnapshot, What: fmt.Sprintf("the archive has no snapshot %.12s of source %s", id, stream), Where: a.where(commitsFolder(stream)),
 				Why:  fmt.Sprintf("none of its %d commits makes it", n-1),
 				Next: fmt.Sprintf("recount archive ls %s names the newest; a plan names its own", stream),

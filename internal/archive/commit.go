@@ -67,6 +67,18 @@ func (r *run) commit(ctx context.Context, pulled []spanEntry) (err error) {
 	return r.acknowledge(ctx)
 }
 
+// acknowledge tells a source that must know what is in the archive.
+func (r *run) acknowledge(ctx context.Context) error {
+	s, ok := r.opts.Source.(source.Acknowledger)
+	if !ok {
+		return nil
+	}
+	if err := s.Committed(ctx, maps.Clone(r.chain.cursor)); err != nil {
+		return fmt.Errorf("tell source %q what is archived: %w", r.opts.Stream, err)
+	}
+	return nil
+}
+
 // committed counts a commit that was made and begins the next batch.
 func (r *run) committed(c *commit) {
 	r.result.Events += c.Counts.Events

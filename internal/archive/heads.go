@@ -152,8 +152,12 @@ func (a *Archive) chainOf(ctx context.Context, stream, name, until string) (*cha
 	return ch, nil
 }
 
-// ends says whether the chain ends with a snapshot.
-func (ch *chain) ends(id string) bool { return id != "" && ch.snapshot.ID == id }
+// ends says whether the chain ends with a snapshot, by its id or a beginning of it
+// that is long enough.
+func (ch *chain) ends(id string) bool {
+	const shortest = 8
+	return len(id) >= shortest && strings.HasPrefix(ch.snapshot.ID, id)
+}
 
 // eachPacked reads the commits of a pack. Nothing of it may be used before it has
 // returned without an error.

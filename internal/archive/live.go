@@ -103,6 +103,7 @@ func (r *run) follow(ctx, writing context.Context, well func()) error {
 		if err := r.acknowledge(ctx); err != nil {
 			return err
 		}
+		r.opts.Tell(Status{Stream: r.opts.Stream, Result: r.result})
 	}
 	for {
 		if err := r.read(ctx, writing); err != nil {
@@ -258,6 +259,7 @@ func (r *run) pull(ctx, writing context.Context) error {
 		}
 	}
 	s := r.chain.snapshot
+	span.Cursor = r.place()
 	if len(span.Positions) == 0 {
 		if now := r.archive.clock.Now().UTC().Truncate(time.Microsecond); span.To.After(now) {
 			span.To = now // what comes later is not in it

@@ -89,6 +89,16 @@ func (a *Archive) Ls(ctx context.Context, streams ...string) ([]StreamSummary, e
 	return list, nil
 }
 
+// LsAt sums up a stream as an older snapshot had it, which is named by its id or
+// the first 8 digits of it or more.
+func (a *Archive) LsAt(ctx context.Context, stream, id string) (StreamSummary, error) {
+	ch, err := a.loadAt(ctx, stream, id)
+	if err != nil {
+		return StreamSummary{}, err
+	}
+	return ch.summary(), nil
+}
+
 func (ch *chain) summary() StreamSummary {
 	s, newest := ch.snapshot, ch.commits[len(ch.commits)-1]
 	sum := StreamSummary{

@@ -46,7 +46,8 @@ type RunOptions struct {
 	Program  string // name and version, for the commit
 	Progress recount.Progress
 	// Tell is told where the run stands after each commit, and when a live run
-	// waits for what is out of reach. It is called by the run's goroutine.
+	// begins, waits for what is out of reach, or begins anew. It is called by the
+	// run's goroutine.
 	Tell func(Status)
 }
 
@@ -289,18 +290,6 @@ func (r *run) moved() bool {
 
 // taken says whether anything was read since the last commit.
 func (r *run) taken() bool { return r.events > 0 || len(r.cursor) > 0 || len(r.gaps) > 0 }
-
-// acknowledge tells a source that must know what is in the archive.
-func (r *run) acknowledge(ctx context.Context) error {
-	s, ok := r.opts.Source.(source.Acknowledger)
-	if !ok {
-		return nil
-	}
-	if err := s.Committed(ctx, maps.Clone(r.chain.cursor)); err != nil {
-		return fmt.Errorf("tell source %q what is archived: %w", r.opts.Stream, err)
-	}
-	return nil
-}
 
 // explained says in an error for people what this run has committed before it.
 func (r *run) explained(err error) error {

@@ -55,6 +55,7 @@ var sourceBlock = Block{
 		{Name: "lateness", Type: "duration", Doc: "How long after a bucket's end its events may still come.", Default: "0s"},
 		{Name: "flush", Type: "duration", Doc: "How long events wait for their commit in a live run, at most.", Default: "60s"},
 		{Name: "quarantine", Type: "mapping", Doc: "How many events that cannot be used are put aside before reading stops."},
+		{Name: "retention", Type: "duration", Doc: "How long events are kept: recount archive expire takes out the hours that are older.", Default: "all are kept"},
 	},
 }
 

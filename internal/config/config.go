@@ -58,7 +58,9 @@ type Source struct {
 	Lateness      time.Duration
 	Flush         time.Duration // how long events of a live run wait for their commit
 	QuarantineMax int64
-	Line          int
+	// Retention is how long events are kept; zero: all are.
+	Retention time.Duration
+	Line      int
 }
 
 // Calculation is one entry of `calculations`.

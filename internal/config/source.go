@@ -54,6 +54,9 @@ func (l *loader) source(e entry) {
 	if v, ok := found["lateness"]; ok {
 		s.Lateness, _ = v.duration()
 	}
+	if v, ok := found["retention"]; ok {
+		s.Retention, _ = v.duration()
+	}
 	if v, ok := found["flush"]; ok {
 		s.Flush = flush(v.value)
 	}

@@ -19,6 +19,7 @@ import (
 )
 
 func TestABrokerThatRestartsInTheMiddleLosesNothing(t *testing.T) {
+	t.Parallel() // it waits for a broker of its own most of the time
 	b := broker.New(t, broker.Options{})
 	w := reach(t, b.Addr)
 	topic := w.topic(t, 2)
@@ -60,6 +61,7 @@ func TestABrokerThatRestartsInTheMiddleLosesNothing(t *testing.T) {
 	}
 	send(t, w.client(t), row(topic, 0, 2))
 	read(t, s, cursor).want(t, log{"0": {fmt.Sprintf("events %d-%d", each+3, each+3)}})
+	t.Run("archived live", func(t *testing.T) { liveOverACrash(t, w, b) })
 }
 
 func TestPartitionsThatMoveAreFollowed(t *testing.T) {

@@ -68,6 +68,7 @@ func (a authority) sign(t *testing.T, name string) (cert, key string) {
 }
 
 func TestTLSAndPasswords(t *testing.T) {
+	t.Parallel() // it waits for a broker of its own most of the time
 	const password = "sword-fish 7%"
 	a, other := newAuthority(t), newAuthority(t)
 	cert, key := a.sign(t, "localhost")

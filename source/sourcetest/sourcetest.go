@@ -75,6 +75,7 @@ func Run(t *testing.T, h Harness) {
 	t.Run("an error of emit ends the reading", func(t *testing.T) { emitError(t, h) })
 	t.Run("a cancelled context ends the reading", func(t *testing.T) { cancelled(t, h) })
 	t.Run("an empty stream ends at once", func(t *testing.T) { empty(t, h) })
+	t.Run("files are adopted whole, and read again alike", func(t *testing.T) { originals(t, h) })
 	t.Run("check and info answer", func(t *testing.T) { answers(t, h) })
 	t.Run("positions without an event are told", func(t *testing.T) { dense(t, h) })
 	t.Run("waiting ends when there is something new", func(t *testing.T) { waits(t, h) })

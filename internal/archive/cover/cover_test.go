@@ -128,6 +128,13 @@ func TestPositionsAreCompleteWithinOneStretch(t *testing.T) {
 		incomplete(t, tt.from+" to "+tt.to, err, tt.says)
 	}
 	incomplete(t, "the cut after a marker", cover.CompleteCut(s, map[string]string{"0": pad("60")}), "")
+	s.Reached = append(s.Reached, recount.Stretch{Partition: "0", First: pad("60"), Last: pad("69"), Pulled: true}, recount.Stretch{Partition: "0", First: pad("80"), Last: pad("89"), Pulled: true})
+	incomplete(t, "a cut in what was pulled next to it", cover.CompleteCut(s, map[string]string{"0": pad("70")}), "")
+	incomplete(t, "a cut in what was pulled apart", cover.CompleteCut(s, map[string]string{"0": pad("85")}), "the archive ends at 69")
+	s.Reached = s.Reached[2:] // nothing was followed
+	incomplete(t, "a cut in the first that was pulled", cover.CompleteCut(s, map[string]string{"0": pad("65")}), "")
+	incomplete(t, "a cut in another that was pulled", cover.CompleteCut(s, map[string]string{"0": pad("85")}), "the archive ends at 69")
+	s.Reached = []recount.Stretch{{Partition: "0", First: pad("40"), Last: pad("59")}}
 	incomplete(t, "a cut beyond", cover.CompleteCut(s, map[string]string{"0": pad("61")}), "the archive ends")
 }
 

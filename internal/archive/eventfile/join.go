@@ -9,6 +9,7 @@ import (
 	"hash"
 	"io"
 	"math"
+	"slices"
 
 	"github.com/apache/arrow-go/v18/parquet"
 	"github.com/apache/arrow-go/v18/parquet/file"
@@ -216,7 +217,11 @@ func put[T any](cw file.ColumnChunkWriter, values []T, b leafBatch) error {
 	if !ok {
 		return fmt.Errorf("the column has another type: %s", cw.Type())
 	}
-	_, err := typed.WriteBatch(values, b.defs, b.reps)
+	defs := b.defs
+	if full := cw.Descr().MaxDefinitionLevel(); full > 0 && defs == nil { // an older file has the column required
+		defs = slices.Repeat([]int16{full}, b.levels)
+	}
+	_, err := typed.WriteBatch(values, defs, b.reps)
 	return err
 }
 
@@ -264,7 +269,8 @@ func (c *Content) Sum() string {
 	return hex.EncodeToString(all.Sum(nil))
 }
 
-// add frames each value by its levels and, for bytes, its length.
+// add frames each value by whether there is one, in lists by its levels, and bytes
+// by their length.
 func (c *Content) add(sum hash.Hash, b leafBatch) error {
 	value, err := b.appender()
 	if err != nil {
@@ -274,11 +280,15 @@ func (c *Content) add(sum hash.Hash, b leafBatch) error {
 	for i := range b.levels {
 		full := true
 		if b.defs != nil {
-			out = append(out, byte(b.defs[i]))
 			full = b.defs[i] == b.full
 		}
-		if b.reps != nil {
-			out = append(out, byte(b.reps[i]))
+		switch {
+		case b.reps != nil:
+			out = append(out, byte(b.defs[i]), byte(b.reps[i]))
+		case full: // whether the column may lack it or not
+			out = append(out, 1)
+		default:
+			out = append(out, 0)
 		}
 		if full {
 			out = value(out, at)

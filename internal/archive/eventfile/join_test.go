@@ -2,10 +2,14 @@ package eventfile
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"reflect"
 	"testing"
+
+	"github.com/apache/arrow-go/v18/parquet/file"
+	"github.com/apache/arrow-go/v18/parquet/schema"
 )
 
 // randomFiles are n files of random rows, whose sequence numbers follow one
@@ -87,6 +91,79 @@ func TestAJoinedFileHasAllRowsAsTheyWere(t *testing.T) {
 		if got := joined.Meta(); got.Stream != "s" || got.Format != "csv" || got.Header != "a,b" {
 			t.Errorf("seed %d: metadata %+v", seed, got)
 		}
+	}
+}
+
+// olderFile is a file in which data is required.
+func olderFile(t *testing.T, meta Meta, rows *Rows) *File {
+	t.Helper()
+	node, err := eventSchema(meta.Fields)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list schema.FieldList
+	for i := range node.NumFields() {
+		n := node.Field(i)
+		if n.Name() == "data" {
+			n = schema.NewByteArrayNode("data", required, -1)
+		}
+		list = append(list, n)
+	}
+	if node, err = schema.NewGroupNode("events", required, list, -1); err != nil {
+		t.Fatal(err)
+	}
+	kv, err := eventMetadata(meta)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	w := &Writer{meta: meta, w: file.NewParquetWriter(&b, node, file.WithWriterProps(eventProps(meta.Fields, rows.lowCardinality)), file.WithWriteMetadata(kv))}
+	if err := errors.Join(w.Write(rows), w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	f, err := Open(bytes.NewReader(b.Bytes()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+func TestAnOlderFileIsJoinedToANewer(t *testing.T) {
+	meta := Meta{Stream: "s", Format: "csv", Fields: allFields()}
+	rng := rand.New(rand.NewPCG(1, 13))
+	older, newer := NewRows(meta.Fields), NewRows(meta.Fields)
+	older.data.required = true
+	for i := range 3000 {
+		e := randomEvent(rng, i)
+		rows := older
+		if i >= 1500 {
+			rows = newer
+			if i%3 == 0 {
+				e.Data = nil
+			}
+		}
+		if err := rows.Append(int64(i), &e, true); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f, err := Open(bytes.NewReader(writeFile(t, meta, newer)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := []*File{olderFile(t, meta, older), f}
+	var b bytes.Buffer
+	if err := Join(&b, meta, files); err != nil {
+		t.Fatal(err)
+	}
+	joined, err := Open(bytes.NewReader(b.Bytes()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := eventsOf(t, joined), eventsOf(t, files...); !reflect.DeepEqual(got, want) {
+		t.Error("events differ")
+	}
+	if got, want := contentOf(t, meta, joined), contentOf(t, meta, files...); got != want {
+		t.Errorf("content %s, want %s", got, want)
 	}
 }
 

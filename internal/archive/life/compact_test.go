@@ -96,7 +96,7 @@ func TestArchivingGoesOnAfterACompaction(t *testing.T) {
 // TestACrashOfACompactionLeavesTheArchiveAsItWas lets every call go wrong.
 func TestACrashOfACompactionLeavesTheArchiveAsItWas(t *testing.T) {
 	first := &mem.Store{}
-	archived(t, first, 7, 32, 4)
+	archived(t, first, 7, 21, 3)
 	want := rows(t, first, snapshot(t, first))
 	dry := fault.Wrap(copied(t, first), nil)
 	compact(t, open(dry))
@@ -190,7 +190,7 @@ func TestArchiversAndCompactionsTogether(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := newLog(9, 400)
+	l := newLog(9, 200)
 	l.run(t, open(d), 10)
 	var wg sync.WaitGroup
 	stop := make(chan struct{})
@@ -207,18 +207,18 @@ func TestArchiversAndCompactionsTogether(t *testing.T) {
 			}
 		}
 	})
-	for end := 20; end <= 400; end += 10 {
+	for end := 20; end <= 200; end += 10 {
 		l.run(t, open(d), end)
 	}
 	close(stop)
 	wg.Wait()
 	plain := &mem.Store{}
-	same := newLog(9, 400)
-	same.run(t, open(plain), 400)
+	same := newLog(9, 200)
+	same.run(t, open(plain), 200)
 	if got, want := marks(snapshot(t, d)), marks(snapshot(t, plain)); got != want {
 		t.Errorf("marks: got %v, want %v", got, want)
 	}
-	if report := verify(t, d); report.Events != 400 {
+	if report := verify(t, d); report.Events != 200 {
 		t.Errorf("%d events", report.Events)
 	}
 }

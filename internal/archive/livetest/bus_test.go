@@ -182,13 +182,8 @@ func (s *busSource) grow(partition string, n int, from time.Time) {
 	}
 }
 
-func (s *busSource) set(change func()) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	change()
-}
-
 func (s *busSource) Info() source.Info { return source.Info{HasID: true, Place: "bus", Dense: true} }
+
 func (s *busSource) Decoder(string, string) (source.Decoder, error) {
 	return nil, recount.ErrUnsupported
 }

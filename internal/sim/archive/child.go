@@ -5,7 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
+	"io"
 	"time"
 
 	"recount"
@@ -75,18 +75,21 @@ func (s setup) archive(ctx context.Context, live bool) error {
 }
 
 // beArchiver is what the process does that will be killed.
-func beArchiver(ctx context.Context, text string) error {
+func beArchiver(ctx context.Context, text string, out io.Writer) error {
 	var s setup
 	if err := json.Unmarshal([]byte(text), &s); err != nil {
 		return err
 	}
-	fmt.Println("ready")
-	err := s.archive(ctx, true)
-	var e *recount.Error
-	if errors.As(err, &e) && e.Code == recount.CodeArchiveLocked {
-		os.Exit(exitLocked)
+	if _, err := fmt.Fprintln(out, "ready"); err != nil {
+		return err
 	}
-	return err
+	return s.archive(ctx, true)
+}
+
+// locked says that an archiver ended because another one is at work.
+func locked(err error) bool {
+	var e *recount.Error
+	return errors.As(err, &e) && e.Code == recount.CodeArchiveLocked
 }
 
 // exitLocked says that another archiver is at work.

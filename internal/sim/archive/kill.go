@@ -258,7 +258,7 @@ func (v *victim) live(rng *rand.Rand) {
 		most = short
 	}
 	<-v.ready
-	time.Sleep(time.Duration(rng.IntN(most)) * time.Millisecond)
+	<-time.After(time.Duration(rng.IntN(most)) * time.Millisecond)
 }
 
 // kill kills a process. One that ended by itself had no reason to, but that

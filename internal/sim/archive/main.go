@@ -74,11 +74,14 @@ func main() {
 	ok := true
 	switch {
 	case *child != "":
-		err = beArchiver(context.Background(), *child)
+		err = beArchiver(context.Background(), *child, os.Stdout)
 	case *worker:
 		err = work(context.Background(), o, *first, os.Stdin, os.Stdout)
 	default:
 		ok, err = run(context.Background(), o)
+	}
+	if locked(err) {
+		os.Exit(exitLocked)
 	}
 	if err != nil {
 		say("sim/archive: %v", err)

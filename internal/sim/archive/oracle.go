@@ -24,6 +24,8 @@ type findings struct {
 	Doubled int `json:"doubled"` // events that are in files more than once
 	Damaged int `json:"damaged"` // everything else
 	first   string
+
+	compacted bool // the log has a commit of a compaction
 }
 
 func (f *findings) note(count *int, format string, args ...any) {
@@ -129,9 +131,10 @@ func (o *oracle) judge(files map[string][]byte, truth fakebus.Truth, before []lo
 }
 
 // current are the files that count at the end of the log.
-func current(log []logged) []object {
+func (f *findings) current(log []logged) []object {
 	var list []object
 	for _, c := range log {
+		f.compacted = f.compacted || len(c.Replaces) > 0
 		list = slices.DeleteFunc(list, func(o object) bool { return slices.Contains(c.Replaces, o.Name) })
 		list = append(list, c.Files...)
 	}
@@ -155,7 +158,7 @@ func (o *oracle) intact(f *findings, files map[string][]byte, at object) bool {
 func (o *oracle) events(f *findings, files map[string][]byte, log []logged) []eventfile.Stored {
 	var all []eventfile.Stored
 	seen := map[int64]bool{}
-	for _, at := range current(log) {
+	for _, at := range f.current(log) {
 		if !o.intact(f, files, at) {
 			continue
 		}

@@ -22,6 +22,8 @@ type tally struct {
 	Pauses   int `json:"pauses"`   // archivers that slept while another one worked
 	Failures int `json:"failures"` // operations that failed or lost their answer
 	Crashes  int `json:"crashes"`  // all that happened, those in a recovery included
+	// Compacted are archives that were compacted, before the crash or after it.
+	Compacted int `json:"compacted"`
 	findings
 }
 
@@ -30,6 +32,7 @@ func (t *tally) add(more tally) {
 	t.Pauses += more.Pauses
 	t.Failures += more.Failures
 	t.Crashes += more.Crashes
+	t.Compacted += more.Compacted
 	t.Lost += more.Lost
 	t.Doubled += more.Doubled
 	t.Damaged += more.Damaged
@@ -121,7 +124,12 @@ func (g *game) crashes(ctx context.Context) (operations int, err error) {
 		if err != nil {
 			return operations, err
 		}
-		if err := a.run(ctx); err != nil {
+		const runs = 3 // of which the last compacts
+		act := a.run
+		if number == runs {
+			act = a.compact
+		}
+		if err := act(ctx); err != nil {
 			if !g.plant.real() {
 				return operations, fmt.Errorf("run that nothing disturbs: %w", err)
 			}
@@ -130,11 +138,10 @@ func (g *game) crashes(ctx context.Context) (operations int, err error) {
 		if !g.plant.races {
 			g.crash(ctx, w, a, "after run %d", number)
 		}
-		const runs = 2
-		if number == runs {
+		switch number {
+		case runs:
 			return operations, nil
-		}
-		if number == runs-1 {
+		case runs - 2:
 			w.topic.Finish()
 		}
 	}
@@ -214,6 +221,8 @@ func (g *game) again(ctx context.Context, w *world, name, n int, rng *rand.Rand)
 type hurt struct {
 	mu    sync.Mutex
 	n     int
+	cut   func() // ends the process so many operations later; nil: nothing does
+	later int
 	gone  bool
 	disk  bool
 	which int
@@ -230,6 +239,10 @@ func (h *hurt) at(op operation, act func() error) error {
 		if err := act(); err != nil {
 			return err
 		}
+	}
+	if h.cut != nil && h.n == -1-h.later {
+		h.cut()
+		h.gone = true
 	}
 	if h.gone {
 		return errGone
@@ -283,6 +296,13 @@ func (g *game) finish(ctx context.Context, f *findings, w *world, before []logge
 			break
 		}
 	}
+	const sometimes = 4
+	if g.finished++; err == nil && g.finished%sometimes == 1 {
+		var a *archiver
+		if a, err = w.archiver(g.plant, 200, func(operation) error { return nil }); err == nil {
+			err = a.compact(ctx)
+		}
+	}
 	if err != nil {
 		f.damaged("the archiver does not come through: %v", err)
 	}
@@ -301,6 +321,9 @@ func (g *game) finish(ctx context.Context, f *findings, w *world, before []logge
 		}
 	}
 	more := g.oracle.judge(files, w.topic.Truth(), before)
+	if more.compacted {
+		g.tally.Compacted++
+	}
 	f.Lost, f.Doubled, f.Damaged = f.Lost+more.Lost, f.Doubled+more.Doubled, f.Damaged+more.Damaged
 	if f.first == "" {
 		f.first = more.first
@@ -308,7 +331,6 @@ func (g *game) finish(ctx context.Context, f *findings, w *world, before []logge
 	// The oracle has looked at every byte; the product's own look costs as much as
 	// the archive, and has its turn.
 	const seldom = 8
-	g.finished++
 	if g.finished%seldom != 0 || f.any() {
 		return
 	}
@@ -368,16 +390,25 @@ func (g *game) failure(ctx context.Context, n int) error {
 	}
 	w := g.scenario.world()
 	var f findings
-	bad := newHurt(n, w, g.scenario.rng(5, uint64(n)))
+	rng := g.scenario.rng(5, uint64(n))
+	bad, left := newHurt(n, w, rng), w
+	if rng.IntN(2) == 0 { // and then the power is cut
+		const soon = 15
+		bad.later = 1 + rng.IntN(soon)
+		bad.cut = func() { left = w.image(fakefs.None, rng) }
+	}
 	a, err := w.archiver(g.plant, 0, func(op operation) error { return bad.at(op, func() error { return bad.failure(op) }) })
 	if err != nil {
 		return err
 	}
-	if err := explained(a.run(ctx)); err != nil {
-		f.damaged("%v", err)
-	}
-	if rng := g.scenario.rng(6, uint64(n)); rng.IntN(2) == 0 { // and then the power is cut
+	err = a.run(ctx)
+	if bad.gone {
+		w, err = left, nil
+	} else if bad.cut != nil {
 		w = w.image(fakefs.None, rng)
+	}
+	if err := explained(err); err != nil {
+		f.damaged("%v", err)
 	}
 	before, err := readLog(w.image(fakefs.None, g.scenario.rng(3)).files())
 	if err != nil {

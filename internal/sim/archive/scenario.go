@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"os"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -275,5 +276,17 @@ func (a *archiver) run(ctx context.Context) error {
 	if errors.As(err, &e) && e.Code == recount.CodeLost {
 		return nil // all that was left is in
 	}
+	return err
+}
+
+// compact joins small files into larger ones. What it copies aside is no part of
+// the world: it is gone with the process.
+func (a *archiver) compact(ctx context.Context) error {
+	dir, err := os.MkdirTemp("", "recount-sim-")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	_, err = a.archive.Compact(ctx, archive.CompactOptions{Stream: stream, Dir: dir, Program: "sim"})
 	return err
 }

@@ -16,8 +16,11 @@ import (
 	"recount/internal/clock"
 )
 
-// scenariosOfAFault is in how many scenarios a planted fault is looked for.
-const scenariosOfAFault = 40
+// In how many scenarios a planted fault, and a mutant, is looked for.
+const (
+	scenariosOfAFault  = 40
+	scenariosOfAMutant = 100
+)
 
 // answer is what a worker says of a scenario.
 type answer struct {

@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"testing"
 
+	"recount"
 	"recount/internal/sim/archive/fakefs"
 	"recount/store"
 	"recount/store/disk"
@@ -100,5 +101,47 @@ func TestAFailedSyncIsNoSync(t *testing.T) {
 	}
 	if files := system.Files(); len(files) > 0 || len(system.Bad()) > 0 {
 		t.Errorf("the file is there: %q %q", files, system.Bad())
+	}
+}
+
+// TestWhatAKilledWriterLeftIsMadeDurable kills a writer before each of its
+// operations; the next one puts the same, is told that it is durable, and then the
+// power is cut.
+func TestWhatAKilledWriterLeftIsMadeDurable(t *testing.T) {
+	var images []*fakefs.System
+	system := fakefs.New(true)
+	view := system.View()
+	view.Hook = func(fakefs.Op) fakefs.Verdict {
+		images = append(images, system.Image(fakefs.All, nil))
+		return fakefs.Verdict{}
+	}
+	if err := put(t, open(t, view), "a/b/c"); err != nil {
+		t.Fatal(err)
+	}
+	for i, left := range images {
+		if err := put(t, open(t, left), "a/b/c"); err != nil && !errors.Is(err, recount.ErrExists) {
+			t.Fatalf("killed before operation %d: %v", i, err)
+		}
+		if got := string(left.Image(fakefs.None, nil).Files()["/new/archive/a/b/c"]); got != "some bytes" {
+			t.Errorf("killed before operation %d: got %q", i, got)
+		}
+	}
+}
+
+// TestATakenNameWhoseFolderCannotBeSyncedIsUnknown: nobody may build on it.
+func TestATakenNameWhoseFolderCannotBeSyncedIsUnknown(t *testing.T) {
+	system := fakefs.New(true)
+	if err := put(t, open(t, system), "a/b"); err != nil {
+		t.Fatal(err)
+	}
+	view := system.View()
+	view.Hook = func(op fakefs.Op) (v fakefs.Verdict) {
+		if op.Kind == fakefs.SyncDir && op.Path == "/new/archive/a" {
+			v.Err = syscall.EIO
+		}
+		return v
+	}
+	if err := put(t, open(t, view), "a/b"); !errors.Is(err, recount.ErrUnknown) {
+		t.Errorf("got %v, want ErrUnknown", err)
 	}
 }
