@@ -16,6 +16,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	servertest "recount/internal/servertest/kafka"
 )
 
 // TestKafka runs testdata/kafka/*.txtar, each beside a broker of its own in this
@@ -33,6 +35,26 @@ func TestKafka(t *testing.T) {
 			env.Defer(cluster.Close)
 			env.Setenv("BROKER", cluster.ListenAddrs()[0])
 			return nil
+		},
+	})
+}
+
+// TestRealKafka runs the script of a replay that is killed beside a real broker.
+func TestRealKafka(t *testing.T) {
+	broker := servertest.Start(t)
+	all := commands()
+	all["kafka"] = kafka
+	testscript.Run(t, testscript.Params{
+		Files: []string{filepath.Join("testdata", "kafka", "tobus_killed.txtar")}, RequireExplicitExec: true, Cmds: all,
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("BROKER", broker.Addr)
+			cl, err := kgo.NewClient(kgo.SeedBrokers(broker.Addr))
+			if err != nil {
+				return err
+			}
+			defer cl.Close()
+			_, err = kadm.NewClient(cl).CreateTopic(t.Context(), 2, 1, nil, "payments")
+			return err
 		},
 	})
 }
