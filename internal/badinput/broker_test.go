@@ -4,12 +4,15 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"recount"
 	"recount/internal/servertest"
@@ -21,6 +24,7 @@ type broker struct {
 	t           *testing.T
 	addr        string
 	stop, begin func()
+	locked      atomic.Bool // of a fake one with passwords: no password is right
 }
 
 // brokers runs a test with both kinds; the real one where it is installed.
@@ -60,6 +64,16 @@ func fakeBroker(t *testing.T, options ...kfake.Opt) *broker {
 			c, err := kfake.NewCluster(options...)
 			if err == nil {
 				cluster = c
+				c.ControlKey(int16(kmsg.SASLAuthenticate), func(r kmsg.Request) (kmsg.Response, error, bool) {
+					c.KeepControl()
+					if !b.locked.Load() {
+						return nil, nil, false
+					}
+					// Kafka answers; the fake one only hangs up.
+					answer := r.ResponseKind().(*kmsg.SASLAuthenticateResponse) //nolint:forcetypeassert // the key says so
+					answer.ErrorCode = kerr.SaslAuthenticationFailed.Code
+					return answer, nil, true
+				})
 			}
 			return err == nil
 		})
@@ -206,8 +220,10 @@ func TestAWrongPassword(t *testing.T) {
 		p := newProject(t, b, "orders", settings{kafka: login("wrong")})
 		write(t, p.dir, "wrong", "wrong-"+canary)
 		write(t, p.dir, "right", "right-"+canary)
+		b.locked.Store(true)
 		p.refused(recount.CodeSourceAccess, "check sasl:", "archive", "run", "--once")
 		p.refused(recount.CodeSourceAccess, "check sasl:", "archive", "run")
+		b.locked.Store(false)
 		p.configure(b, "orders", settings{kafka: login("right")})
 		p.ok("archive", "run", "--once")
 		p.whole()

@@ -105,14 +105,14 @@ func TestSecondsThatAreMilliseconds(t *testing.T) {
 	t.Parallel()
 	b := fakeBroker(t)
 	b.topic("orders", 1)
-	p := newProject(t, b, "orders", settings{event: "id: id, time: at, time_unit: s"})
+	p := newProject(t, b, "orders", settings{event: "id: id, time: {path: at, unit: s}"})
 	for n, at := range []string{"1718020800", "1718020800000", "-1", "-86400000", "1e300", "253402300799"} {
 		r := order("orders", 2*n)
 		r.Value = fmt.Appendf(nil, `{"id":"e%d","at":%s,"n":%d}`, n, at, n)
 		b.send(p, "", r)
 	}
 	p.run("archive", "run", "--once").fails(t, recount.CodeQuarantine, "quarantine:")
-	p.configure(b, "orders", settings{event: "id: id, time: at, time_unit: s", quarantine: 2})
+	p.configure(b, "orders", settings{event: "id: id, time: {path: at, unit: s}", quarantine: 2})
 	p.ok("archive", "run", "--once")
 	p.whole()
 }

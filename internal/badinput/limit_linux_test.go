@@ -7,7 +7,7 @@ import (
 
 // limitFiles keeps this process's files from growing.
 func limitFiles() {
-	const room = 64 << 10
+	const room = 8 << 10
 	signal.Ignore(syscall.SIGXFSZ)
 	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: room, Max: room}); err != nil {
 		panic(err)

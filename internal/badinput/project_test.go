@@ -202,7 +202,7 @@ func (r *running) says(text string) {
 }
 
 // patience is how long anything may take on a busy machine.
-const patience = 4 * time.Minute
+const patience = 2 * time.Minute
 
 // wait waits for a condition.
 func wait(t *testing.T, what string, holds func() bool) {
