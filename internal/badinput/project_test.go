@@ -3,6 +3,7 @@ package badinput
 import (
 	"bytes"
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -39,6 +40,11 @@ func TestMain(m *testing.M) {
 	if os.Getenv(asRecount) != "" {
 		limitFiles()
 		os.Exit(cli.Main(context.Background(), os.Args[1:], environment(clock.System{}, ".", os.Stdout, os.Stderr)))
+	}
+	// They wait most of the time.
+	flag.Parse()
+	if err := flag.Set("test.parallel", "12"); err != nil {
+		panic(err)
 	}
 	os.Exit(withCredentials(m))
 }

@@ -147,13 +147,11 @@ func TestAStoreThatIsOverloaded(t *testing.T) {
 	t.Parallel()
 	for _, trouble := range []storetest.Trouble{
 		{Status: http.StatusInternalServerError, Body: answer("InternalError")},
-		{Status: http.StatusServiceUnavailable, Body: answer("ServiceUnavailable")},
 		{Status: http.StatusServiceUnavailable, Body: answer("SlowDown")},
 		{Status: http.StatusTooManyRequests, Body: answer("TooManyRequests")},
 		{}, // the connection is cut
 	} {
-		name := fmt.Sprint(trouble.Status, " ", len(trouble.Body))
-		t.Run(name, func(t *testing.T) {
+		t.Run(fmt.Sprint(trouble.Status), func(t *testing.T) {
 			t.Parallel()
 			servers(t, func(t *testing.T, s *bucket) {
 				s.make()
@@ -161,9 +159,9 @@ func TestAStoreThatIsOverloaded(t *testing.T) {
 				b.topic("orders", 2)
 				p := newProject(t, b, "orders", settings{archive: s.archive})
 				b.orders(p, "orders", 0, 10)
-				// Each second request goes wrong: nobody notices.
+				// Each fourth request goes wrong: nobody notices.
 				s.proxy.Plan(func(n int, _ *http.Request) *storetest.Trouble {
-					if n%2 == 0 {
+					if n%4 == 0 {
 						return &trouble
 					}
 					return nil
@@ -172,11 +170,11 @@ func TestAStoreThatIsOverloaded(t *testing.T) {
 				// All do.
 				b.orders(p, "orders", 10, 20)
 				s.proxy.Plan(func(int, *http.Request) *storetest.Trouble { return &trouble })
-				parts := p.run("archive", "run", "--once").fails(t, recount.CodeStorage, "")
+				live := p.start("archive", "run")
+				parts := p.run("archive", "run", "--once").fails(t, recount.CodeStorage, "run the command again")
 				if parts["changed"] != "nothing" {
 					t.Errorf("changed: got %q", parts["changed"])
 				}
-				live := p.start("archive", "run")
 				live.says("again in")
 				s.proxy.Plan(nil)
 				wait(t, "all is archived", func() bool { return p.events() == 20 })
