@@ -52,6 +52,7 @@ func (s *Source) readStretches(ctx context.Context, parts []stretch, emit func(s
 	var readings []*reading
 	for _, p := range parts {
 		r := *p.reading
+		r.pulls = true
 		r.end = min(p.to, r.end)
 		r.next, r.fetched = p.lostFrom, p.lostFrom
 		if to := min(r.start, p.to); to > r.next {

@@ -249,7 +249,7 @@ func (s *Source) span(ctx context.Context, r *reading, span source.Span, emit fu
 // stretch reads the sequences from one on; those from lost on would have been part
 // of it.
 func (s *Source) stretch(ctx context.Context, r *reading, lost, from, end uint64, emit func(source.Batch) error, until func(time.Time) bool) error {
-	r.end = end
+	r.end, r.mark.Pulled = end, true
 	gone := min(r.first, end)
 	r.mark.Next = max(from, gone)
 	if lost < gone && r.limited {
