@@ -40,7 +40,8 @@ type Span struct {
 type Spanned interface {
 	// ReadSpan hands over the events of a span like Read, and no event outside of
 	// it but those whose time lies beside it in the source's order. Where a
-	// partition no longer holds the beginning, it tells the gap (GapRetention).
+	// partition no longer holds the beginning, or its log is gone, it tells the gap
+	// (GapRetention).
 	// Between the first and the last event of a partition that it hands over, none
 	// is left out; no two position windows are of one partition.
 	//

@@ -59,6 +59,7 @@ type assignment struct {
 	// before is told before anything is read: what is lost, and where partitions
 	// begin.
 	before []source.Batch
+	over   []source.Batch // of those, the ones that tell of logs which are gone
 }
 
 // assign joins how the topics stand with what the archive has of them.
@@ -135,9 +136,8 @@ func (a *assignment) end(h held, from int64) {
 	if h.mark.Pulled {
 		first = 0 // what lies between the parts was never read
 	}
-	a.before = append(a.before, source.Batch{
-		Partition: h.name, Gaps: []recount.Gap{lost(h.name, first, lastOffset, a.now)}, Cursor: m.text(),
-	})
+	b := source.Batch{Partition: h.name, Gaps: []recount.Gap{lost(h.name, first, lastOffset, a.now)}, Cursor: m.text()}
+	a.before, a.over = append(a.before, b), append(a.over, b)
 }
 
 // gone ends the partitions that a topic made anew has no more.

@@ -22,6 +22,11 @@ func (s *Source) ReadSpan(ctx context.Context, span source.Span, emit func(sourc
 	if err != nil {
 		return source.End{}, err
 	}
+	for _, b := range a.over {
+		if err := handOver(ctx, b, emit); err != nil {
+			return source.End{}, err
+		}
+	}
 	var parts []stretch
 	if len(span.Positions) > 0 {
 		parts = byPositions(a.readings, span.Positions)
