@@ -73,6 +73,7 @@ const (
 	CodeNoColumn      Code = "RC4010"
 	CodeNotKeyed      Code = "RC4011"
 	CodeRows          Code = "RC4012"
+	CodeOwnBus        Code = "RC4013"
 	CodeTwoWay        Code = "RC5001"
 	CodeNoRow         Code = "RC5002"
 	CodeDoctor        Code = "RC5003"
@@ -181,6 +182,7 @@ var Codes = []CodeInfo{
 	{CodeNoColumn, ExitUsage, "the result lacks a column"},
 	{CodeNotKeyed, ExitRefused, "the rows cannot be followed event by event"},
 	{CodeRows, ExitRefused, "rows that something else made cannot be used"},
+	{CodeOwnBus, ExitRefused, "a source reads the destination itself"},
 	{CodeTwoWay, ExitRefused, "most rows are wrong and nothing says why"},
 	{CodeNoRow, ExitError, "the plan has no such row"},
 	{CodeDoctor, ExitRefused, "doctor found what must be mended first"},

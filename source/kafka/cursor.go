@@ -28,6 +28,9 @@ type mark struct {
 	Epoch int32 `json:"epoch"`
 	// End is where the log ended when it was last looked at.
 	End int64 `json:"end"`
+	// Pulled says that only parts of the log were read, the last of them up to Next:
+	// nothing before was promised, and Read begins at the log's beginning.
+	Pulled bool `json:"pulled,omitempty"`
 	// Over says that the log is gone and its loss is told. Last is the first offset
 	// that was never read, and From where the next generation begins.
 	Over bool  `json:"over,omitempty"`
@@ -53,6 +56,9 @@ type place struct {
 type held struct {
 	name string // of the newest generation
 	mark mark
+	// older are generations before it whose loss is not told: the newest was pulled
+	// from before any run came to it.
+	older []held
 }
 
 // base is the name of the first generation.
@@ -74,9 +80,15 @@ func holdings(cursor source.Cursor) (map[place]held, error) {
 			}
 		}
 		at := place{m.Topic, m.Partition}
-		if known, ok := all[at]; !ok || m.Generation > known.mark.Generation {
-			all[at] = held{name: name, mark: m}
+		h, known := held{name: name, mark: m}, all[at]
+		if known.mark.Generation > m.Generation {
+			h, known = known, h
 		}
+		h.older = append(h.older, known.older...)
+		if known.older = nil; known.name != "" && !known.mark.Over {
+			h.older = append(h.older, known)
+		}
+		all[at] = h
 	}
 	return all, nil
 }

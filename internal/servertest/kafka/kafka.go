@@ -137,7 +137,7 @@ func Launch(ctx context.Context, o Options) (*Broker, error) {
 
 // prepare writes the configuration, and formats the data folder where it is new.
 func (b *Broker) prepare(ctx context.Context, o Options) error {
-	port, control, secure, err := freePorts()
+	port, control, secure, err := freePorts(ctx)
 	if err != nil {
 		return err
 	}
@@ -166,11 +166,11 @@ func (b *Broker) prepare(ctx context.Context, o Options) error {
 
 // freePorts finds three, and holds each until it has all: one that is let go at
 // once can be found again.
-func freePorts() (port, control, secure int, err error) {
+func freePorts(ctx context.Context) (port, control, secure int, err error) {
 	var found []int
 	for range 3 {
 		var config net.ListenConfig
-		l, err := config.Listen(context.Background(), "tcp", "127.0.0.1:0")
+		l, err := config.Listen(ctx, "tcp", "127.0.0.1:0")
 		if err != nil {
 			return 0, 0, 0, fmt.Errorf("find a free port: %w", err)
 		}
