@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -208,11 +209,12 @@ func (f *openFile) count(seq int64, e *recount.Event, micros int64) {
 	n.LastSeq = seq
 	f.first, f.final = min(f.first, micros), max(f.final, micros)
 	if e.ID != "" {
+		// Copies: an event's texts are parts of larger ones.
 		if n.FirstID == "" || e.ID < n.FirstID {
-			n.FirstID = e.ID
+			n.FirstID = strings.Clone(e.ID)
 		}
 		if e.ID > n.LastID {
-			n.LastID = e.ID
+			n.LastID = strings.Clone(e.ID)
 		}
 	}
 	if e.Fault != "" {

@@ -441,7 +441,7 @@ func joinFault(fault, more string) string {
 
 // quarantine marks a faulty event, or ends the run where there are too many.
 func (r *run) quarantine(e *recount.Event, timeKnown bool) error {
-	m := recount.Mark{Seq: r.seq, Kind: recount.MarkFault, ID: e.ID, Broken: e.Broken, Why: e.Fault}
+	m := recount.Mark{Seq: r.seq, Kind: recount.MarkFault, ID: strings.Clone(e.ID), Broken: e.Broken, Why: e.Fault}
 	if timeKnown {
 		m.Time = e.Time.Truncate(time.Microsecond)
 	}

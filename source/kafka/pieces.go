@@ -110,7 +110,7 @@ func (c *cutter) pass(to int64, reason recount.GapReason) {
 // begin makes room for a piece of so many records.
 func (c *cutter) begin(records int) {
 	c.records = make([]record.Record, 0, records)
-	c.digits = slices.Grow(c.digits[:0], records*positionDigits)
+	c.digits = make([]byte, 0, records*positionDigits)
 }
 
 func (c *cutter) add(rec *kgo.Record) {
@@ -131,11 +131,22 @@ func (c *cutter) add(rec *kgo.Record) {
 	c.next = rec.Offset + 1
 }
 
-func (c *cutter) piece() *piece {
-	positions := string(c.digits)
-	for i := range c.records {
-		c.records[i].Position = positions[i*positionDigits : (i+1)*positionDigits]
+// place gives the records their positions. A few share a text: whoever keeps one
+// keeps no more than those.
+func (c *cutter) place() {
+	const together = 32
+	for some := range slices.Chunk(c.records, together) {
+		n := len(some) * positionDigits
+		text := string(c.digits[:n])
+		c.digits = c.digits[n:]
+		for i := range some {
+			some[i].Position, text = text[:positionDigits], text[positionDigits:]
+		}
 	}
+}
+
+func (c *cutter) piece() *piece {
+	c.place()
 	p := &piece{reading: c.reading, records: c.records, gaps: c.gaps, next: c.next, epoch: c.epoch(), bytes: c.bytes, ready: make(chan struct{})}
 	c.records, c.gaps, c.bytes = nil, nil, 0
 	return p
