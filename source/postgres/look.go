@@ -211,7 +211,7 @@ func (s *Source) Overtaken(ctx context.Context, cursor source.Cursor) ([]recount
 	}
 	if !v.slot || v.status == "lost" {
 		if from, to := old.spot(), (spot{commit: end}); from.before(to) {
-			return []recount.Gap{lost(old.partition(), from, to, now)}, nil
+			return []recount.Gap{lost(old.partition(), from.position(), to.position(), now)}, nil
 		}
 		return nil, nil
 	}
