@@ -37,8 +37,12 @@ func TestAnOutboxHoldsEventsOfItsOwn(t *testing.T) {
 		t.Errorf("got %+v", e)
 	}
 	want := []recount.Header{
-		{Name: "id", Value: []byte(e.ID)}, {Name: "aggregate_id", Value: []byte("k1")}, {Name: "type", Value: []byte("Paid")},
-		{Name: "at", Value: []byte("2024-06-10T12:00:00Z")}, {Name: "note", Value: []byte("n")}, {Name: "raw", Value: []byte("a")},
+		{Name: "id", Value: []byte(e.ID)},
+		{Name: "aggregate_id", Value: []byte("k1")},
+		{Name: "type", Value: []byte("Paid")},
+		{Name: "at", Value: []byte("2024-06-10T12:00:00Z")},
+		{Name: "note", Value: []byte("n")},
+		{Name: "raw", Value: []byte("a")},
 	}
 	if fmt.Sprint(e.Headers) != fmt.Sprint(want) {
 		t.Errorf("got headers %s, want %s", e.Headers, want)

@@ -243,7 +243,7 @@ func (a again) Decode(archived recount.Event) recount.Event {
 // Close ends the connections.
 func (s *Source) Close() error {
 	s.drop()
-	s.hangUp()
+	s.hangUp(context.Background())
 	return nil
 }
 

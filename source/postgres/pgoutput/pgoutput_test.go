@@ -72,7 +72,8 @@ func TestEachMessageIsRead(t *testing.T) {
 		}
 	}
 	for _, broken := range [][]byte{
-		{'?'}, join("I", uint32(5), "K", uint16(0)), join("I", uint32(5), "N", uint16(1), "b", uint32(0)), join("T", uint32(1<<31), byte(0)),
+		{'?'},
+		join("I", uint32(5), "K", uint16(0)), join("I", uint32(5), "N", uint16(1), "b", uint32(0)), join("T", uint32(1<<31), byte(0)),
 		join("D", uint32(5), "N", uint16(0)), join("U", uint32(5), "X"), join("R", uint32(5), "a\x00b\x00", "d", uint16(65535)),
 	} {
 		if _, err := pgoutput.Parse(broken); err == nil {
