@@ -21,6 +21,9 @@ const (
 	CodeNoTopic       Code = "RC1014"
 	CodeSourceData    Code = "RC1015"
 	CodeRegistry      Code = "RC1017"
+	CodeNoSlot        Code = "RC1020"
+	CodeSlotBusy      Code = "RC1021"
+	CodeSlotLost      Code = "RC1022"
 	CodePlanDamaged   Code = "RC2101"
 	CodePlanExpired   Code = "RC2102"
 	CodePlanTarget    Code = "RC2103"
@@ -70,6 +73,7 @@ const (
 	CodeNoColumn      Code = "RC4010"
 	CodeNotKeyed      Code = "RC4011"
 	CodeRows          Code = "RC4012"
+	CodeOwnBus        Code = "RC4013"
 	CodeTwoWay        Code = "RC5001"
 	CodeNoRow         Code = "RC5002"
 	CodeDoctor        Code = "RC5003"
@@ -126,6 +130,9 @@ var Codes = []CodeInfo{
 	{CodeNoTopic, ExitUsage, "the topic does not exist"},
 	{CodeSourceData, ExitError, "the source's own data is damaged"},
 	{CodeRegistry, ExitError, "the schema registry does not answer as it should"},
+	{CodeNoSlot, ExitUsage, "the database is not set up for reading changes"},
+	{CodeSlotBusy, ExitLocked, "another process reads the replication slot"},
+	{CodeSlotLost, ExitIncomplete, "the replication slot cannot be read on"},
 	{CodePlanDamaged, ExitTampered, "the plan file was cut or edited"},
 	{CodePlanExpired, ExitTampered, "the plan has expired"},
 	{CodePlanTarget, ExitTampered, "the plan is for another target"},
@@ -175,6 +182,7 @@ var Codes = []CodeInfo{
 	{CodeNoColumn, ExitUsage, "the result lacks a column"},
 	{CodeNotKeyed, ExitRefused, "the rows cannot be followed event by event"},
 	{CodeRows, ExitRefused, "rows that something else made cannot be used"},
+	{CodeOwnBus, ExitRefused, "a source reads the destination itself"},
 	{CodeTwoWay, ExitRefused, "most rows are wrong and nothing says why"},
 	{CodeNoRow, ExitError, "the plan has no such row"},
 	{CodeDoctor, ExitRefused, "doctor found what must be mended first"},

@@ -85,36 +85,6 @@ func (c *call) diffCommand() *cobra.Command {
 	return cmd
 }
 
-func (c *call) replayCommand() *cobra.Command {
-	var (
-		window windowFlags
-		req    app.PlanRequest
-	)
-	cmd := &cobra.Command{
-		Use: "replay CALC", Short: "recalculates only; prints the rows with a checksum each",
-		Example:           examples("recount replay user_totals"+exampleWindow, "recount replay user_totals"+exampleWindow+" --out right.csv"),
-		Args:              c.takes(1, 1, "the name of one calculation"),
-		ValidArgsFunction: c.completeNames(calculations),
-	}
-	window.add(cmd)
-	cmd.Flags().StringVar(&req.Out, "out", "", "write the rows to this `FILE`")
-	addOverrides(cmd, &req.Overrides)
-	cmd.RunE = c.run(func(ctx context.Context, args []string) (err error) {
-		if req.Window, err = window.request(c); err != nil {
-			return err
-		}
-		req.Calculation = args[0]
-		return c.open(ctx, func(project Recount) error {
-			done, err := project.Replay(ctx, req, clearing{c}, c.flags.json)
-			if err != nil {
-				return err
-			}
-			return views.NewReplay(c.output()).Replayed(done)
-		})
-	})
-	return cmd
-}
-
 func (c *call) verifyCommand() *cobra.Command {
 	var (
 		window windowFlags

@@ -40,9 +40,15 @@ type Span struct {
 type Spanned interface {
 	// ReadSpan hands over the events of a span like Read, and no event outside of
 	// it but those whose time lies beside it in the source's order. Where a
-	// partition no longer holds the beginning, it tells the gap (GapRetention).
+	// partition no longer holds the beginning, or its log is gone, it tells the gap
+	// (GapRetention).
 	// Between the first and the last event of a partition that it hands over, none
-	// is left out.
+	// is left out; no two position windows are of one partition.
+	//
+	// A batch's Cursor says which log its partition is and that nothing of it was
+	// read from the beginning: Read begins there from it, and names another log that
+	// came in its place otherwise. It is empty where a name can only ever mean one.
+	// The archive's cursor holds it where the partition has no other.
 	// The End's watermark has no meaning.
 	ReadSpan(ctx context.Context, span Span, emit func(Batch) error) (End, error)
 }
@@ -102,10 +108,10 @@ type Publisher interface {
 	// of the archive without a key, stay in order, and returns when all are
 	// acknowledged. After an error some may have been written.
 	Publish(ctx context.Context, messages []Message) error
-	// Last returns the newest messages that carry the header name=value, so that a
-	// replay that was interrupted goes on after them: by archive partition the
-	// position in the header HeaderPosition.
-	Last(ctx context.Context, name, value string) (map[string]string, error)
+	// Published hands over the place in the archive, out of HeaderPosition, of every
+	// message of the destination that carries the header name=value, in no order. So
+	// a replay that was interrupted publishes what is not there yet.
+	Published(ctx context.Context, name, value string, each func(partition, position string)) error
 	Close() error
 }
 

@@ -3,12 +3,15 @@ package views
 import (
 	"io"
 
+	"recount"
 	"recount/internal/app"
 )
 
 // Replay shows the outcome of a replay, whose rows went elsewhere.
 type Replay interface {
 	Replayed(app.Replayed) error
+	// Published shows a replay into a bus.
+	Published(app.Published) error
 }
 
 // NewReplay returns the side that o chooses. Where the rows went to standard
@@ -78,4 +81,62 @@ type replayObject struct {
 	Digest        string     `json:"digest"`
 	Out           any        `json:"out"`
 	TookMS        int64      `json:"took_ms"`
+}
+
+func (v replayHuman) Published(r app.Published) error {
+	p := newPage(v.o.Style)
+	p.labelled("Replay", 2, r.Replay, "of "+r.Stream, "to "+r.Destination)
+	window := []string{r.Hits.String()}
+	if r.Only != "" {
+		window = append(window, "only "+r.Only+" of "+r.Calculation)
+	}
+	p.labelled("Window", 2, append(window, "snapshot "+short(r.Snapshot))...)
+	events := []string{counted(r.Events, "event"), size(r.Bytes), counted(int64(r.Partitions), "partition")}
+	if r.Repeats > 0 {
+		events = append(events, counted(r.Repeats, "repeat")+" left out")
+	}
+	if r.Quarantined > 0 {
+		events = append(events, count(r.Quarantined)+" left out, quarantined")
+	}
+	p.labelled("Events", 2, events...)
+	if r.DryRun {
+		p.line(say("  "), span{"Nothing has been published.", bold})
+		return p.flush(v.o.Out)
+	}
+	sent := []string{count(r.Sent) + " published"}
+	if r.There > 0 {
+		sent = append(sent, count(r.There)+" were there already")
+	}
+	p.labelled("Sent", 2, append(sent, took(r.TookMS))...)
+	return p.flush(v.o.Out)
+}
+
+func (v replayJSON) Published(r app.Published) error {
+	return emit(v.out, publishedObject{
+		head: typed("published"), Replay: r.Replay, Stream: r.Stream, Calculation: orNull(r.Calculation), Only: orNull(r.Only), Destination: r.Destination,
+		Window: jsonWindow(r.Hits.Window), Positions: list(r.Hits.Positions), Snapshot: r.Snapshot, Events: decimalCount(r.Events), Bytes: decimalCount(r.Bytes), Partitions: decimalCount(int64(r.Partitions)),
+		Repeats: decimalCount(r.Repeats), Quarantined: decimalCount(r.Quarantined), Sent: decimalCount(r.Sent), There: decimalCount(r.There),
+		DryRun: r.DryRun, TookMS: r.TookMS,
+	})
+}
+
+type publishedObject struct {
+	head
+	Replay      string                   `json:"replay"`
+	Stream      string                   `json:"stream"`
+	Calculation any                      `json:"calculation"`
+	Only        any                      `json:"only"`
+	Destination string                   `json:"destination"`
+	Window      windowJSON               `json:"window"`
+	Positions   []recount.PositionWindow `json:"positions"`
+	Snapshot    string                   `json:"snapshot"`
+	Events      string                   `json:"events"`
+	Bytes       string                   `json:"bytes"`
+	Partitions  string                   `json:"partitions"`
+	Repeats     string                   `json:"repeats"`
+	Quarantined string                   `json:"quarantined"`
+	Sent        string                   `json:"sent"`
+	There       string                   `json:"there"`
+	DryRun      bool                     `json:"dry_run"`
+	TookMS      int64                    `json:"took_ms"`
 }

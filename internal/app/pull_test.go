@@ -114,7 +114,8 @@ func (b *busLog) ReadSpan(_ context.Context, span source.Span, emit func(source.
 				to++
 			}
 		}
-		if err := b.hand(p, list, from, to, emit); err != nil {
+		nameless := func(batch source.Batch) error { batch.Cursor = ""; return emit(batch) } // its partitions are never others
+		if err := b.hand(p, list, from, to, nameless); err != nil {
 			return source.End{}, err
 		}
 	}

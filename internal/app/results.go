@@ -38,6 +38,41 @@ type PlanRequest struct {
 	Overrides Overrides
 }
 
+// PublishRequest asks for a replay into a bus.
+type PublishRequest struct {
+	Name   string // of a calculation or a source
+	Window WindowRequest
+	// To is the destination, twice where it is meant although a source reads it.
+	To []string
+	// Only is a hypothesis of missed events, such as missed; empty: all events.
+	Only string
+	// All publishes repeats and quarantined events too.
+	All       bool
+	PerSecond int64  // at most so many events a second; 0: nothing bounds it
+	ID        string // of the replay; empty: what is asked for names it
+	DryRun    bool
+}
+
+// Published is the outcome of a replay into a bus.
+type Published struct {
+	Replay      string // its id, the value of the header recount-replay
+	Stream      string
+	Calculation string // empty: a source was named
+	Only        string
+	Destination string
+	Hits        recount.Hits // the window
+	Snapshot    string
+	Events      int64 // that belong to the replay
+	Bytes       int64 // of their keys and payloads
+	Partitions  int
+	Repeats     int64 // left out
+	Quarantined int64 // left out
+	Sent        int64
+	There       int64 // were there already
+	DryRun      bool
+	TookMS      int64
+}
+
 // Planned is the outcome of a diff or a plan.
 type Planned struct {
 	Plan   *recount.Plan

@@ -30,7 +30,7 @@ func (r *run) commit(ctx context.Context, pulled []spanEntry) (err error) {
 		Stream: r.opts.Stream, Number: ch.snapshot.Commit + 1, Previous: ch.snapshot.ID,
 		At: r.archive.clock.Now().UTC().Truncate(time.Microsecond), Program: r.opts.Program, Mapping: r.opts.MappingDigest,
 		Fields: fieldEntries(r.opts.Fields), Lateness: r.opts.Lateness.String(), Watermark: timeText(watermark), LastSeq: r.seq,
-		Cursor: maps.Clone(r.cursor), Counts: counts{Events: r.events}, Gaps: r.gaps, Pulled: pulled,
+		Cursor: maps.Clone(r.cursor), Counts: counts{Events: r.events}, Gaps: r.gaps, Pulled: pulled, PulledCursor: maps.Clone(r.pulled),
 		Dense: r.opts.Source.Info().Dense && r.events+int64(len(r.gaps)) > 0,
 		Files: []fileEntry{}, Marks: []marksEntry{}, Marked: []markedEntry{},
 	}
@@ -187,7 +187,8 @@ func (r *run) forget() {
 		r.batch.close()
 		r.batch = nil
 	}
-	r.events, r.bytes, r.faults, r.gaps, r.ids, r.cursor, r.broken = 0, 0, nil, nil, idindex.Set{}, source.Cursor{}, false
+	r.events, r.bytes, r.faults, r.gaps, r.ids, r.broken = 0, 0, nil, nil, idindex.Set{}, false
+	r.cursor, r.pulled = source.Cursor{}, source.Cursor{}
 	r.adoption.forget()
 }
 

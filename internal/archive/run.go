@@ -125,6 +125,7 @@ type run struct {
 	events int64
 	bytes  int64
 	cursor source.Cursor // of the partitions that moved in this batch
+	pulled source.Cursor // of those that it pulled from
 	faults []recount.Mark
 	gaps   []recount.Gap
 	places []string // where the first faults stand, for the message
@@ -169,7 +170,7 @@ func (a *Archive) start(ctx context.Context, opts RunOptions, ad *adoption) (res
 			err = fmt.Errorf("unlock stream %q: %w", opts.Stream, unlockErr)
 		}
 	}()
-	r := &run{archive: a, opts: opts, adoption: ad, cursor: source.Cursor{}, free: make(chan *eventfile.Rows, encoders())}
+	r := &run{archive: a, opts: opts, adoption: ad, cursor: source.Cursor{}, pulled: source.Cursor{}, free: make(chan *eventfile.Rows, encoders())}
 	defer r.close()
 	if opts.Live {
 		err = r.live(ctx)
@@ -278,7 +279,7 @@ func (r *run) came(end source.End) {
 
 // place is how far the run has read, committed or not.
 func (r *run) place() source.Cursor {
-	cursor := maps.Clone(r.chain.cursor)
+	cursor := r.chain.known()
 	maps.Copy(cursor, r.cursor)
 	return cursor
 }
@@ -346,6 +347,8 @@ func (r *run) emit(ctx, writing context.Context, b source.Batch) (err error) {
 	}
 	if r.opts.Pull == nil {
 		r.cursor[b.Partition] = b.Cursor
+	} else if _, followed := r.chain.cursor[b.Partition]; !followed && b.Cursor != "" {
+		r.pulled[b.Partition] = b.Cursor
 	}
 	r.act.Add(int64(len(b.Events)))
 	if r.events >= r.opts.CommitEvents || r.bytes >= r.opts.CommitBytes || r.alarm.ringing() {

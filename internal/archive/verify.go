@@ -158,7 +158,8 @@ func (a *Archive) leftovers(ctx context.Context, ch *chain) ([]Leftover, error) 
 	left := []Leftover{}
 	for _, folder := range []string{ch.stream + "/", metaFolder + ch.stream + "/"} {
 		err := a.store.List(ctx, folder, func(name string, size int64) error {
-			aside := strings.HasPrefix(name, commitsFolder(ch.stream)) || strings.HasPrefix(name, checkpointsFolder(ch.stream)) || derived(ch.stream, name)
+			aside := strings.HasPrefix(name, commitsFolder(ch.stream)) || strings.HasPrefix(name, checkpointsFolder(ch.stream)) ||
+				strings.HasPrefix(name, replaysFolder(ch.stream)) || derived(ch.stream, name)
 			if !named[name] && !aside {
 				left = append(left, Leftover{Name: name, Bytes: size})
 			}

@@ -1,4 +1,4 @@
-// Package pgtest starts a real PostgreSQL for tests: one server per test
+// Package pgtest starts a real PostgreSQL for tests: one server of a kind per test
 // process, one database per test. It belongs to tests alone.
 //
 // The server is the child of a small shell that waits on a pipe from the test
@@ -29,13 +29,17 @@ import (
 var errNone = errors.New("no PostgreSQL (initdb and postgres) was found in PATH or /usr/lib/postgresql")
 
 var (
-	start   sync.Once
-	server  *cluster
-	failed  error
+	plain   = &cluster{}
+	logical = &cluster{settings: "-c wal_level=logical -c max_replication_slots=100 -c max_wal_senders=20 -c wal_writer_delay=10ms"}
 	counter atomic.Int64
 )
 
+// cluster is a server that is started at first use.
 type cluster struct {
+	settings string
+	once     sync.Once
+	failed   error
+
 	port int
 	// hold keeps the shell's stdin open: closing it ends the server.
 	hold io.Closer
@@ -46,8 +50,20 @@ type cluster struct {
 // postgres.
 func Start(t testing.TB) string {
 	t.Helper()
-	start.Do(func() { server, failed = launch() })
-	if failed != nil {
+	return plain.database(t)
+}
+
+// Logical is Start on another server, whose changes can be read by logical
+// replication.
+func Logical(t testing.TB) string {
+	t.Helper()
+	return logical.database(t)
+}
+
+func (c *cluster) database(t testing.TB) string {
+	t.Helper()
+	c.once.Do(func() { c.failed = c.launch() })
+	if failed := c.failed; failed != nil {
 		required := slices.Contains(strings.Split(os.Getenv("RECOUNT_TEST_REQUIRE"), ","), "postgres")
 		if errors.Is(failed, errNone) && !required {
 			t.Skipf("skipped: %v", failed)
@@ -56,7 +72,7 @@ func Start(t testing.TB) string {
 	}
 	name := fmt.Sprintf("test%d", counter.Add(1))
 	ctx := context.WithoutCancel(t.Context())
-	conn, err := pgx.Connect(ctx, server.dsn("postgres"))
+	conn, err := pgx.Connect(ctx, c.dsn("postgres"))
 	if err != nil {
 		t.Fatalf("connect to PostgreSQL: %v", err)
 	}
@@ -64,78 +80,78 @@ func Start(t testing.TB) string {
 	if _, err := conn.Exec(ctx, "CREATE DATABASE "+name); err != nil {
 		t.Fatalf("create database %s: %v", name, err)
 	}
-	return server.dsn(name)
+	return c.dsn(name)
 }
 
 func (c *cluster) dsn(database string) string {
 	return fmt.Sprintf("postgres://postgres:swordfish@127.0.0.1:%d/%s?sslmode=disable", c.port, database)
 }
 
-func launch() (*cluster, error) {
+func (c *cluster) launch() error {
 	bin, err := findBin()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	user, err := dropTo()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	dir, err := os.MkdirTemp("", "recount-pg-")
 	if err != nil {
-		return nil, fmt.Errorf("make folder: %w", err)
+		return fmt.Errorf("make folder: %w", err)
 	}
 	if err := user.own(dir); err != nil {
-		return nil, err
+		return err
 	}
 	data := filepath.Join(dir, "data")
 	initdb := exec.Command(filepath.Join(bin, "initdb"), "-D", data, "-U", "postgres", "-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C.UTF-8") //nolint:noctx // ends by itself
 	user.become(initdb)
 	initdb.Dir = dir
 	if out, err := initdb.CombinedOutput(); err != nil {
-		return nil, errors.Join(fmt.Errorf("initdb: %w: %s", err, out), os.RemoveAll(dir))
+		return errors.Join(fmt.Errorf("initdb: %w: %s", err, out), os.RemoveAll(dir))
 	}
 	// Between finding a free port and taking it another process may be faster.
 	var problems []error
 	for range 3 {
-		c, err := serve(bin, dir, data, user)
+		err := c.serve(bin, dir, data, user)
 		if err == nil {
-			return c, nil
+			return nil
 		}
 		problems = append(problems, err)
 	}
-	return nil, errors.Join(problems...)
+	return errors.Join(problems...)
 }
 
 // supervise runs the server until its stdin ends, then removes the folder.
 const supervise = `"$1" -D "$2" -p "$4" -k "$3" -c listen_addresses=127.0.0.1 -c fsync=off -c synchronous_commit=off \
- -c full_page_writes=off -c shared_buffers=32MB -c max_connections=40 -c timezone=Asia/Kolkata >"$3/log" 2>&1 &
+ -c full_page_writes=off -c shared_buffers=32MB -c max_connections=40 -c timezone=Asia/Kolkata $5 >"$3/log" 2>&1 &
 pid=$!
 cat >/dev/null
 kill -QUIT $pid 2>/dev/null
 wait $pid
 cd / && rm -rf "$3"`
 
-func serve(bin, dir, data string, user account) (*cluster, error) {
+func (c *cluster) serve(bin, dir, data string, user account) error {
 	port, err := freePort()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	cmd := exec.Command("/bin/sh", "-c", supervise, "sh", filepath.Join(bin, "postgres"), data, dir, fmt.Sprint(port)) //nolint:noctx // outlives every context; ends with its stdin
+	cmd := exec.Command("/bin/sh", "-c", supervise, "sh", filepath.Join(bin, "postgres"), data, dir, fmt.Sprint(port), c.settings) //nolint:noctx // outlives every context; ends with its stdin
 	user.become(cmd)
 	cmd.Dir = dir
 	hold, err := cmd.StdinPipe()
 	if err != nil {
-		return nil, fmt.Errorf("make pipe: %w", err)
+		return fmt.Errorf("make pipe: %w", err)
 	}
 	if err := cmd.Start(); err != nil {
-		return nil, fmt.Errorf("start server: %w", err)
+		return fmt.Errorf("start server: %w", err)
 	}
-	c := &cluster{port: port, hold: hold}
+	c.port, c.hold = port, hold
 	if err := c.wait(); err != nil {
 		log, _ := os.ReadFile(filepath.Join(dir, "log"))
-		return nil, fmt.Errorf("server did not come up: %w: %s", err, log)
+		return fmt.Errorf("server did not come up: %w: %s", err, log)
 	}
-	return c, nil
+	return nil
 }
 
 // wait tries to connect until the server answers, at most half a minute.

@@ -7,17 +7,22 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"time"
 
 	"recount"
 	"recount/source"
 )
 
 // ReadOriginals hands over the files that cursor does not know, each read as one
-// that cannot grow.
+// that cannot grow. Where Read has begun a file and not come to its end, there is
+// no watermark: what is left of it may be of any time.
 func (s *Source) ReadOriginals(ctx context.Context, cursor source.Cursor, emit func(source.Original, source.Batch) error) (source.End, error) {
-	return s.readAll(ctx, cursor, func(q *sequence, f file) (int64, error) {
+	behind := false
+	end, err := s.readAll(ctx, cursor, func(q *sequence, f file) (int64, error) {
 		if note, known := cursor[f.partition]; known {
-			return s.untouched(ctx, f, note)
+			size, ended, err := s.untouched(ctx, f, note)
+			behind = behind || !ended
+			return size, err
 		}
 		f.whole = true
 		following, err := q.follow(f, func(b source.Batch) error {
@@ -32,19 +37,28 @@ func (s *Source) ReadOriginals(ctx context.Context, cursor source.Cursor, emit f
 		}
 		return s.readFile(ctx, f, "", following)
 	})
+	if behind {
+		end.Watermark = time.Time{}
+	}
+	return end, err
 }
 
 // untouched checks a file that is archived already. One that Read has begun is
-// Read's: its size is said to be what was read of it.
-func (s *Source) untouched(ctx context.Context, f file, note string) (int64, error) {
+// Read's to end.
+func (s *Source) untouched(ctx context.Context, f file, note string) (size int64, ended bool, err error) {
 	st, err := parseCursor(note)
 	if err != nil {
-		return 0, located(err, s.where(f.partition))
+		return 0, false, located(err, s.where(f.partition))
 	}
-	if !st.Whole || !st.Done {
-		return st.Size, nil
+	if st.Whole && st.Done {
+		size, err = s.readFile(ctx, f, note, func(source.Batch) error { return nil })
+		return size, true, err
 	}
-	return s.readFile(ctx, f, note, func(source.Batch) error { return nil })
+	size, err = f.size()
+	if err != nil {
+		return 0, false, s.fault(f, "it cannot be read", err)
+	}
+	return size, !st.Whole && size == st.Size, nil
 }
 
 // original says what a file is, by the cursor of one of its batches.
@@ -64,7 +78,7 @@ func (s *Source) original(f file, cursor string) (source.Original, error) {
 
 // ReadOriginal reads a file again whose bytes are still those of o.
 func (s *Source) ReadOriginal(ctx context.Context, o source.Original, emit func(source.Batch) error) error {
-	f, err := s.again(o)
+	f, err := s.adopted(o)
 	if err != nil {
 		return err
 	}
@@ -93,8 +107,8 @@ func (s *Source) damaged(o source.Original, what, why string, err error) error {
 	}
 }
 
-// again describes a file as it was adopted.
-func (s *Source) again(o source.Original) (file, error) {
+// adopted describes a file as it was adopted.
+func (s *Source) adopted(o source.Original) (file, error) {
 	var note originalNote
 	if o.Header != "" {
 		if err := json.Unmarshal([]byte(o.Header), &note); err != nil {

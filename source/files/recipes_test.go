@@ -88,8 +88,10 @@ func connectAvro(t *testing.T, list []order) []byte {
 }
 
 var orderColumns = []arrow.Field{
-	{Name: "order_id", Type: arrow.BinaryTypes.String}, {Name: "user_id", Type: arrow.BinaryTypes.String},
-	{Name: "paid_at", Type: &arrow.TimestampType{Unit: arrow.Millisecond, TimeZone: "UTC"}}, {Name: "amount", Type: arrow.PrimitiveTypes.Float64},
+	{Name: "order_id", Type: arrow.BinaryTypes.String},
+	{Name: "user_id", Type: arrow.BinaryTypes.String},
+	{Name: "paid_at", Type: &arrow.TimestampType{Unit: arrow.Millisecond, TimeZone: "UTC"}},
+	{Name: "amount", Type: arrow.PrimitiveTypes.Float64},
 }
 
 func addOrder(t *testing.T, o order, column func(i int) array.Builder) {

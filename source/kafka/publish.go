@@ -101,17 +101,17 @@ func sendable(t time.Time) time.Time {
 	return t
 }
 
-// Last looks through the whole topic, at headers alone: messages of several archive
-// partitions can lie in one, and of some the newest is far from the end.
-func (p *publisher) Last(ctx context.Context, name, value string) (map[string]string, error) {
+// Published looks through the whole topic, at headers alone: messages of several
+// archive partitions can lie in one, and a batch that was cut by a crash is there in
+// some partitions and not in others.
+func (p *publisher) Published(ctx context.Context, name, value string, each func(partition, position string)) error {
 	config := p.source.config
 	config.Topics = []string{p.topic}
 	reader := &Source{env: p.source.env, config: config, decoder: p.source.decoder, client: p.source.client, admin: p.source.admin}
 	a, _, err := reader.prepare(ctx, nil)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	newest := map[string]string{}
 	look := func(r *kgo.Record) {
 		ours, position := false, ""
 		for _, h := range r.Headers {
@@ -124,9 +124,7 @@ func (p *publisher) Last(ctx context.Context, name, value string) (map[string]st
 		}
 		// A partition's name can hold an @ itself: 3@2.
 		if at := strings.LastIndexByte(position, '@'); ours && at >= 0 {
-			if from, to := position[:at], position[at+1:]; to > newest[from] {
-				newest[from] = to
-			}
+			each(position[:at], position[at+1:])
 		}
 	}
 	for _, r := range a.readings {
@@ -135,10 +133,10 @@ func (p *publisher) Last(ctx context.Context, name, value string) (map[string]st
 		}
 		f := fetcher{source: reader, leader: r.leader, open: []*reading{r}, each: look}
 		if err := f.run(ctx); err != nil {
-			return nil, p.source.explained("look through topic "+p.topic, err)
+			return p.source.explained("look through topic "+p.topic, err)
 		}
 	}
-	return newest, nil
+	return nil
 }
 
 // Close ends the connections; nothing is left to be sent.

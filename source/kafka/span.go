@@ -22,6 +22,11 @@ func (s *Source) ReadSpan(ctx context.Context, span source.Span, emit func(sourc
 	if err != nil {
 		return source.End{}, err
 	}
+	for _, b := range a.over {
+		if err := handOver(ctx, b, emit); err != nil {
+			return source.End{}, err
+		}
+	}
 	var parts []stretch
 	if len(span.Positions) > 0 {
 		parts = byPositions(a.readings, span.Positions)
@@ -52,6 +57,7 @@ func (s *Source) readStretches(ctx context.Context, parts []stretch, emit func(s
 	var readings []*reading
 	for _, p := range parts {
 		r := *p.reading
+		r.pulls = true
 		r.end = min(p.to, r.end)
 		r.next, r.fetched = p.lostFrom, p.lostFrom
 		if to := min(r.start, p.to); to > r.next {

@@ -33,6 +33,12 @@ func position(sequence string, inner int) (string, error) {
 // beyond is the position after every other: a gap to it has no known end.
 var beyond = strings.Repeat("9", sequenceDigits+innerDigits)
 
+// zeroPosition is before every record's, and firstPosition follows it.
+var (
+	zeroPosition  = strings.Repeat("0", sequenceDigits+innerDigits)
+	firstPosition = zeroPosition[1:] + "1"
+)
+
 // after is the first position after a record's.
 func after(sequence string) string {
 	return strings.Repeat("0", max(sequenceDigits-len(sequence), 0)) + sequence + strings.Repeat("9", innerDigits)

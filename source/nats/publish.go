@@ -79,25 +79,23 @@ func (p *publisher) Publish(ctx context.Context, messages []source.Message) erro
 	return nil
 }
 
-// Last looks through the whole subject: of some partitions of the archive the
-// newest message can be far from the end.
-func (p *publisher) Last(ctx context.Context, name, value string) (map[string]string, error) {
+// Published looks through the whole subject.
+func (p *publisher) Published(ctx context.Context, name, value string, each func(partition, position string)) error {
 	v, err := p.source.look(ctx, p.stream)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	config := p.source.config
 	config.Subjects = []string{p.subject}
 	reader := &Source{env: p.source.env, config: config, decoder: p.source.decoder, conn: p.source.conn, js: p.source.js}
 	consumer, err := p.source.js.OrderedConsumer(ctx, p.stream, jetstream.OrderedConsumerConfig{FilterSubjects: config.Subjects, HeadersOnly: true})
 	if err != nil {
-		return nil, p.source.explained("look through subject "+p.subject, err)
+		return p.source.explained("look through subject "+p.subject, err)
 	}
-	newest := map[string]string{}
 	for next := v.first; next <= v.last; {
 		messages, err := reader.fetch(ctx, consumer)
 		if err != nil {
-			return nil, p.source.explained("look through subject "+p.subject, err)
+			return p.source.explained("look through subject "+p.subject, err)
 		}
 		if len(messages) == 0 {
 			break
@@ -105,16 +103,12 @@ func (p *publisher) Last(ctx context.Context, name, value string) (map[string]st
 		for _, m := range messages {
 			next = m.sequence + 1
 			place := m.Headers().Get(source.HeaderPosition)
-			at := strings.LastIndexByte(place, '@')
-			if m.Headers().Get(name) != value || at < 0 {
-				continue
-			}
-			if from, to := place[:at], place[at+1:]; to > newest[from] {
-				newest[from] = to
+			if at := strings.LastIndexByte(place, '@'); m.Headers().Get(name) == value && at >= 0 {
+				each(place[:at], place[at+1:])
 			}
 		}
 	}
-	return newest, nil
+	return nil
 }
 
 // Close leaves the source's connection open.

@@ -3,6 +3,7 @@ package sourcetest
 import (
 	"bytes"
 	"context"
+	"maps"
 	"math/big"
 	"slices"
 	"testing"
@@ -119,12 +120,18 @@ func spans(t *testing.T, h Harness) {
 	}
 	cursor := source.Cursor{}
 	all := eventsOf(readAll(t, made.Source, cursor), "a")
+	pulled := source.Cursor{}
 	read := func(span source.Span) []recount.Event {
 		t.Helper()
 		span.Cursor = cursor
 		var got []source.Batch
 		if _, err := s.ReadSpan(t.Context(), span, func(b source.Batch) error { got = append(got, b); return nil }); err != nil {
 			t.Fatalf("read span: got %v, want no error", err)
+		}
+		for _, b := range got {
+			if b.Cursor != "" {
+				pulled[b.Partition] = b.Cursor
+			}
 		}
 		return eventsOf(got, "a")
 	}
@@ -139,6 +146,9 @@ func spans(t *testing.T, h Harness) {
 	p := all[0].Partition
 	same("positions", read(source.Span{Positions: []recount.PositionWindow{{Partition: p, From: all[20].Position, To: all[50].Position}}}), all[20:50])
 	same("no position", read(source.Span{Positions: []recount.PositionWindow{{Partition: "no such partition", From: all[0].Position, To: all[9].Position}}}), nil)
+	cursor = pulled // as an archive that has pulled only
+	same("positions again", read(source.Span{Positions: []recount.PositionWindow{{Partition: p, From: all[10].Position, To: all[20].Position}}}), all[10:20])
+	same("what a run finds after pulls", eventsOf(readAll(t, made.Source, maps.Clone(pulled)), "a"), all)
 	if made.Stored == nil {
 		return
 	}
@@ -201,17 +211,20 @@ func publishes(t *testing.T, h Harness) {
 			t.Errorf("partition %s: got %v, want %v", letter, ids(have), ids(want))
 		}
 	}
-	// What carries the header of a replay is no event, and tells how far it got.
+	// What carries the header of a replay is no event, and tells what is there.
 	for i := range messages {
 		messages[i].Headers = append(messages[i].Headers, recount.Header{Name: source.HeaderReplay, Value: []byte("r1")})
 	}
 	if err := p.Publish(t.Context(), messages[:5]); err != nil {
 		t.Fatalf("publish: got %v, want no error", err)
 	}
-	last, err := p.Last(t.Context(), source.HeaderReplay, "r1")
-	a, b := messages[2].Partition, messages[4].Partition
-	if err != nil || len(last) != 2 || a+"@"+last[a] != string(messages[2].Headers[1].Value) || b+"@"+last[b] != string(messages[4].Headers[1].Value) {
-		t.Errorf("last: got %v and %v, want the third of %s and the second of %s", last, err, a, b)
+	there := map[string]int{}
+	err = p.Published(t.Context(), source.HeaderReplay, "r1", func(partition, position string) { there[partition+"@"+position]++ })
+	for i, m := range messages {
+		place := string(m.Headers[1].Value)
+		if want := min(max(5-i, 0), 1); err != nil || there[place] != want {
+			t.Errorf("published: got %s %d times and %v, want %d", place, there[place], err, want)
+		}
 	}
 	if n := len(eventsOf(readAll(t, back, source.Cursor{}), "a")); n != 3 {
 		t.Errorf("a replay's own messages: got %d events, want the 3 of before", n)

@@ -6,11 +6,11 @@ package cover
 import (
 	"fmt"
 	"maps"
-	"math/big"
 	"slices"
 	"strings"
 
 	"recount"
+	"recount/internal/archive/positions"
 )
 
 // Select returns the files of a snapshot that can hold events of a span of event
@@ -81,6 +81,10 @@ func CompletePositions(s recount.Snapshot, windows []recount.PositionWindow) err
 		case !s.Since.IsZero() && w.From < held.First:
 			return shortOf(s, w.String(), fmt.Sprintf("events before %s were taken out by retention; its first position is now %s", recount.FormatTimestamp(s.Since), recount.ShortPosition(held.First)))
 		}
+		if span, taken := removed(s, w); taken {
+			return shortOf(s, w.String(), fmt.Sprintf("events before %s were taken out by retention, among them such between positions %s and %s",
+				recount.FormatTimestamp(s.Since), recount.ShortPosition(span.First), recount.ShortPosition(span.Last)))
+		}
 		for _, g := range s.Gaps {
 			if g.Lost() && g.Partition == w.Partition && g.From < w.To && w.From < g.To {
 				return lost(s, w.String(), g)
@@ -90,45 +94,72 @@ func CompletePositions(s recount.Snapshot, windows []recount.PositionWindow) err
 	return nil
 }
 
+// removed finds events that retention took out and that can be of a window: one
+// that came late stands among newer ones, which stay.
+func removed(s recount.Snapshot, w recount.PositionWindow) (recount.PositionSpan, bool) {
+	for _, f := range s.Removed {
+		for _, span := range f.Spans {
+			if span.Partition == w.Partition && span.First < w.To && span.Last >= w.From {
+				return span, true
+			}
+		}
+	}
+	return recount.PositionSpan{}, false
+}
+
 // around says whether one stretch of what was read holds a window; if none does,
-// it names those of the partition. A snapshot that knows no stretches says nothing.
+// it names those of the partition, where any was pulled.
 func around(s recount.Snapshot, w recount.PositionWindow) (shown string, whole bool) {
 	var parts []string
+	pulled := false
 	for _, r := range s.Reached {
 		if r.Partition != w.Partition {
 			continue
 		}
+		pulled = pulled || r.Pulled
 		if r.First <= w.From && follows(r.Last, w.To) {
 			return "", true
 		}
 		parts = append(parts, fmt.Sprintf("%s to %s", recount.ShortPosition(r.First), recount.ShortPosition(r.Last)))
+	}
+	if !pulled {
+		return "", false // files that were adopted hold what is beside
 	}
 	return strings.Join(parts, ", "), false
 }
 
 // follows says whether to is at most the position after last.
 func follows(last, to string) bool {
-	if to <= last {
-		return true
+	return to <= positions.After(last)
+}
+
+// ends returns, by partition, the last position up to which all is in: what is
+// followed, with the pulled stretches that begin where it ends; else the first
+// stretch that was pulled. Positions without an event count as well.
+func ends(s recount.Snapshot) map[string]string {
+	last := map[string]string{}
+	for _, r := range s.Reached {
+		if !r.Pulled {
+			last[r.Partition] = r.Last
+		}
 	}
-	n, ok := new(big.Int).SetString(last, 10)
-	if !ok {
-		return false
+	for _, r := range s.Reached { // in the order of positions
+		held, known := last[r.Partition]
+		if !known || r.Last > held && follows(held, r.First) {
+			last[r.Partition] = r.Last
+		}
 	}
-	return to <= recount.PadPosition(n.Add(n, big.NewInt(1)).String())
+	for partition, held := range Reach(s) { // a snapshot that knows no stretches
+		if _, known := last[partition]; !known {
+			last[partition] = held.Last
+		}
+	}
+	return last
 }
 
 // CompleteCut refuses a cut that lies beyond what is archived.
 func CompleteCut(s recount.Snapshot, cut map[string]string) error {
-	last := map[string]string{}
-	for partition, held := range Reach(s) {
-		last[partition] = held.Last
-	}
-	for _, r := range s.Reached { // positions without an event count as well
-		if !r.Pulled {
-			last[r.Partition] = max(last[r.Partition], r.Last)
-		}
-	}
+	last := ends(s)
 	for _, partition := range slices.Sorted(maps.Keys(cut)) {
 		held, known := last[partition]
 		if !known && strings.Trim(cut[partition], "0") == "" {

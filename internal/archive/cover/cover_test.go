@@ -46,9 +46,12 @@ func incomplete(t *testing.T, name string, err error, says string) {
 
 func TestAWindowIsCompleteBeforeTheWatermarkOrWhereItWasPulled(t *testing.T) {
 	followed := recount.Snapshot{Stream: "orders", Followed: true, Watermark: at(60), Lateness: 5 * time.Minute}
-	pulled := recount.Snapshot{Stream: "orders", Lateness: 5 * time.Minute, Pulled: []recount.Window{window(30, 60), window(0, 30), window(100, 130)}}
+	pulled := recount.Snapshot{Stream: "orders", Lateness: 5 * time.Minute, Pulled: []recount.Window{window(30, 60), window(0, 35), window(100, 130)}}
 	both := followed
 	both.Pulled = []recount.Window{window(50, 90)}
+	touching, late := pulled, followed
+	touching.Pulled = []recount.Window{window(30, 60), window(0, 30)}
+	late.Pulled = []recount.Window{window(60, 90)}
 	everything := recount.Window{To: at(20)}
 	for _, tt := range []struct {
 		name         string
@@ -59,7 +62,9 @@ func TestAWindowIsCompleteBeforeTheWatermarkOrWhereItWasPulled(t *testing.T) {
 		{"before the watermark", followed, window(0, 55), window(0, 55), ""},
 		{"late ones may come", followed, window(0, 56), window(0, 56), "may come up to 5m0s late"},
 		{"all of it", followed, window(0, 20), everything, ""},
-		{"two spans that touch", pulled, window(10, 50), window(10, 50), ""},
+		{"two spans that share what comes late", pulled, window(10, 50), window(10, 50), ""},
+		{"two spans that touch", touching, window(10, 50), window(10, 50), "only these spans were pulled"},
+		{"pulled from the watermark on", late, window(40, 85), window(0, 85), "missing"},
 		{"up to the span's end", pulled, window(10, 56), window(10, 56), "only these spans were pulled"},
 		{"between the spans", pulled, window(40, 110), window(40, 110), "needed is"},
 		{"what rows remember is not there", pulled, window(100, 110), window(95, 110), "only these spans were pulled"},
@@ -128,6 +133,13 @@ func TestPositionsAreCompleteWithinOneStretch(t *testing.T) {
 		incomplete(t, tt.from+" to "+tt.to, err, tt.says)
 	}
 	incomplete(t, "the cut after a marker", cover.CompleteCut(s, map[string]string{"0": pad("60")}), "")
+	s.Reached = append(s.Reached, recount.Stretch{Partition: "0", First: pad("60"), Last: pad("69"), Pulled: true}, recount.Stretch{Partition: "0", First: pad("80"), Last: pad("89"), Pulled: true})
+	incomplete(t, "a cut in what was pulled next to it", cover.CompleteCut(s, map[string]string{"0": pad("70")}), "")
+	incomplete(t, "a cut in what was pulled apart", cover.CompleteCut(s, map[string]string{"0": pad("85")}), "the archive ends at 69")
+	s.Reached = s.Reached[2:] // nothing was followed
+	incomplete(t, "a cut in the first that was pulled", cover.CompleteCut(s, map[string]string{"0": pad("65")}), "")
+	incomplete(t, "a cut in another that was pulled", cover.CompleteCut(s, map[string]string{"0": pad("85")}), "the archive ends at 69")
+	s.Reached = []recount.Stretch{{Partition: "0", First: pad("40"), Last: pad("59")}}
 	incomplete(t, "a cut beyond", cover.CompleteCut(s, map[string]string{"0": pad("61")}), "the archive ends")
 }
 

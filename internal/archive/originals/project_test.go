@@ -31,11 +31,12 @@ type project struct {
 	store   store.Store
 	config  files.Config
 	mapping recount.Mapping
+	now     time.Time
 }
 
 func newProject(t *testing.T, paths ...string) *project {
 	t.Helper()
-	return &project{t: t, dir: t.TempDir(), store: &mem.Store{}, config: files.Config{Paths: paths}, mapping: mapping()}
+	return &project{t: t, dir: t.TempDir(), store: &mem.Store{}, config: files.Config{Paths: paths}, mapping: mapping(), now: noon}
 }
 
 // objects is a store as a source sees it.
@@ -47,7 +48,7 @@ func (o objects) Open(ctx context.Context, name string) (io.ReadCloser, error) {
 
 func (p *project) source() source.Source {
 	p.t.Helper()
-	env := adapter.Env{Dir: p.dir, Stream: "orders", Mapping: p.mapping, Now: func() time.Time { return noon }}
+	env := adapter.Env{Dir: p.dir, Stream: "orders", Mapping: p.mapping, Now: func() time.Time { return p.now }}
 	if p.lake != nil {
 		p.config.Store = "mem://lake/all?key=secret"
 		env.Objects = func(context.Context, string) (adapter.Objects, error) { return objects{p.lake}, nil }

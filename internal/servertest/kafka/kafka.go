@@ -9,6 +9,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -50,6 +51,7 @@ type Broker struct {
 	port      int
 	running   *exec.Cmd
 	stop      func()
+	ended     chan struct{}
 }
 
 // Missing says what is not there to start a broker; empty: nothing.
@@ -114,30 +116,32 @@ func Launch(ctx context.Context, o Options) (*Broker, error) {
 		}
 		b.dir, b.temporary = dir, true
 	}
-	if err := b.prepare(ctx, o); err != nil {
-		return nil, errors.Join(err, b.Close())
+	// Between finding free ports and taking them another process may be faster.
+	const tries = 3
+	var problems []error
+	for range tries {
+		err := b.prepare(ctx, o)
+		if err == nil {
+			err = b.Restart(ctx)
+		}
+		if err == nil {
+			return b, nil
+		}
+		problems = append(problems, err)
+		if ctx.Err() != nil {
+			break
+		}
 	}
-	if err := b.Restart(ctx); err != nil {
-		return nil, errors.Join(err, b.Close())
-	}
-	return b, nil
+	return nil, errors.Join(append(problems, b.Close())...)
 }
 
 // prepare writes the configuration, and formats the data folder where it is new.
 func (b *Broker) prepare(ctx context.Context, o Options) error {
-	port, err := servertest.FreePort()
+	port, control, secure, err := freePorts(ctx)
 	if err != nil {
 		return err
 	}
-	control, err := servertest.FreePort()
-	if err != nil {
-		return err
-	}
-	secure := 0
 	if o.Secure != nil {
-		if secure, err = servertest.FreePort(); err != nil {
-			return err
-		}
 		b.SecureAddr = fmt.Sprintf("127.0.0.1:%d", secure)
 	}
 	b.port, b.Addr = port, fmt.Sprintf("127.0.0.1:%d", port)
@@ -158,6 +162,22 @@ func (b *Broker) prepare(ctx context.Context, o Options) error {
 		return fmt.Errorf("format storage: %w: %s", err, out)
 	}
 	return nil
+}
+
+// freePorts finds three, and holds each until it has all: one that is let go at
+// once can be found again.
+func freePorts(ctx context.Context) (port, control, secure int, err error) {
+	var found []int
+	for range 3 {
+		var config net.ListenConfig
+		l, err := config.Listen(ctx, "tcp", "127.0.0.1:0")
+		if err != nil {
+			return 0, 0, 0, fmt.Errorf("find a free port: %w", err)
+		}
+		defer l.Close()                                     //nolint:errcheck // it was only held
+		found = append(found, l.Addr().(*net.TCPAddr).Port) //nolint:forcetypeassert // a TCP listener has a TCP address
+	}
+	return found[0], found[1], found[2], nil
 }
 
 func (b *Broker) config() string { return filepath.Join(b.dir, "kafka.properties") }
@@ -181,12 +201,22 @@ func (b *Broker) Restart(ctx context.Context) error {
 	}
 	// The server outlives the context of the call that started it.
 	cmd := b.java(context.WithoutCancel(ctx), "kafka.Kafka", b.config())
-	stop, err := servertest.Spawn(b.Log(), cmd)
-	if err != nil {
+	if _, err := servertest.Spawn(b.Log(), cmd); err != nil {
 		return err
 	}
-	b.running, b.stop = cmd, stop
-	if err := servertest.Listens(ctx, b.port, patience); err != nil {
+	b.running, b.ended = cmd, make(chan struct{})
+	b.stop = func() { // one waits for the process, below
+		_ = cmd.Process.Kill()
+		<-b.ended
+	}
+	waiting, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	go func(ended chan<- struct{}) {
+		_ = cmd.Wait() // a JVM that was signalled ends with 143
+		cancel(errors.New("it has ended"))
+		close(ended)
+	}(b.ended)
+	if err := servertest.Listens(waiting, b.port, patience); err != nil {
 		log, _ := os.ReadFile(b.Log())
 		b.Kill9()
 		return fmt.Errorf("broker did not come up: %w: %s", err, log)
@@ -208,7 +238,7 @@ func (b *Broker) Stop() error {
 	// A controller that waits for nobody ends within seconds; the rest is patience.
 	late := time.AfterFunc(patience, func() { _ = cmd.Process.Kill() })
 	defer late.Stop()
-	_ = cmd.Wait() // a signalled JVM ends with 143
+	<-b.ended
 	return nil
 }
 
