@@ -166,7 +166,7 @@ func LostError(stream string, gaps []recount.Gap, events int64) error {
 			parts = append(parts, fmt.Sprintf("and %d more", len(gaps)-most))
 			break
 		}
-		parts = append(parts, fmt.Sprintf("partition %s, positions [%s, %s)", g.Partition, recount.ShortPosition(g.From), recount.ShortPosition(g.To)))
+		parts = append(parts, fmt.Sprintf("partition %s, %s", g.Partition, g.Positions()))
 	}
 	return &recount.Error{
 		Code: recount.CodeLost, What: fmt.Sprintf("events of source %s were deleted before they were archived", stream),

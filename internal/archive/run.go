@@ -226,7 +226,7 @@ func (a *Archive) lock(ctx context.Context, stream string) (unlock func() error,
 	case errors.Is(err, recount.ErrLocked):
 		return nil, &recount.Error{
 			Code: recount.CodeArchiveLocked, What: "another process is archiving this stream", Where: a.where(stream), Why: err.Error(), Err: err,
-			Next: fmt.Sprintf("wait until it is done, then recount archive run %s --once", stream),
+			Next: fmt.Sprintf("leave it to that process: one is enough for a stream. Or end that one first, then recount archive run %s --once", stream),
 		}
 	case err != nil:
 		return nil, fmt.Errorf("lock stream %q: %w", stream, err)
@@ -455,7 +455,7 @@ func (r *run) quarantine(e *recount.Event, timeKnown bool) error {
 	r.faults = append(r.faults, m)
 	const shown = 3
 	if len(r.places) < shown {
-		r.places = append(r.places, fmt.Sprintf("%s %s: %s", e.Partition, e.Position, e.Fault))
+		r.places = append(r.places, fmt.Sprintf("%s@%s: %s", e.Partition, recount.ShortPosition(e.Position), e.Fault))
 	}
 	total := r.chain.totals.Faults + int64(len(r.faults))
 	if total <= r.opts.QuarantineMax {

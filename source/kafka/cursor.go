@@ -148,19 +148,24 @@ func idText(id kadm.TopicID) string {
 }
 
 const (
-	positionDigits = 20
+	positionDigits = len(zeros)
+	zeros          = "00000000000000000000"
 	// lastOffset is beyond every offset: a gap to it has no known end.
 	lastOffset = math.MaxInt64
 )
 
 // position spells an offset as archived.
 func position(offset int64) string {
-	var b [positionDigits]byte
-	for i := positionDigits - 1; i >= 0; i-- {
+	return string(appendPosition(nil, offset))
+}
+
+func appendPosition(b []byte, offset int64) []byte {
+	b = append(b, zeros...)
+	for i := len(b) - 1; offset > 0; i-- {
 		b[i] = byte('0' + offset%10)
 		offset /= 10
 	}
-	return string(b[:])
+	return b
 }
 
 func gap(partition string, from, to int64, reason recount.GapReason) recount.Gap {

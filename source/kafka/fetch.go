@@ -137,6 +137,7 @@ func (s *Source) round(ctx context.Context, open []*reading, emit func(source.Ba
 				}
 				decoders.Go(func() {
 					p.events, p.header, p.err = s.decoder.Events(ctx, p.reading.name, p.records)
+					p.records = nil // the events have what they hold
 					close(p.ready)
 					<-slots
 				})

@@ -34,14 +34,14 @@ func (s *Source) ask(ctx context.Context, act, query string, args []any, into ..
 		return err
 	}
 	if err != nil {
-		s.hangUp() // whether it still works is found out by a new one
+		s.hangUp(ctx) // whether it still works is found out by a new one
 	}
 	return s.explained(act, err)
 }
 
-func (s *Source) hangUp() {
+func (s *Source) hangUp(ctx context.Context) {
 	if s.control != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 		defer cancel()
 		_ = s.control.Close(ctx)
 		s.control = nil
@@ -185,7 +185,7 @@ func (s *Source) Check(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer hangUp(conn)
+	defer hangUp(ctx, conn)
 	_, err = s.identify(ctx, conn)
 	return err
 }
@@ -214,7 +214,7 @@ func (s *Source) Overtaken(ctx context.Context, cursor source.Cursor) ([]recount
 	if err != nil {
 		return nil, err
 	}
-	defer hangUp(conn)
+	defer hangUp(ctx, conn)
 	sys, err := s.identify(ctx, conn)
 	if err != nil {
 		return nil, err

@@ -123,10 +123,13 @@ func (r *reading) all(before []source.Batch, end pgoutput.LSN, first bool) error
 	if err := r.flush(); err != nil {
 		return err
 	}
-	quiet := spot{commit: r.at}
-	moved := r.mark.spot().before(quiet)
-	if moved && (first && !r.handed || r.at-r.mark.spot().commit >= enough) {
-		r.next = quiet
+	// Where the first reading began is told in any case: else a slot that is made anew
+	// before the first event would hide what was lost.
+	quiet, stands := spot{commit: r.at}, r.mark.spot()
+	if first && !r.handed || stands.before(quiet) && r.at-stands.commit >= enough {
+		if stands.before(quiet) {
+			r.next = quiet
+		}
 		return r.hand(source.Batch{Partition: r.mark.partition(), Format: r.source.decoder.Format()})
 	}
 	return r.ctx.Err()

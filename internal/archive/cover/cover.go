@@ -6,11 +6,11 @@ package cover
 import (
 	"fmt"
 	"maps"
-	"math/big"
 	"slices"
 	"strings"
 
 	"recount"
+	"recount/internal/archive/positions"
 )
 
 // Select returns the files of a snapshot that can hold events of a span of event
@@ -130,14 +130,7 @@ func around(s recount.Snapshot, w recount.PositionWindow) (shown string, whole b
 
 // follows says whether to is at most the position after last.
 func follows(last, to string) bool {
-	if to <= last {
-		return true
-	}
-	n, ok := new(big.Int).SetString(last, 10)
-	if !ok {
-		return false
-	}
-	return to <= recount.PadPosition(n.Add(n, big.NewInt(1)).String())
+	return to <= positions.After(last)
 }
 
 // ends returns, by partition, the last position up to which all is in: what is

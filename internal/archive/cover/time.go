@@ -105,8 +105,7 @@ func lost(s recount.Snapshot, where string, g recount.Gap) error {
 	}
 	return &recount.Error{
 		Code: recount.CodeIncomplete, What: "events that the window may need were lost", Where: fmt.Sprintf("%s, stream %s", where, s.Stream),
-		Why: fmt.Sprintf("positions [%s, %s) of partition %s were deleted by the source before they were archived; they happened %s",
-			recount.ShortPosition(g.From), recount.ShortPosition(g.To), g.Partition, when),
+		Why:  fmt.Sprintf("%s of partition %s were deleted by the source before they were archived; they happened %s", g.Positions(), g.Partition, when),
 		Next: "choose a window that lies apart from them; if another copy of those events exists, archive it as a source of its own",
 	}
 }

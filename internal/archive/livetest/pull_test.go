@@ -114,6 +114,50 @@ func TestAPullBringsInASpanAndNothingTwice(t *testing.T) {
 	wantCode(t, err, recount.CodeUnsupported)
 }
 
+// What was pulled later lies earlier in the log: it is read where it lies.
+func TestTheLogIsReadByPositionWhateverWasPulled(t *testing.T) {
+	s, bus := &mem.Store{}, newBus()
+	bus.watermark = func() time.Time { return noon }
+	for _, p := range []string{"0", "1", "2"} {
+		bus.grow(p, 300, noon.Add(-300*time.Second))
+	}
+	opts := options(bus)
+	opts.CommitEvents = 40
+	for _, w := range []recount.PositionWindow{{Partition: "0", From: pad(200), To: pad(250)}, {Partition: "1", From: pad(20), To: pad(120)}, {Partition: "0", From: pad(50), To: pad(90)}} {
+		opts.Pull = &source.Span{Positions: []recount.PositionWindow{w}}
+		mustRun(t, open(s), opts)
+	}
+	opts.Pull = nil
+	mustRun(t, open(s), opts)
+	snap := wantArchived(t, s, bus.wants(nil))
+	all := func(*archive.LogEvent) bool { return true }
+	arrived, last := 0, int64(0)
+	log, err := open(s).Log(t.Context(), archive.LogOptions{Snapshot: snap, Files: snap.Files, Wanted: all, Dir: t.TempDir()}, func(e *archive.LogEvent) error {
+		if arrived++; e.Seq <= last {
+			t.Errorf("event %d came after %d", e.Seq, last)
+		}
+		last = e.Seq
+		return nil
+	})
+	if err != nil || arrived != 900 {
+		t.Fatalf("got %v, %d events", err, arrived)
+	}
+	next := map[string]int{}
+	for range 2 { // it can be read again
+		clear(next)
+		err = log.Each(t.Context(), func(e *archive.LogEvent) error {
+			if e.Position != pad(next[e.Partition]) {
+				t.Fatalf("partition %s: got position %s, want %d", e.Partition, e.Position, next[e.Partition])
+			}
+			next[e.Partition]++
+			return nil
+		})
+		if err != nil || next["0"] != 300 || next["1"] != 300 || next["2"] != 300 {
+			t.Errorf("got %v, %v", err, next)
+		}
+	}
+}
+
 // TestVerifySaysWhatEachPositionIs also takes a source at its word that it is
 // dense, and finds where it lied.
 func TestVerifySaysWhatEachPositionIs(t *testing.T) {
