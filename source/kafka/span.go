@@ -109,6 +109,11 @@ func (s *Source) byTime(ctx context.Context, readings []*reading, from, to time.
 	if err != nil {
 		return nil, err
 	}
+	// A log may begin with offsets that hold no record.
+	oldest, err := s.firstAt(ctx, time.UnixMilli(0))
+	if err != nil {
+		return nil, err
+	}
 	past, err := s.firstAt(ctx, to)
 	if err != nil {
 		return nil, err
@@ -119,7 +124,7 @@ func (s *Source) byTime(ctx context.Context, readings []*reading, from, to time.
 		if !to.IsZero() {
 			p.to = past[r.place]
 		}
-		if p.from <= r.start {
+		if p.from <= max(r.start, oldest[r.place]) {
 			// Nothing before From is left, so that deleted records can have been in it.
 			p.lostFrom = 0
 		}

@@ -287,7 +287,7 @@ func (h *history) whole(snap recount.Snapshot, found map[string]int, what string
 	h.t.Helper()
 	for key, s := range h.topic.sent {
 		if in(s.event) && found[key] == 0 && !h.topic.unseen(s.event, snap.Cursor) {
-			h.t.Errorf("%s is said to be complete, but %s of %s is not there", what, key, s.event.Time.Format(time.TimeOnly))
+			h.t.Errorf("%s is said to be complete, but %s of %s is not there; gaps: %v, read: %v", what, key, s.event.Time.Format(time.TimeOnly), snap.Gaps, snap.Reached)
 			return
 		}
 	}

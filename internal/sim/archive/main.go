@@ -31,6 +31,8 @@ type options struct {
 	point    int
 	limit    time.Duration
 	workers  int
+	first    bool // of a worker, as is skim
+	skim     bool
 }
 
 // result is the last line of the output.
@@ -67,7 +69,8 @@ func main() {
 	flag.DurationVar(&o.limit, "for", 0, "begin no more simulated crashes after this time; 0: no limit")
 	flag.IntVar(&o.workers, "workers", runtime.NumCPU(), "processes that simulate at once")
 	worker := flag.Bool("worker", false, "play the scenarios that are named on the standard input")
-	first := flag.Bool("first", false, "end with the first finding")
+	flag.BoolVar(&o.first, "first", false, "end a scenario with the first finding")
+	flag.BoolVar(&o.skim, "skim", false, "let nothing crash: read all, and judge")
 	child := flag.String("archiver", "", "be an archiver that will be killed")
 	flag.Parse()
 	var err error
@@ -76,7 +79,7 @@ func main() {
 	case *child != "":
 		err = beArchiver(context.Background(), *child, os.Stdout)
 	case *worker:
-		err = work(context.Background(), o, *first, os.Stdin, os.Stdout)
+		err = work(context.Background(), o, os.Stdin, os.Stdout)
 	default:
 		ok, err = run(context.Background(), o)
 	}
