@@ -121,6 +121,9 @@ func writeTexts(w file.ColumnChunkWriter, c *texts, def, rep []int16) error {
 	if cw.SupportsArrowOffsets() && len(c.ends) > 0 {
 		return writeArrow(cw, c, def, rep)
 	}
+	if done, err := writeDictionary(cw, c, def, rep); done || err != nil {
+		return err
+	}
 	values := make([]parquet.ByteArray, max(len(c.ends)-1, 0))
 	for i := range values {
 		values[i] = c.data[c.ends[i]:c.ends[i+1]]
