@@ -25,6 +25,8 @@ type tally struct {
 	Crashes  int `json:"crashes"`  // all that happened, those in a recovery included
 	// Compacted are archives that were compacted, before the crash or after it.
 	Compacted int `json:"compacted"`
+	// Expired are archives of which files were then deleted that are not needed.
+	Expired int `json:"expired"`
 	findings
 }
 
@@ -34,6 +36,7 @@ func (t *tally) add(more tally) {
 	t.Failures += more.Failures
 	t.Crashes += more.Crashes
 	t.Compacted += more.Compacted
+	t.Expired += more.Expired
 	t.Lost += more.Lost
 	t.Doubled += more.Doubled
 	t.Damaged += more.Damaged
@@ -96,15 +99,19 @@ func (g *game) skim(ctx context.Context) (tally, error) {
 	return g.tally, nil
 }
 
-// undisturbed runs archivers of a world until the topic was read, the last of which
-// compacts. before is called before each operation, after with each that came
-// through.
+// undisturbed runs archivers of a world until the topic was read; then one compacts,
+// and the last one deletes what is not needed any more. before is called before
+// each operation, after with each that came through.
 func (g *game) undisturbed(ctx context.Context, w *world, before func(*archiver, operation), after func(a *archiver, run int)) error {
-	const runs = 3
-	for number := range runs + 1 {
+	const runs, compacts, expires = 3, 3, 4
+	for number := range expires + 1 {
+		name := 0
+		if number == expires {
+			name = longAfter
+		}
 		var a *archiver
 		var err error
-		a, err = g.archiver(w, g.plant, 0, func(op operation) error {
+		a, err = g.archiver(w, g.plant, name, func(op operation) error {
 			before(a, op)
 			return nil
 		})
@@ -112,8 +119,14 @@ func (g *game) undisturbed(ctx context.Context, w *world, before func(*archiver,
 			return err
 		}
 		act := a.run
-		if number == runs {
+		switch number {
+		case compacts:
 			act = a.compact
+		case expires:
+			act = func(ctx context.Context) error {
+				_, err := a.expire(ctx)
+				return err
+			}
 		}
 		if err := act(ctx); err != nil {
 			return fmt.Errorf("run that nothing disturbs: %w", err)
@@ -340,10 +353,7 @@ func (g *game) finish(ctx context.Context, f *findings, w *world, before []logge
 	}
 	const sometimes = 4
 	if g.finished++; err == nil && g.finished%sometimes == 1 {
-		var a *archiver
-		if a, err = g.archiver(w, g.plant, 200, func(operation) error { return nil }); err == nil {
-			err = a.compact(ctx)
-		}
+		err = g.upkeep(ctx, w)
 	}
 	if err != nil {
 		f.damaged("the archiver does not come through: %v", err)
@@ -379,6 +389,25 @@ func (g *game) finish(ctx context.Context, f *findings, w *world, before []logge
 	if err := g.verify(ctx, left); err != nil {
 		f.damaged("verify: %v", err)
 	}
+}
+
+// upkeep compacts the archive of a world, and deletes what is not needed any more.
+func (g *game) upkeep(ctx context.Context, w *world) error {
+	a, err := g.archiver(w, g.plant, 200, func(operation) error { return nil })
+	if err == nil {
+		err = a.compact(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	if a, err = g.archiver(w, g.plant, longAfter, func(operation) error { return nil }); err != nil {
+		return err
+	}
+	deleted, err := a.expire(ctx)
+	if deleted {
+		g.tally.Expired++
+	}
+	return err
 }
 
 // verify has the product prove the archive.
