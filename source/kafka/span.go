@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"strconv"
 	"time"
@@ -33,8 +34,13 @@ func (s *Source) ReadSpan(ctx context.Context, span source.Span, emit func(sourc
 	var parts []stretch
 	if len(span.Positions) > 0 {
 		parts = byPositions(a.readings, span.Positions)
-	} else if parts, err = s.byTime(ctx, a.readings, span.From, span.To); err != nil {
-		return source.End{}, err
+	} else {
+		if err := s.pending(ctx, v, span.To); err != nil {
+			return source.End{}, err
+		}
+		if parts, err = s.byTime(ctx, a.readings, span.From, span.To); err != nil {
+			return source.End{}, err
+		}
 	}
 	for len(parts) > 0 {
 		var now, later []stretch
@@ -53,6 +59,20 @@ func (s *Source) ReadSpan(ctx context.Context, span source.Span, emit func(sourc
 		parts = later
 	}
 	return source.End{Partitions: len(v.parts)}, nil
+}
+
+// pending refuses a span of which a part is in a transaction that is still open:
+// it cannot be read, and would be called whole without it.
+func (s *Source) pending(ctx context.Context, v view, to time.Time) error {
+	since, err := s.watermark(ctx, to, v)
+	if err != nil || to.IsZero() || !since.Before(to) {
+		return err
+	}
+	return &recount.Error{
+		Code: recount.CodeIncomplete, What: "a transaction is open, so that the span is not whole yet", Where: s.where(),
+		Why:  fmt.Sprintf("its first record is of %s; records after it cannot be read before it ends", recount.FormatTimestamp(since)),
+		Next: "run the command again when the transaction has ended, or give an earlier --to",
+	}
 }
 
 // readStretches reads one stretch each of several partitions.
