@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"slices"
@@ -54,6 +55,17 @@ func TestTransactions(t *testing.T) {
 		got.want(t, log{})
 		if !end.Watermark.Equal(opened.Timestamp) {
 			t.Errorf("watermark: got %v, want %v, when the open transaction began", end.Watermark, opened.Timestamp)
+		}
+		// Nor is a span whole into which it reaches.
+		none := func(source.Batch) error { return nil }
+		span := source.Span{From: opened.Timestamp.Add(-time.Hour), To: opened.Timestamp.Add(time.Millisecond)}
+		var told *recount.Error
+		if _, err := s.ReadSpan(t.Context(), span, none); !errors.As(err, &told) || told.Code != recount.CodeIncomplete {
+			t.Errorf("a span into an open transaction: got %v, want %s", err, recount.CodeIncomplete)
+		}
+		span.To = opened.Timestamp
+		if _, err := s.ReadSpan(t.Context(), span, none); err != nil {
+			t.Errorf("a span before it: %v", err)
 		}
 		if err := tx.EndTransaction(t.Context(), kgo.TryAbort); err != nil {
 			t.Fatal(err)

@@ -384,3 +384,17 @@ func TestAPullBeyondTheRetentionCoversNothingToCome(t *testing.T) {
 		t.Error("the pull moved the cursor")
 	}
 }
+
+// TestAStreamThatIsOlderThanWhatItKeepsIsTold reads it for the first time.
+func TestAStreamThatIsOlderThanWhatItKeepsIsTold(t *testing.T) {
+	f := newFake(t, 2)
+	f.now = f.now.Add(100 * time.Hour)
+	f.put(0, "k", []byte("1"))
+	w := f.follow(t)
+	w.read()
+	w.read()
+	w.want("1", 1)
+	if g := w.gaps[0]; !g.Lost() || g.To > w.events[0].Position || g.Before.After(f.now.Add(-23*time.Hour)) || g.Before.Before(f.now.Add(-25*time.Hour)) {
+		t.Errorf("got gap %s before %s", g, g.Before)
+	}
+}
