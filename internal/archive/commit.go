@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -100,7 +101,7 @@ func (r *run) committed(c *commit) {
 	r.result.Snapshot, r.result.Watermark = r.chain.snapshot.ID, r.chain.snapshot.Watermark
 	var lost []recount.Gap
 	for _, g := range c.Gaps {
-		if g.Lost() {
+		if g.Lost() && !slices.Contains(r.begins, g) {
 			lost = append(lost, g)
 		}
 	}
@@ -132,6 +133,11 @@ func (r *run) addGaps(b source.Batch) error {
 		}
 	}
 	pulling := r.opts.Pull != nil
+	if r.first && !pulling {
+		if _, known := r.place()[b.Partition]; !known {
+			r.begins = append(r.begins, b.Gaps...)
+		}
+	}
 	if !r.chain.reached.Twice(pulling) {
 		r.gaps = append(r.gaps, b.Gaps...)
 		return nil

@@ -128,6 +128,10 @@ type run struct {
 	pulled source.Cursor // of those that it pulled from
 	faults []recount.Mark
 	gaps   []recount.Gap
+	// first says that nothing was followed yet. What a source has lost before that, told
+	// as begins, is no loss of the archive's.
+	first  bool
+	begins []recount.Gap
 	places []string // where the first faults stand, for the message
 
 	// watermark is that of the newest reading which came to the source's end; all
@@ -191,6 +195,9 @@ func (r *run) open(ctx context.Context) error {
 	}
 	if err := r.archive.confirm(ctx, ch); err != nil {
 		return err
+	}
+	if r.chain == nil {
+		r.first = !ch.snapshot.Followed
 	}
 	r.chain, r.seq = ch, ch.lastSeq
 	if r.index == nil {
@@ -270,7 +277,7 @@ func (r *run) read(ctx, writing context.Context) error {
 
 // came notes that the source was read to its present end.
 func (r *run) came(end source.End) {
-	r.result.Partitions, r.ended = end.Partitions, true
+	r.result.Partitions, r.ended, r.first = end.Partitions, true, false
 	if at := r.credible(end.Watermark.UTC()).Truncate(time.Microsecond); at.After(r.watermark) {
 		// A clock that was put back takes nothing out of the archive.
 		r.watermark = at

@@ -60,6 +60,7 @@ type assignment struct {
 	// begin.
 	before []source.Batch
 	over   []source.Batch // of those, the ones that tell of logs which are gone
+	lost   []recount.Gap  // that a run would tell as lost
 }
 
 // assign joins how the topics stand with what the archive has of them.
@@ -114,16 +115,16 @@ func (r *reading) follow(h held, from int64) {
 	r.next, r.fetched = from, from
 }
 
-// begin tells what retention took away before a reading. A topic that the archive
-// has never read begins where it begins: nothing of it was promised.
+// begin tells what retention took away before a reading. Of a topic that the
+// archive has never read it is no loss of the archive's, but no window may need it.
 func (a *assignment) begin(r *reading, promised bool) {
-	switch {
-	case r.start <= r.next:
-	case promised:
-		a.before = append(a.before, r.lost(r.start, a.now))
-	default:
-		r.next, r.fetched = r.start, r.start
-		a.before = append(a.before, source.Batch{Partition: r.name, Cursor: r.cursor()})
+	if r.start <= r.next {
+		return
+	}
+	b := r.lost(r.start, a.now)
+	a.before = append(a.before, b)
+	if promised {
+		a.lost = append(a.lost, b.Gaps...)
 	}
 }
 
@@ -137,7 +138,7 @@ func (a *assignment) end(h held, from int64) {
 		first = 0 // what lies between the parts was never read
 	}
 	b := source.Batch{Partition: h.name, Gaps: []recount.Gap{lost(h.name, first, lastOffset, a.now)}, Cursor: m.text()}
-	a.before, a.over = append(a.before, b), append(a.over, b)
+	a.before, a.over, a.lost = append(a.before, b), append(a.over, b), append(a.lost, b.Gaps...)
 }
 
 // gone ends the partitions that a topic made anew has no more.

@@ -64,6 +64,7 @@ func (s *Source) Read(ctx context.Context, cursor source.Cursor, emit func(sourc
 type reading struct {
 	source    *Source
 	retention time.Duration
+	made      time.Time // when the stream was
 	shards    []shard
 	asked     map[string]bool // shards that were read to their present end
 
@@ -81,7 +82,7 @@ func (s *Source) begin(ctx context.Context, cursor source.Cursor, emit func(sour
 	if r.shards, err = s.shards(ctx); err != nil {
 		return nil, err
 	}
-	r.retention, err = s.retention(ctx)
+	r.retention, r.made, err = s.retention(ctx)
 	return r, err
 }
 
@@ -99,8 +100,17 @@ func (r *reading) mark(id string) mark {
 	return r.marks[id]
 }
 
-// lost tells of shards that are gone with what was not read of them.
+// lost tells of shards that are gone with what was not read of them, and before the
+// first read of all that the stream is older than what it keeps.
 func (r *reading) lost() error {
+	now := r.source.env.Now()
+	if horizon := now.Add(-r.retention); len(r.marks) == 0 && len(r.shards) > 0 && !r.made.IsZero() && r.made.Before(horizon) {
+		id := r.shards[0].id
+		g := recount.Gap{Partition: id, From: zeroPosition, To: firstPosition, Reason: recount.GapRetention, Before: horizon.UTC().Truncate(time.Second).Add(time.Minute)}
+		if err := r.hand(source.Batch{Partition: id, Gaps: []recount.Gap{g}}, mark{At: now}); err != nil {
+			return err
+		}
+	}
 	for _, id := range r.gone() {
 		m := r.marks[id]
 		m.Done = true

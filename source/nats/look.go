@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -159,9 +160,9 @@ func assign(v view, known map[string]held) (r *reading, before []source.Batch) {
 	}
 	switch {
 	case !ok:
-		r = &reading{view: v, partition: v.stream, mark: mark{Created: v.created, Generation: 1, Next: v.first}}
+		r = &reading{view: v, partition: v.stream, mark: mark{Created: v.created, Generation: 1, Next: 1}}
 	case h.mark.Created.Equal(v.created) && h.mark.Pulled:
-		r = &reading{view: v, partition: h.name, mark: mark{Created: v.created, Generation: h.mark.Generation, Next: v.first}, pulled: h.mark.Next}
+		r = &reading{view: v, partition: h.name, mark: mark{Created: v.created, Generation: h.mark.Generation, Next: 1}, pulled: h.mark.Next}
 	case h.mark.Created.Equal(v.created):
 		r = &reading{view: v, partition: h.name, mark: h.mark}
 	default:
@@ -169,7 +170,7 @@ func assign(v view, known map[string]held) (r *reading, before []source.Batch) {
 			before = append(before, ended(h))
 		}
 		generation := h.mark.Generation + 1
-		r = &reading{view: v, partition: named(v.stream, generation), mark: mark{Created: v.created, Generation: generation, Next: v.first}}
+		r = &reading{view: v, partition: named(v.stream, generation), mark: mark{Created: v.created, Generation: generation, Next: 1}}
 	}
 	r.end = v.last + 1
 	if gone := min(v.first, r.end); r.mark.Next < gone {
@@ -212,9 +213,14 @@ func (s *Source) prepare(ctx context.Context, cursor source.Cursor) (all []*read
 
 // Overtaken says what Read would tell as lost.
 func (s *Source) Overtaken(ctx context.Context, cursor source.Cursor) ([]recount.Gap, error) {
-	_, before, err := s.prepare(ctx, cursor)
+	all, before, err := s.prepare(ctx, cursor)
+	known, _ := holdings(cursor)
 	var lost []recount.Gap
 	for _, b := range before {
+		i := slices.IndexFunc(all, func(r *reading) bool { return r.partition == b.Partition })
+		if h, ok := known[b.Partition]; i >= 0 && all[i].mark.Generation == 1 && (!ok || h.mark.Pulled) {
+			continue // it was gone before the archive began
+		}
 		for _, g := range b.Gaps {
 			if g.Lost() {
 				lost = append(lost, g)

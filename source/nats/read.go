@@ -296,8 +296,16 @@ func (s *Source) firstAt(ctx context.Context, r *reading, at time.Time) (from, l
 	if err := got.Error(); err != nil && !errors.Is(err, nats.ErrTimeout) {
 		return 0, 0, s.explained("read stream "+r.stream, err)
 	}
-	if from > r.first {
-		return from, from, nil // an older message is there, so none of the span is gone
+	// An older message, of whatever subject, says that none of the span is gone.
+	asking, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	oldest, err := r.handle.GetMsg(asking, r.first)
+	switch {
+	case errors.Is(err, jetstream.ErrMsgNotFound):
+	case err != nil:
+		return 0, 0, s.explained("look for the oldest message of "+r.stream, err)
+	case oldest.Time.Before(at):
+		return from, from, nil
 	}
 	return from, 1, nil
 }

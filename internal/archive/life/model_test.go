@@ -255,7 +255,7 @@ func (t *topic) ReadSpan(ctx context.Context, span source.Span, emit func(source
 		}
 		if len(span.Positions) == 0 {
 			from, to = l.firstAt(span.From), l.firstAt(span.To)
-			if from == l.start {
+			if from == l.firstAt(time.Time{}) { // nothing older is left, so that it may have been of the span
 				from = 0
 			}
 		}

@@ -136,25 +136,25 @@ func TestATopicThatWasOnlyPulledAndMadeAnewLosesNothing(t *testing.T) {
 	}
 	a := archive.Open(&mem.Store{}, clock.System{})
 	opts := options(overKafka(t, c.ListenAddrs()))
-	pull := func(from, to, want int) {
+	pull := func(from, to, want int, lost recount.Code) {
 		t.Helper()
 		opts.Pull = &source.Span{From: noon.Add(time.Duration(from) * time.Second), To: noon.Add(time.Duration(to) * time.Second)}
-		if res := mustRun(t, a, opts); res.Events != int64(want) {
-			t.Errorf("pull %d to %d: %+v, want %d events", from, to, res, want)
+		if res, err := a.Run(t.Context(), opts); res.Events != int64(want) || code(err) != lost {
+			t.Errorf("pull %d to %d: %+v and %v, want %d events", from, to, res, err, want)
 		}
 		opts.Pull = nil
 	}
 	produce(t, c.ListenAddrs(), 0, 40)
-	pull(10, 30, 20)
-	pull(0, 10, 10)
-	pull(20, 40, 10)
+	pull(10, 30, 20, "")
+	pull(0, 10, 10, "")
+	pull(20, 40, 10, "")
 	anew()
 	produce(t, c.ListenAddrs(), 100, 140)
-	pull(110, 130, 20)
+	pull(110, 130, 20, recount.CodeLost) // what else was in the older topic
 	anew()
 	produce(t, c.ListenAddrs(), 200, 240)
 	res, err := a.Run(t.Context(), opts)
-	wantCode(t, err, recount.CodeLost) // what of the older topics was not pulled
+	wantCode(t, err, recount.CodeLost) // what of the second one was not pulled
 	if res.Events != 40 || res.Known != 0 {
 		t.Errorf("run: %+v, want 40 events", res)
 	}
