@@ -29,9 +29,9 @@ var mutants = []mutant{
 	{"a commit's lost answer is taken for a yes", "internal/archive/put.go", "case readErr == nil && !errors.Is(putErr, recount.ErrUnknown):\n\t\t\treturn digest, nil", "case readErr == nil:\n\t\t\treturn digest, nil"},
 	{"what is put is not read back", "internal/archive/put.go", "readErr := a.check(ctx, name, s.length(), digest)", "readErr := error(nil)"},
 	{"another's commit is taken for one's own", "internal/archive/put.go", "case readErr == nil && !bytes.Equal(found, object):", "case false && !bytes.Equal(found, object):"},
-	{"the newest commit is not confirmed", "internal/archive/put.go", "ch *chain) error {\n\tif ch.snapshot.Commit == 0 {", "ch *chain) error {\n\tif ch.snapshot.Commit >= 0 {"},
 	{"the source is told before the commit is put", "internal/archive/commit.go", "\tr.attempt = c\n\tdigest, err :=", "\tmaps.Copy(ch.cursor, c.Cursor)\n\t_ = r.acknowledge(ctx)\n\tr.attempt = c\n\tdigest, err :="},
 	{"hours before 1970 are rounded up", "internal/archive/archive.go", "if micros%microsPerHour < 0 {", "if micros < 0 && false {"},
+	{"what a commit names is taken for a leftover", "internal/archive/expire.go", "return !x.named[name] && x.now", "return x.now"},
 	{"the log's cursor is not followed", "internal/archive/chain.go", "maps.Copy(ch.cursor, c.Cursor)", "ch.cursor = maps.Clone(c.Cursor)"},
 }
 

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"os"
 	"runtime"
 	"strings"
@@ -25,10 +24,7 @@ func TestMain(m *testing.M) {
 // TestNoCrashLosesOrDoublesAnEvent crashes before each operation of some archives,
 // pauses some for others, and lets operations fail.
 func TestNoCrashLosesOrDoublesAnEvent(t *testing.T) {
-	scenarios := 3
-	if testing.Short() {
-		scenarios = 2
-	}
+	const scenarios = 2 // one on a disk, one in an object store
 	var sum tally
 	for n := range scenarios {
 		g := newGame(draw(20261125, n), &planted{})
@@ -67,12 +63,8 @@ func TestAMutantIsFound(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, m := range mutants {
-		text, err := m.altered(root)
-		if err != nil {
+		if _, err := m.altered(root); err != nil {
 			t.Fatalf("%s: %v", m.name, err)
-		}
-		if bytes.Contains(text, []byte(m.old)) {
-			t.Errorf("%s: nothing is altered", m.name)
 		}
 	}
 	if testing.Short() {
