@@ -2,6 +2,7 @@ package recount
 
 import (
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -189,7 +190,7 @@ const endless = "9223372036854775807"
 // Positions spells the gap's positions for a person: "positions [5, 8)", or "all
 // positions from 5 on" where nobody knows how many there were.
 func (g Gap) Positions() string {
-	if ShortPosition(g.To) == endless {
+	if ShortPosition(g.To) == endless || strings.Trim(g.To, "9") == "" {
 		return fmt.Sprintf("all positions from %s on", ShortPosition(g.From))
 	}
 	return fmt.Sprintf("positions [%s, %s)", ShortPosition(g.From), ShortPosition(g.To))

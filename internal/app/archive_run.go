@@ -20,7 +20,7 @@ import (
 
 // importMemory is the soft limit of the heap during an import, beside what a
 // request asks for.
-const importMemory = 320 << 20
+const importMemory = 256 << 20
 
 // ArchiveRequest asks for a run of the archiver.
 type ArchiveRequest struct {

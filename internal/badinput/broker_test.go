@@ -29,6 +29,9 @@ type broker struct {
 	locked      atomic.Bool // of a fake one with passwords: no password is right
 }
 
+// room is for real brokers at once: each takes a core while it starts.
+var room = make(chan struct{}, 2)
+
 // brokers runs a test with both kinds; the real one where it is installed.
 func brokers(t *testing.T, test func(t *testing.T, b *broker)) {
 	t.Helper()
@@ -38,6 +41,10 @@ func brokers(t *testing.T, test func(t *testing.T, b *broker)) {
 	})
 	t.Run("real", func(t *testing.T) {
 		t.Parallel()
+		if missing := real.Missing(); missing == "" {
+			room <- struct{}{}
+			t.Cleanup(func() { <-room })
+		}
 		b := real.New(t, real.Options{Lines: []string{"message.max.bytes=104857600"}})
 		test(t, &broker{
 			t: t, addr: b.Addr, stop: b.Kill9,

@@ -5,6 +5,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -314,10 +315,7 @@ func (p *project) events() (n int) {
 // sent, but for what was lost, and that verify says so too.
 func (p *project) whole(lost ...string) {
 	p.t.Helper()
-	want := map[string]*kgo.Record{}
-	for at, r := range p.sent {
-		want[at] = r
-	}
+	want := maps.Clone(p.sent)
 	for _, at := range lost {
 		delete(want, at)
 	}

@@ -22,10 +22,22 @@ import (
 	"recount/store/storetest"
 )
 
+// clerk is a user, and the profile of its credentials.
+const clerk = "clerk"
+
 // withCredentials runs the tests with credentials of the servers.
 func withCredentials(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "recount-badinput-")
+	if err != nil {
+		panic(err)
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	profiles := filepath.Join(dir, "credentials")
+	if err := os.WriteFile(profiles, fmt.Appendf(nil, "[%s]\naws_access_key_id = %s\naws_secret_access_key = clerk-%s\n", clerk, clerk, canary), 0o600); err != nil {
+		panic(err)
+	}
 	for key, value := range map[string]string{
-		"AWS_ACCESS_KEY_ID": real.AccessKey, "AWS_SECRET_ACCESS_KEY": real.Secret, "AWS_EC2_METADATA_DISABLED": "true",
+		"AWS_ACCESS_KEY_ID": real.AccessKey, "AWS_SECRET_ACCESS_KEY": real.Secret, "AWS_EC2_METADATA_DISABLED": "true", "AWS_SHARED_CREDENTIALS_FILE": profiles,
 	} {
 		if err := os.Setenv(key, value); err != nil {
 			panic(err)
@@ -43,6 +55,7 @@ type bucket struct {
 	proxy   *storetest.Proxy
 	make    func()
 	archive string // the URL of an archive in it
+	address string // of a real server
 }
 
 // servers runs a test with an S3 server in this process, and with a real one where
@@ -76,7 +89,9 @@ func servers(t *testing.T, test func(t *testing.T, b *bucket)) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		test(t, behind(t, address, func(name string) error { return real.MakeBucket(t.Context(), address, name) }))
+		s := behind(t, address, func(name string) error { return real.MakeBucket(t.Context(), address, name) })
+		s.address = address
+		test(t, s)
 	})
 }
 
@@ -139,6 +154,36 @@ func TestABucketWithoutRights(t *testing.T) {
 		s.proxy.Plan(func(int, *http.Request) *storetest.Trouble { return denied })
 		p.run("archive", "verify").fails(t, recount.CodeStorage, "s3:")
 		s.proxy.Plan(nil)
+		p.ok("archive", "run", "--once")
+		p.whole()
+	})
+}
+
+// TestAPolicyWithoutPut lets a real server say no.
+func TestAPolicyWithoutPut(t *testing.T) {
+	t.Parallel()
+	servers(t, func(t *testing.T, s *bucket) {
+		if s.address == "" {
+			t.Skip("skipped: the server in this process has no policies")
+		}
+		s.make()
+		if err := real.MakeUser(t.Context(), s.address, clerk, "clerk-"+canary); err != nil {
+			t.Fatal(err)
+		}
+		allow := func(rights ...string) {
+			if err := real.Allow(t.Context(), s.address, s.name, clerk, rights...); err != nil {
+				t.Fatal(err)
+			}
+		}
+		allow("s3:GetObject", "s3:ListBucket")
+		b := fakeBroker(t)
+		b.topic("orders", 2)
+		p := newProject(t, b, "orders", settings{archive: s.archive + "&profile=" + clerk})
+		b.orders(p, "orders", 0, 10)
+		p.refused(recount.CodeStorage, "s3:PutObject on arn:aws:s3:::"+s.name+"/archive/*", "archive", "run", "--once")
+		allow("s3:PutObject")
+		p.run("archive", "run", "--once").fails(t, recount.CodeStorage, "s3:GetObject")
+		allow("s3:GetObject", "s3:PutObject", "s3:ListBucket")
 		p.ok("archive", "run", "--once")
 		p.whole()
 	})

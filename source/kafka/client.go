@@ -134,7 +134,7 @@ func (s *Source) explained(act string, err error) error {
 			e.What = "Kafka cannot be reached"
 			e.Err = errors.Join(recount.ErrUnreachable, recount.ErrTransient, err)
 		}
-		e.Next = "check brokers: of the source, and that the brokers run; nothing is lost, and the next run goes on from the archive's cursor"
+		e.Next = "check brokers: of the source, and that the brokers run; nothing is lost: the next run goes on where the archive ends"
 	}
 	return e
 }

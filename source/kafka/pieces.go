@@ -13,7 +13,7 @@ import (
 
 // A batch has at most so many records, and ends where it has so many bytes.
 const (
-	batchRecords = 4096
+	batchRecords = 2048
 	batchBytes   = 4 << 20
 )
 

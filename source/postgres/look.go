@@ -22,6 +22,11 @@ const patience = 15 * time.Second
 func (s *Source) ask(ctx context.Context, act, query string, args []any, into ...any) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
+	return s.query(ctx, act, query, args, into...)
+}
+
+// query is ask without an end of its own.
+func (s *Source) query(ctx context.Context, act, query string, args []any, into ...any) error {
 	if s.control == nil {
 		conn, err := pgx.ConnectConfig(ctx, s.conn)
 		if err != nil {
@@ -206,7 +211,7 @@ func (s *Source) Overtaken(ctx context.Context, cursor source.Cursor) ([]recount
 	}
 	if !v.slot || v.status == "lost" {
 		if from, to := old.spot(), (spot{commit: end}); from.before(to) {
-			return []recount.Gap{lost(old.partition(), from, to, now)}, nil
+			return []recount.Gap{lost(old.partition(), from.position(), to.position(), now)}, nil
 		}
 		return nil, nil
 	}

@@ -210,7 +210,7 @@ func TestALargeTransactionIsResumedInside(t *testing.T) {
 			}
 			break
 		}
-		if !errors.Is(err, stopped) {
+		if err != stopped { //nolint:errorlint // it is the receiver's own, and no error of the source
 			t.Fatal(err)
 		}
 	}

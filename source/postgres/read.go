@@ -49,6 +49,9 @@ func (s *Source) Read(ctx context.Context, cursor source.Cursor, emit func(sourc
 	r := &reading{stream: st, ctx: ctx, emit: emit, next: st.mark.spot()}
 	if err := r.all(before, end, !known); err != nil {
 		s.drop()
+		if refused, ok := errors.AsType[refusedError](err); ok {
+			return source.End{}, refused.error
+		}
 		return source.End{}, s.explained("read slot "+s.config.Slot, err)
 	}
 	if at.Before(begun) {
@@ -88,6 +91,9 @@ func (s *Source) Wait(ctx context.Context, cursor source.Cursor) error {
 	}
 	return nil
 }
+
+// refusedError is what emit answered: no trouble of the server's.
+type refusedError struct{ error }
 
 // reading is one reading of a stream.
 type reading struct {
@@ -146,7 +152,7 @@ func (r *reading) hand(b source.Batch) error {
 		b.Cursor = m.text()
 	}
 	if err := r.emit(b); err != nil {
-		return err
+		return refusedError{err}
 	}
 	r.mark, r.handed = m, true
 	if b.Partition == m.partition() {

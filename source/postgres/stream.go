@@ -152,7 +152,7 @@ func (s *Source) started(ctx context.Context, cursor source.Cursor) (st *stream,
 // make makes the slot. It waits until the transactions that are open have ended.
 func (s *Source) make(ctx context.Context, v *view) error {
 	var at string
-	if err := s.ask(ctx, "make the slot", "SELECT lsn::text FROM pg_create_logical_replication_slot($1, 'pgoutput')", []any{s.config.Slot}, &at); err != nil {
+	if err := s.query(ctx, "make the slot", "SELECT lsn::text FROM pg_create_logical_replication_slot($1, 'pgoutput')", []any{s.config.Slot}, &at); err != nil {
 		return err
 	}
 	return s.lookAtSlot(ctx, v)

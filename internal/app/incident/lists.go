@@ -158,14 +158,16 @@ func (r *Incident) Missed(ctx context.Context, only string) (seqs []int64, err e
 	}
 	input := engine.Input{Window: r.window, Read: recount.Window{By: recount.ByEvent}, Hits: r.hits}
 	files := r.snapshot.Files
-	if r.hits.Window.By == recount.ByEvent {
+	switch r.hits.Window.By {
+	case recount.ByEvent:
 		if err := cover.Complete(r.snapshot, r.asked, r.asked); err != nil {
 			return nil, err
 		}
 		input.Read = r.asked
 		files = cover.Select(r.snapshot, r.asked)
-	} else if r.hits.Window.By == recount.ByPosition {
+	case recount.ByPosition:
 		files = cover.SelectPositions(r.snapshot, r.hits.Positions)
+	case recount.ByIngest, recount.ByIDs: // any file may hold some
 	}
 	session, err := r.open(ctx, input, files)
 	if err != nil {

@@ -19,7 +19,7 @@ type event struct {
 
 func events(text string) (list []event) {
 	for i, commit := range strings.Split(text, "|") {
-		for _, e := range strings.Fields(commit) {
+		for e := range strings.FieldsSeq(commit) {
 			list = append(list, event{int64(i + 1), e[:1], e[1:]})
 		}
 	}

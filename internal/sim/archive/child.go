@@ -29,6 +29,12 @@ type setup struct {
 	Files   string   `json:"files,omitempty"` // a pattern, where there is no topic
 	Bucket  string   `json:"bucket,omitempty"`
 	Folder  string   `json:"folder,omitempty"` // where there is no bucket
+
+	// Program is recount itself, Project the folder in which it runs; both empty:
+	// archivers are this program.
+	Program string        `json:"-"`
+	Project string        `json:"-"`
+	took    time.Duration // its last run that ended by itself
 }
 
 func realMapping() recount.Mapping {
@@ -54,7 +60,7 @@ func (s setup) openStore(ctx context.Context) (store.Store, error) {
 
 // archive archives what there is, or lives on until it is killed. The commits are
 // small, so that kills meet all that there is between two of them.
-func (s setup) archive(ctx context.Context, live bool) error {
+func (s setup) archive(ctx context.Context, live bool, out io.Writer) error {
 	src, err := s.openSource(ctx)
 	if err != nil {
 		return err
@@ -68,10 +74,44 @@ func (s setup) archive(ctx context.Context, live bool) error {
 		soon   = 30 * time.Millisecond
 		events = 40
 	)
-	_, err = archive.Open(st, clock.System{}).Run(ctx, archive.RunOptions{
+	_, err = archive.Open(told(st, out), clock.System{}).Run(ctx, archive.RunOptions{
 		Stream: stream, Source: src, Fields: realMapping().Fields, MappingDigest: "m", Program: "sim", CommitEvents: events, Live: live, Flush: soon,
 	})
 	return err
+}
+
+// telling tells of each object before it is put, and when it was, so that an
+// archiver can be killed while it commits.
+type telling struct {
+	store.Store
+	out io.Writer
+}
+
+// Put tells, puts, and tells.
+func (s telling) Put(ctx context.Context, name string, write func(io.Writer) error) error {
+	if _, err := fmt.Fprintln(s.out, "put", name); err != nil {
+		return err
+	}
+	err := s.Store.Put(ctx, name, write)
+	_, _ = fmt.Fprintln(s.out, "was put", name)
+	return err
+}
+
+// tellingDisk is telling for a store whose objects are files.
+type tellingDisk struct {
+	telling
+	disk store.Local
+}
+
+// Path is the file of an object.
+func (s tellingDisk) Path(name string) (string, error) { return s.disk.Path(name) }
+
+func told(s store.Store, out io.Writer) store.Store {
+	t := telling{s, out}
+	if disk, ok := s.(store.Local); ok {
+		return tellingDisk{t, disk}
+	}
+	return t
 }
 
 // beArchiver is what the process does that will be killed.
@@ -83,7 +123,7 @@ func beArchiver(ctx context.Context, text string, out io.Writer) error {
 	if _, err := fmt.Fprintln(out, "ready"); err != nil {
 		return err
 	}
-	return s.archive(ctx, true)
+	return s.archive(ctx, true, out)
 }
 
 // locked says that an archiver ended because another one is at work.

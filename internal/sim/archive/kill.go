@@ -40,13 +40,17 @@ type killed struct {
 
 // slaughter kills archivers of several streams at once.
 type slaughter struct {
-	seed   uint64
-	dir    string
-	self   string
-	broker string // address; empty: streams are files
-	gate   string // address of the S3 server; empty: archives lie on disks
-	left   atomic.Int64
-	series atomic.Int64
+	seed    uint64
+	dir     string
+	self    string
+	broker  string // address; empty: streams are files
+	gate    string // address of the S3 server; empty: archives lie on disks
+	program string // recount itself; empty: it is not killed
+	watch   clock.Clock
+	left    atomic.Int64
+	// leftPrograms are kills of recount itself.
+	leftPrograms atomic.Int64
+	series       atomic.Int64
 
 	mu     sync.Mutex
 	result killed
@@ -55,8 +59,7 @@ type slaughter struct {
 // killAll kills as many processes as were asked for. Where no broker or S3 server
 // is installed, files and disks take their places.
 func killAll(ctx context.Context, o options) (killed, error) {
-	s := &slaughter{seed: o.seed, result: killed{Of: map[string]int{}}}
-	s.left.Store(int64(o.kills))
+	s := &slaughter{seed: o.seed, watch: clock.System{}, result: killed{Of: map[string]int{}}}
 	var err error
 	if s.self, err = os.Executable(); err != nil {
 		return killed{}, err
@@ -87,20 +90,55 @@ func killAll(ctx context.Context, o options) (killed, error) {
 			return killed{}, err
 		}
 	}
-	const lanesOfACore = 3
-	errs := make([]error, max(o.workers, 1)*lanesOfACore)
+	if err := s.getProgram(ctx, o.program); err != nil {
+		return killed{}, err
+	}
+	const lanesOfACore, lanesOfPrograms, share = 3, 2, 10
+	lanes, programs := max(o.workers, 1)*lanesOfACore, 0
+	if s.program != "" {
+		programs = lanesOfPrograms
+		s.leftPrograms.Store(int64(o.kills / share))
+	}
+	s.left.Store(int64(o.kills) - s.leftPrograms.Load())
+	errs := make([]error, lanes+programs)
 	var wg sync.WaitGroup
 	for i := range errs {
-		wg.Go(func() { errs[i] = s.lane(ctx, i) })
+		wg.Go(func() {
+			if i < lanes {
+				errs[i] = s.lane(ctx, i, false)
+			} else {
+				errs[i] = s.lane(ctx, i-lanes, true)
+			}
+		})
 	}
 	wg.Wait()
 	return s.result, errors.Join(errs...)
 }
 
+// getProgram builds recount, if it is to be killed and was not given.
+func (s *slaughter) getProgram(ctx context.Context, given string) (err error) {
+	switch given {
+	case "none":
+		return nil
+	case "":
+		s.program, err = buildProgram(ctx, s.dir)
+	default:
+		s.program, err = filepath.Abs(given)
+	}
+	if err == nil && s.program == "" {
+		say("no kills of recount itself: the source tree is not here")
+	}
+	return err
+}
+
 // lane plays one stream after the other.
-func (s *slaughter) lane(ctx context.Context, number int) error {
-	for s.left.Load() > 0 {
-		if err := s.life(ctx, number, int(s.series.Add(1))); err != nil {
+func (s *slaughter) lane(ctx context.Context, number int, program bool) error {
+	left := &s.left
+	if program {
+		left = &s.leftPrograms
+	}
+	for left.Load() > 0 {
+		if err := s.life(ctx, number, int(s.series.Add(1)), left); err != nil {
 			return err
 		}
 	}
@@ -109,13 +147,14 @@ func (s *slaughter) lane(ctx context.Context, number int) error {
 
 // life is that of one stream: its archivers are killed some fifty times, then all
 // of it is archived and judged.
-func (s *slaughter) life(ctx context.Context, lane, number int) error {
+func (s *slaughter) life(ctx context.Context, lane, number int, left *atomic.Int64) error {
+	program := left == &s.leftPrograms
 	rng := rand.New(rand.NewPCG(s.seed, uint64(number)))
 	dir := filepath.Join(s.dir, fmt.Sprint(number))
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return err
 	}
-	in, sends, kind, err := s.prepare(ctx, lane, number, dir)
+	in, sends, kind, err := s.prepare(ctx, lane, number, program, dir)
 	if err != nil {
 		return err
 	}
@@ -127,26 +166,31 @@ func (s *slaughter) life(ctx context.Context, lane, number int) error {
 	var f findings
 	const most = 50
 	kills, stops := 0, 0
-	for kills < most && s.left.Load() > 0 && f.Damaged == 0 {
+	for kills < most && left.Load() > 0 && f.Damaged == 0 {
 		n := 1
-		if rng.IntN(10) == 0 {
-			n = 2
+		if in.Program != "" {
+			n, err = s.programRound(ctx, &in, rng, &f)
+		} else {
+			if rng.IntN(10) == 0 {
+				n = 2
+			}
+			err = s.round(ctx, in, n, rng, &f)
 		}
-		if err := s.round(ctx, in, n, rng, &f); err != nil {
+		if err != nil {
 			return err
 		}
 		kills += n
-		stops += n - 1
-		s.left.Add(-int64(n))
+		stops += max(n-1, 0)
+		left.Add(-int64(n))
 	}
 	stop()
 	if err := <-done; err != nil {
 		return err
 	}
-	if err := in.archive(ctx, false); err != nil {
+	if err := in.last(ctx); err != nil {
 		f.damaged("the last archiver does not come through: %v", err)
 	}
-	left, err := in.judge(ctx, &f, p.sent)
+	at, err := in.judge(ctx, &f, p.sent)
 	if err != nil {
 		return err
 	}
@@ -154,7 +198,7 @@ func (s *slaughter) life(ctx context.Context, lane, number int) error {
 	defer s.mu.Unlock()
 	r := &s.result
 	r.Kills, r.Stops = r.Kills+kills, r.Stops+stops
-	r.Events, r.Commits, r.Leftovers = r.Events+left.Events, r.Commits+left.Commits, r.Leftovers+left.Leftovers
+	r.Events, r.Commits, r.Leftovers = r.Events+at.Events, r.Commits+at.Commits, r.Leftovers+at.Leftovers
 	r.Of[kind] += kills
 	t := tally{findings: r.found}
 	t.add(tally{findings: f})
@@ -167,7 +211,7 @@ func (s *slaughter) life(ctx context.Context, lane, number int) error {
 }
 
 // prepare makes the stream and the archive of a life.
-func (s *slaughter) prepare(ctx context.Context, lane, number int, dir string) (in setup, sends sender, kind string, err error) {
+func (s *slaughter) prepare(ctx context.Context, lane, number int, program bool, dir string) (in setup, sends sender, kind string, err error) {
 	// Two lanes in three are on Kafka, two in three on S3.
 	const kinds = 3
 	name := fmt.Sprintf("life-%d", number)
@@ -190,6 +234,12 @@ func (s *slaughter) prepare(ctx context.Context, lane, number int, dir string) (
 	} else {
 		kind += " to disk"
 		in.Folder = filepath.Join(dir, "archive")
+	}
+	if err == nil && program {
+		const atFirst = 3 * time.Second
+		kind = "recount, " + kind
+		in.Program, in.Project, in.took = s.program, dir, atFirst
+		err = in.project(dir)
 	}
 	return in, sends, kind, err
 }
@@ -224,7 +274,7 @@ func (s *slaughter) round(ctx context.Context, in setup, archivers int, rng *ran
 // victim is a process that will be killed.
 type victim struct {
 	cmd    *exec.Cmd
-	ready  chan struct{}
+	lines  chan string // what it tells of its puts, as it tells it; closed at its end
 	stderr bytes.Buffer
 }
 
@@ -233,7 +283,12 @@ func (s *slaughter) start(ctx context.Context, in setup) (*victim, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &victim{cmd: exec.CommandContext(ctx, s.self, "-archiver", string(text)), ready: make(chan struct{})}
+	return startVictim(exec.CommandContext(ctx, s.self, "-archiver", string(text)))
+}
+
+func startVictim(cmd *exec.Cmd) (*victim, error) {
+	const plenty = 1 << 10
+	v := &victim{cmd: cmd, lines: make(chan string, plenty)}
 	v.cmd.Stderr = &v.stderr
 	out, err := v.cmd.StdoutPipe()
 	if err != nil {
@@ -243,29 +298,54 @@ func (s *slaughter) start(ctx context.Context, in setup) (*victim, error) {
 		return nil, err
 	}
 	go func() {
-		_, _ = bufio.NewReader(out).ReadString('\n')
-		close(v.ready)
+		defer close(v.lines)
+		for lines := bufio.NewScanner(out); lines.Scan(); {
+			select {
+			case v.lines <- lines.Text():
+			default: // nobody listens any more
+			}
+		}
 	}()
 	return v, nil
 }
 
-// live lets a process live for a while: mostly beyond its first commit, now and
-// then not even until it reads its archive.
+// live lets a process live for a while: mostly until one of its next puts begins or
+// has just been made, else for some time, which may end before it has read its
+// archive.
 func (v *victim) live(rng *rand.Rand) {
-	const short, long = 20, 400
-	most := long
-	if rng.IntN(8) == 0 {
-		most = short
+	const short, long, patience, most = 20, 400, 5000, 30
+	puts, end := 0, patience
+	switch rng.IntN(8) {
+	case 0:
+		end = rng.IntN(short)
+	case 1, 2:
+		end = rng.IntN(long)
+	default:
+		puts = 1 + rng.IntN(most)
 	}
-	<-v.ready
-	<-time.After(time.Duration(rng.IntN(most)) * time.Millisecond)
+	<-v.lines
+	over := time.NewTimer(time.Duration(end) * time.Millisecond)
+	defer over.Stop()
+	for told := 0; told < puts || puts == 0; told++ {
+		select {
+		case _, more := <-v.lines:
+			if !more {
+				return
+			}
+		case <-over.C:
+			return
+		}
+	}
+	const moment = 2000
+	<-time.After(time.Duration(rng.IntN(moment)) * time.Microsecond)
 }
 
 // kill kills a process. One that ended by itself had no reason to, but that
 // another was at work.
 func (v *victim) kill(f *findings) {
 	_ = v.cmd.Process.Kill()
-	<-v.ready
+	for range v.lines { //nolint:revive // all that it told must be read before it is waited for
+	}
 	err := v.cmd.Wait()
 	var exit *exec.ExitError
 	if errors.As(err, &exit) && (exit.ExitCode() == -1 || exit.ExitCode() == exitLocked) {

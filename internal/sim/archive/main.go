@@ -11,10 +11,13 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
+	"os/signal"
 	"runtime"
+	"syscall"
 	"time"
 
 	"recount/internal/clock"
@@ -24,6 +27,7 @@ import (
 type options struct {
 	points   int
 	kills    int
+	program  string
 	planted  bool
 	mutants  bool
 	seed     uint64
@@ -31,6 +35,8 @@ type options struct {
 	point    int
 	limit    time.Duration
 	workers  int
+	first    bool // of a worker, as is skim
+	skim     bool
 }
 
 // result is the last line of the output.
@@ -59,6 +65,7 @@ func main() {
 	var o options
 	flag.IntVar(&o.points, "points", 100_000, "simulated crashes")
 	flag.IntVar(&o.kills, "kills", 1000, "real processes to kill; needs what .ci/servers/kafka and .ci/servers/versitygw install, else files and disks serve")
+	flag.StringVar(&o.program, "recount", "", "the program recount, which is every tenth to be killed; empty: it is built; none: it is not killed")
 	flag.BoolVar(&o.planted, "planted", true, "plant faults in the ports, which must be found")
 	flag.BoolVar(&o.mutants, "mutants", false, "build the archiver with one line altered, which must be found; needs the source tree")
 	flag.Uint64Var(&o.seed, "seed", 1, "the seed that all is drawn from, but for the moments of real kills")
@@ -67,19 +74,25 @@ func main() {
 	flag.DurationVar(&o.limit, "for", 0, "begin no more simulated crashes after this time; 0: no limit")
 	flag.IntVar(&o.workers, "workers", runtime.NumCPU(), "processes that simulate at once")
 	worker := flag.Bool("worker", false, "play the scenarios that are named on the standard input")
-	first := flag.Bool("first", false, "end with the first finding")
+	flag.BoolVar(&o.first, "first", false, "end a scenario with the first finding")
+	flag.BoolVar(&o.skim, "skim", false, "let nothing crash: read all, and judge")
 	child := flag.String("archiver", "", "be an archiver that will be killed")
 	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	var err error
 	ok := true
 	switch {
 	case *child != "":
-		err = beArchiver(context.Background(), *child, os.Stdout)
+		err = beArchiver(ctx, *child, os.Stdout)
 	case *worker:
-		err = work(context.Background(), o, *first, os.Stdin, os.Stdout)
+		err = work(ctx, o, os.Stdin, os.Stdout)
 	default:
-		ok, err = run(context.Background(), o)
+		err = inFolder(func() (err error) {
+			ok, err = run(ctx, o)
+			return err
+		})
 	}
+	stop()
 	if locked(err) {
 		os.Exit(exitLocked)
 	}
@@ -89,6 +102,20 @@ func main() {
 	if err != nil || !ok {
 		os.Exit(1)
 	}
+}
+
+// inFolder has all temporary files of this process and of its children, killed or
+// not, in a folder that goes in the end.
+func inFolder(act func() error) error {
+	dir, err := os.MkdirTemp("", "recount-sim-")
+	if err != nil {
+		return err
+	}
+	err = os.Setenv("TMPDIR", dir)
+	if err == nil {
+		err = act()
+	}
+	return errors.Join(err, os.RemoveAll(dir))
 }
 
 // run plays all that is asked for, and prints the line. It says whether nothing

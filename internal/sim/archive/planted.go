@@ -103,14 +103,34 @@ func (s altering) Read(ctx context.Context, cursor source.Cursor, emit func(sour
 	})
 }
 
-// caught plays scenarios until the fault is found.
+// shows says whether a fault can show in a scenario at all.
+func (p *planted) shows(s *scenario) bool {
+	switch {
+	case p.disk != nil:
+		return !s.objects && (s.noLocks || !p.races)
+	case p.objects != nil:
+		return s.objects
+	}
+	return true
+}
+
+// caught plays scenarios until the fault is found: first without a crash, then
+// with all of them.
 func (p *planted) caught(ctx context.Context, seed uint64, most int) (found bool, by tally, err error) {
-	for n := range most {
-		g := newGame(draw(seed, n), p)
-		g.first = true
-		by, err = g.play(ctx)
-		if err != nil || by.any() {
-			return by.any(), by, err
+	for _, skim := range []bool{true, false} {
+		for n := range most {
+			g := newGame(draw(seed, n), p)
+			if !p.shows(g.scenario) {
+				continue
+			}
+			g.first = true
+			play := g.play
+			if skim {
+				play = g.skim
+			}
+			if by, err = play(ctx); err != nil || by.any() {
+				return by.any(), by, err
+			}
 		}
 	}
 	return false, by, nil

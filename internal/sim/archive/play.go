@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"math/rand/v2"
+	"regexp"
 	"slices"
 	"sync"
 	"syscall"
@@ -24,6 +25,8 @@ type tally struct {
 	Crashes  int `json:"crashes"`  // all that happened, those in a recovery included
 	// Compacted are archives that were compacted, before the crash or after it.
 	Compacted int `json:"compacted"`
+	// Expired are archives of which files were then deleted that are not needed.
+	Expired int `json:"expired"`
 	findings
 }
 
@@ -33,6 +36,7 @@ func (t *tally) add(more tally) {
 	t.Failures += more.Failures
 	t.Crashes += more.Crashes
 	t.Compacted += more.Compacted
+	t.Expired += more.Expired
 	t.Lost += more.Lost
 	t.Doubled += more.Doubled
 	t.Damaged += more.Damaged
@@ -50,8 +54,9 @@ type game struct {
 	only     int  // plays this point alone; -1: all
 	first    bool // ends with the first finding
 	say      func(format string, args ...any)
-	trace    io.Writer // gets the archives that were judged; nil: nobody
+	trace    io.Writer // gets all operations and the archives that were judged; nil: nobody
 
+	tracing  sync.Mutex
 	mu       sync.Mutex
 	point    int
 	finished int
@@ -62,8 +67,77 @@ func newGame(s *scenario, plant *planted) *game {
 	return &game{scenario: s, plant: plant, oracle: newOracle(), only: -1, say: func(string, ...any) {}}
 }
 
+// archiver starts a process in a world.
+func (g *game) archiver(w *world, plant *planted, name int, ask each) (*archiver, error) {
+	if g.trace == nil {
+		return w.archiver(plant, name, ask)
+	}
+	return w.archiver(plant, name, func(op operation) error {
+		g.tracing.Lock()
+		_, _ = fmt.Fprintln(g.trace, name, op.kind, randomName.ReplaceAllString(op.name, ""))
+		g.tracing.Unlock()
+		return ask(op)
+	})
+}
+
+// randomName is of an unfinished file.
+var randomName = regexp.MustCompile(`[0-9a-f]{16}$`)
+
 // errGone ends all that a crashed process would still do.
 var errGone = errors.New("the process is gone")
+
+// skim lets archivers that nothing disturbs read all, and judges the archive.
+func (g *game) skim(ctx context.Context) (tally, error) {
+	w := g.scenario.world()
+	err := g.undisturbed(ctx, w, func(*archiver, operation) {}, func(*archiver, int) {})
+	if err != nil && !g.plant.real() {
+		return g.tally, err
+	}
+	var f findings
+	g.finish(ctx, &f, w, nil)
+	g.found(g.point, f, "nothing happens")
+	return g.tally, nil
+}
+
+// undisturbed runs archivers of a world until the topic was read; then one compacts,
+// and the last one deletes what is not needed any more. before is called before
+// each operation, after with each that came through.
+func (g *game) undisturbed(ctx context.Context, w *world, before func(*archiver, operation), after func(a *archiver, run int)) error {
+	const runs, compacts, expires = 3, 3, 4
+	for number := range expires + 1 {
+		name := 0
+		if number == expires {
+			name = longAfter
+		}
+		var a *archiver
+		var err error
+		a, err = g.archiver(w, g.plant, name, func(op operation) error {
+			before(a, op)
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		act := a.run
+		switch number {
+		case compacts:
+			act = a.compact
+		case expires:
+			act = func(ctx context.Context) error {
+				_, err := a.expire(ctx)
+				return err
+			}
+		}
+		if err := act(ctx); err != nil {
+			return fmt.Errorf("run that nothing disturbs: %w", err)
+		}
+		after(a, number)
+		if number == runs-2 {
+			w.topic.Finish()
+		}
+	}
+	return nil
+}
 
 // play plays the scenario and returns what was found.
 func (g *game) play(ctx context.Context) (tally, error) {
@@ -110,41 +184,22 @@ func (g *game) found(point int, f findings, format string, args ...any) {
 // of its world. It returns how many operations there were.
 func (g *game) crashes(ctx context.Context) (operations int, err error) {
 	w := g.scenario.world()
-	for number := 0; ; number++ {
-		var a *archiver
-		a, err = w.archiver(g.plant, 0, func(op operation) error {
-			g.mu.Lock()
-			defer g.mu.Unlock()
-			operations++
-			if op.changes && !g.plant.races {
-				g.crash(ctx, w, a, "before %s %s", op.kind, op.name)
-			}
-			return nil
-		})
-		if err != nil {
-			return operations, err
+	err = g.undisturbed(ctx, w, func(a *archiver, op operation) {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		operations++
+		if op.changes && !g.plant.races {
+			g.crash(ctx, w, a, "before %s %s", op.kind, op.name)
 		}
-		const runs = 3 // of which the last compacts
-		act := a.run
-		if number == runs {
-			act = a.compact
-		}
-		if err := act(ctx); err != nil {
-			if !g.plant.real() {
-				return operations, fmt.Errorf("run that nothing disturbs: %w", err)
-			}
-			return operations, nil
-		}
+	}, func(a *archiver, run int) {
 		if !g.plant.races {
-			g.crash(ctx, w, a, "after run %d", number)
+			g.crash(ctx, w, a, "after run %d", run)
 		}
-		switch number {
-		case runs:
-			return operations, nil
-		case runs - 2:
-			w.topic.Finish()
-		}
+	})
+	if g.plant.real() {
+		err = nil
 	}
+	return operations, err
 }
 
 // crash takes an image of what the crash of an archiver leaves, in each mode, and
@@ -196,7 +251,7 @@ func (g *game) again(ctx context.Context, w *world, name, n int, rng *rand.Rand)
 	next := w
 	failing := rng.IntN(2) == 0
 	hurt := newHurt(n, w, rng)
-	a, err := w.archiver(g.plant, name, func(op operation) error {
+	a, err := g.archiver(w, g.plant, name, func(op operation) error {
 		return hurt.at(op, func() error {
 			if failing {
 				return hurt.failure(op)
@@ -289,7 +344,7 @@ func (g *game) finish(ctx context.Context, f *findings, w *world, before []logge
 	var err error
 	for try := range tries {
 		var a *archiver
-		if a, err = w.archiver(g.plant, 100+try, func(operation) error { return nil }); err == nil {
+		if a, err = g.archiver(w, g.plant, 100+try, func(operation) error { return nil }); err == nil {
 			err = a.run(ctx)
 		}
 		if err == nil {
@@ -298,10 +353,7 @@ func (g *game) finish(ctx context.Context, f *findings, w *world, before []logge
 	}
 	const sometimes = 4
 	if g.finished++; err == nil && g.finished%sometimes == 1 {
-		var a *archiver
-		if a, err = w.archiver(g.plant, 200, func(operation) error { return nil }); err == nil {
-			err = a.compact(ctx)
-		}
+		err = g.upkeep(ctx, w)
 	}
 	if err != nil {
 		f.damaged("the archiver does not come through: %v", err)
@@ -339,9 +391,28 @@ func (g *game) finish(ctx context.Context, f *findings, w *world, before []logge
 	}
 }
 
+// upkeep compacts the archive of a world, and deletes what is not needed any more.
+func (g *game) upkeep(ctx context.Context, w *world) error {
+	a, err := g.archiver(w, g.plant, 200, func(operation) error { return nil })
+	if err == nil {
+		err = a.compact(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	if a, err = g.archiver(w, g.plant, longAfter, func(operation) error { return nil }); err != nil {
+		return err
+	}
+	deleted, err := a.expire(ctx)
+	if deleted {
+		g.tally.Expired++
+	}
+	return err
+}
+
 // verify has the product prove the archive.
 func (g *game) verify(ctx context.Context, w *world) error {
-	a, err := w.archiver(&planted{}, 0, func(operation) error { return nil })
+	a, err := g.archiver(w, &planted{}, 0, func(operation) error { return nil })
 	if err != nil {
 		return err
 	}
@@ -359,7 +430,7 @@ func (g *game) pause(ctx context.Context, n int) error {
 	w := g.scenario.world()
 	var f findings
 	other := func() error {
-		b, err := w.archiver(g.plant, 1, func(operation) error { return nil })
+		b, err := g.archiver(w, g.plant, 1, func(operation) error { return nil })
 		if err == nil {
 			err = b.run(ctx)
 		}
@@ -369,7 +440,7 @@ func (g *game) pause(ctx context.Context, n int) error {
 		return nil
 	}
 	stopped := newHurt(n, w, g.scenario.rng(4, uint64(n)))
-	a, err := w.archiver(g.plant, 0, func(op operation) error { return stopped.at(op, other) })
+	a, err := g.archiver(w, g.plant, 0, func(op operation) error { return stopped.at(op, other) })
 	if err != nil {
 		return err
 	}
@@ -397,7 +468,7 @@ func (g *game) failure(ctx context.Context, n int) error {
 		bad.later = 1 + rng.IntN(soon)
 		bad.cut = func() { left = w.image(fakefs.None, rng) }
 	}
-	a, err := w.archiver(g.plant, 0, func(op operation) error { return bad.at(op, func() error { return bad.failure(op) }) })
+	a, err := g.archiver(w, g.plant, 0, func(op operation) error { return bad.at(op, func() error { return bad.failure(op) }) })
 	if err != nil {
 		return err
 	}

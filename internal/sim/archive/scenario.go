@@ -290,3 +290,14 @@ func (a *archiver) compact(ctx context.Context) error {
 	_, err = a.archive.Compact(ctx, archive.CompactOptions{Stream: stream, Dir: dir, Program: "sim"})
 	return err
 }
+
+// longAfter is the name of an archiver whose clock is so far on that whatever lies
+// there is old.
+const longAfter = 24 * 60 * 60
+
+// expire deletes the files that a compaction took out, and what crashes left. It
+// says whether there were any.
+func (a *archiver) expire(ctx context.Context) (any bool, err error) {
+	r, err := a.archive.Expire(ctx, archive.ExpireOptions{Stream: stream, Keep: time.Hour, Leftovers: true, Program: "sim"})
+	return r.Deleted.Count+r.Leftovers.Count > 0, err
+}

@@ -31,7 +31,7 @@ type answer struct {
 // work plays the scenarios whose numbers come in, one a line. A worker has one
 // thread, so that what it plays is the same each time; several workers use the
 // cores.
-func work(ctx context.Context, o options, first bool, in io.Reader, out io.Writer) error {
+func work(ctx context.Context, o options, in io.Reader, out io.Writer) error {
 	const lazily = 800 // all that is played is small and soon gone
 	debug.SetGCPercent(lazily)
 	lines := bufio.NewScanner(in)
@@ -42,8 +42,12 @@ func work(ctx context.Context, o options, first bool, in io.Reader, out io.Write
 			return fmt.Errorf("number of a scenario: %w", err)
 		}
 		g := newGame(draw(o.seed, number), &planted{})
-		g.only, g.first, g.say = o.point, first, say
-		t, err := g.play(ctx)
+		g.only, g.first, g.say = o.point, o.first, say
+		play := g.play
+		if o.skim {
+			play = g.skim
+		}
+		t, err := play(ctx)
 		if err != nil {
 			return fmt.Errorf("scenario %d (-seed %d -scenario %d): %w", number, o.seed, number, err)
 		}

@@ -5,6 +5,7 @@ package fakefs
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -64,14 +65,16 @@ type System struct {
 type state struct {
 	noLocks bool
 
-	mu   sync.Mutex
-	root *node
-	bad  []string
+	mu    sync.Mutex
+	root  *node
+	bad   []string
+	nodes int // that were made by now
 }
 
 // node is a file or folder. Contents are never altered in place, so that images
 // share them.
 type node struct {
+	serial          int
 	dir             bool
 	data, synced    []byte
 	entries, stable map[string]*node
@@ -80,13 +83,36 @@ type node struct {
 	unsynced        bool // a sync failed: what the file holds is not known any more
 }
 
-func newDir() *node {
-	return &node{dir: true, entries: map[string]*node{}, stable: map[string]*node{}, names: 1}
+func newDir(serial int) *node {
+	return &node{serial: serial, dir: true, entries: map[string]*node{}, stable: map[string]*node{}, names: 1}
+}
+
+// fresh numbers a new node.
+func (s *state) fresh() int {
+	s.nodes++
+	return s.nodes
+}
+
+// inOrder returns names in an order that each play of a scenario has: names of the
+// store's own are random, and come as they were made.
+func inOrder(names map[string]*node) []string {
+	made := func(name string) int {
+		if n := names[name]; n != nil && strings.HasPrefix(name, ".") {
+			return n.serial
+		}
+		return 0
+	}
+	return slices.SortedFunc(maps.Keys(names), func(a, b string) int {
+		if order := cmp.Compare(made(a), made(b)); order != 0 {
+			return order
+		}
+		return cmp.Compare(a, b)
+	})
 }
 
 // New returns an empty file system. Without locks every lock succeeds, as it may
 // over a network.
-func New(locks bool) *System { return &System{state: &state{root: newDir(), noLocks: !locks}} }
+func New(locks bool) *System { return &System{state: &state{root: newDir(0), noLocks: !locks}} }
 
 // View is the same file system as another process sees it, with a hook of its
 // own.
@@ -110,7 +136,7 @@ func (s *System) Image(mode Mode, rng *rand.Rand) *System {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := copier{mode: mode, rng: rng, done: map[*node]*node{}}
-	return &System{state: &state{root: c.copy(s.root), noLocks: s.noLocks, bad: slices.Clone(s.bad)}}
+	return &System{state: &state{root: c.copy(s.root), noLocks: s.noLocks, bad: slices.Clone(s.bad), nodes: s.nodes}}
 }
 
 type copier struct {
@@ -123,7 +149,7 @@ func (c *copier) copy(n *node) *node {
 	if made := c.done[n]; made != nil {
 		return made
 	}
-	made := &node{dir: n.dir}
+	made := &node{serial: n.serial, dir: n.dir}
 	c.done[n] = made
 	if !n.dir {
 		made.data = c.content(n)
@@ -146,7 +172,7 @@ func (c *copier) copy(n *node) *node {
 
 func (c *copier) folder(names map[string]*node) map[string]*node {
 	made := map[string]*node{}
-	for _, name := range slices.Sorted(maps.Keys(names)) {
+	for _, name := range inOrder(names) {
 		made[name] = c.copy(names[name])
 	}
 	return made
@@ -164,7 +190,7 @@ func (c *copier) names(n *node) map[string]*node {
 	left := map[string]*node{}
 	all := maps.Clone(n.stable)
 	maps.Copy(all, n.entries)
-	for _, name := range slices.Sorted(maps.Keys(all)) {
+	for _, name := range inOrder(all) {
 		now, stable := n.entries[name], n.stable[name]
 		pick := now
 		if now != stable && c.rng.IntN(2) == 0 {
@@ -294,7 +320,7 @@ func (s *System) Mkdir(name string, _ fs.FileMode) error {
 	if err != nil {
 		return failed("mkdir", name, err)
 	}
-	dir.entries[path.Base(name)] = newDir()
+	dir.entries[path.Base(name)] = newDir(s.fresh())
 	return nil
 }
 
@@ -354,7 +380,7 @@ func (s *System) openFile(name string, flag int) (disk.File, error) {
 	if err != nil {
 		return nil, failed("open", name, err)
 	}
-	n = &node{names: 1}
+	n = &node{serial: s.fresh(), names: 1}
 	dir.entries[path.Base(name)] = n
 	return &file{system: s, name: name, node: n}, nil
 }

@@ -6,8 +6,6 @@ import (
 	"io/fs"
 	"maps"
 	"path"
-	"slices"
-	"strings"
 	"syscall"
 	"time"
 )
@@ -203,10 +201,9 @@ func (f *file) ReadDir(int) ([]fs.DirEntry, error) {
 		return nil, failed("readdir", f.name, syscall.ENOTDIR)
 	}
 	list := make([]fs.DirEntry, 0, len(f.node.entries))
-	for name, n := range f.node.entries {
-		list = append(list, fs.FileInfoToDirEntry(infoOf(name, n)))
+	for _, name := range inOrder(f.node.entries) {
+		list = append(list, fs.FileInfoToDirEntry(infoOf(name, f.node.entries[name])))
 	}
-	slices.SortFunc(list, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
 	return list, nil
 }
 
