@@ -2,6 +2,7 @@ package recount
 
 import (
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -181,6 +182,19 @@ const (
 
 // Lost says whether events are missing.
 func (g Gap) Lost() bool { return g.Reason == GapRetention }
+
+// endless is the last position that a number can have: a gap up to it goes on for
+// as long as the log that nobody has any more.
+const endless = "9223372036854775807"
+
+// Positions spells the gap's positions for a person: "positions [5, 8)", or "all
+// positions from 5 on" where nobody knows how many there were.
+func (g Gap) Positions() string {
+	if ShortPosition(g.To) == endless || strings.Trim(g.To, "9") == "" {
+		return fmt.Sprintf("all positions from %s on", ShortPosition(g.From))
+	}
+	return fmt.Sprintf("positions [%s, %s)", ShortPosition(g.From), ShortPosition(g.To))
+}
 
 // String shows the gap as partition:[from, to).
 func (g Gap) String() string {

@@ -27,7 +27,7 @@ type busFlags struct {
 
 func (b *busFlags) add(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.StringArrayVar(&b.to, "to-bus", nil, "publish the events themselves to this `TOPIC` or subject of the source's bus")
+	f.StringArrayVar(&b.to, "to-bus", nil, "publish the events to this `TOPIC` or subject")
 	f.StringVar(&b.only, "only", "", "`WHICH` events: missed, those that a hypothesis of the calculation names")
 	f.StringVar(&b.rate, "rate", "", "at most so many `EVENTS` a second, such as 1000/s")
 	f.StringVar(&b.id, "id", "", "`NAME` of the replay; under another one the same events are sent again")
@@ -56,8 +56,8 @@ func (c *call) replayCommand() *cobra.Command {
 		Long: "Recalculates only; prints the rows with a checksum each.\n" +
 			"With --to-bus it recalculates nothing: it publishes the archived events of the window, of a\n" +
 			"calculation or a source, to another topic or subject. It is the one command that sends something.",
-		Example: examples("recount replay user_totals"+exampleWindow, "recount replay user_totals"+exampleWindow+" --out right.csv",
-			"recount replay user_totals"+exampleWindow+" --to-bus orders-again --only missed --rate 1000/s"),
+		Example: examples("recount replay user_totals"+exampleWindow+" --out right.csv",
+			"recount replay orders"+exampleWindow+" --to-bus orders-again"),
 		Args:              c.takes(1, 1, "the name of one calculation"),
 		ValidArgsFunction: c.completeNames(func(p *config.Project) []string { return append(calculations(p), sources(p)...) }),
 	}

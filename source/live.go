@@ -40,9 +40,15 @@ type Span struct {
 type Spanned interface {
 	// ReadSpan hands over the events of a span like Read, and no event outside of
 	// it but those whose time lies beside it in the source's order. Where a
-	// partition no longer holds the beginning, it tells the gap (GapRetention).
+	// partition no longer holds the beginning, or its log is gone, it tells the gap
+	// (GapRetention).
 	// Between the first and the last event of a partition that it hands over, none
-	// is left out.
+	// is left out; no two position windows are of one partition.
+	//
+	// A batch's Cursor says which log its partition is and that nothing of it was
+	// read from the beginning: Read begins there from it, and names another log that
+	// came in its place otherwise. It is empty where a name can only ever mean one.
+	// The archive's cursor holds it where the partition has no other.
 	// The End's watermark has no meaning.
 	ReadSpan(ctx context.Context, span Span, emit func(Batch) error) (End, error)
 }

@@ -9,6 +9,7 @@ import (
 	_ "recount/source/kinesis"  // reads data streams of Amazon Kinesis
 	_ "recount/source/logs"     // follows log files
 	_ "recount/source/nats"     // reads streams of NATS JetStream
+	_ "recount/source/postgres" // reads changes of tables in PostgreSQL
 	_ "recount/store/disk"      // keeps the archive in a folder
 	_ "recount/store/gcs"       // keeps the archive in Google Cloud Storage
 	_ "recount/store/hdfs"      // keeps the archive in HDFS

@@ -57,7 +57,11 @@ func (v archiveHuman) Ran(ran []app.ArchiveRan) error {
 				items = append(items, count(part.n)+" "+part.word)
 			}
 		}
-		items = append(items, completeTo(r.Watermark), "snapshot "+short(r.Snapshot), took(r.TookMS))
+		items = append(items, completeTo(r.Watermark))
+		if r.Snapshot != "" {
+			items = append(items, "snapshot "+short(r.Snapshot))
+		}
+		items = append(items, took(r.TookMS))
 		name := clip(p.text(r.Source), 30, p.g.more)
 		for i, line := range p.flow(items, p.st.width()-4-columns(name)) {
 			if i == 0 {
@@ -77,17 +81,15 @@ func (v archiveHuman) Goes(s app.ArchiveStatus) {
 		return
 	}
 	p := newPage(v.o.ErrStyle)
-	name := span{"  " + clip(p.text(s.Source), 30, p.g.more), bold}
 	if s.Err != nil {
 		e := recount.AsError(s.Err)
-		p.line(name, say("  "+p.text(e.What)+": "+p.text(e.Why)+", again in "+took(s.Retry.Milliseconds())))
+		p.named(s.Source, []string{e.What + ", again in " + took(s.Retry.Milliseconds()), e.Why})
 		_ = p.flush(v.o.Err)
 		return
 	}
-	p.line(name, say("  "+p.dots(counted(s.Events, "new event"), counted(int64(s.Files), "file"), size(s.Bytes), completeTo(s.Watermark))))
+	p.named(s.Source, []string{counted(s.Events, "new event"), counted(int64(s.Files), "file"), size(s.Bytes), completeTo(s.Watermark)})
 	for _, g := range s.Lost {
-		p.line(name, say("  "+p.text(fmt.Sprintf("events are lost: partition %s, positions [%s, %s) were deleted before they were archived",
-			g.Partition, recount.ShortPosition(g.From), recount.ShortPosition(g.To)))))
+		p.named(s.Source, []string{fmt.Sprintf("events are lost: partition %s, %s were deleted before they were archived", g.Partition, g.Positions())})
 	}
 	_ = p.flush(v.o.Err)
 }
@@ -181,8 +183,7 @@ func (p *page) beside(s app.ArchiveStream) {
 			p.line(span{fmt.Sprintf("  %s and %s more, in --json", p.g.more, counted(int64(len(lost)-i), "lost span")), orange})
 			break
 		}
-		p.line(span{fmt.Sprintf("  lost: partition %s, positions [%s, %s), deleted before they were archived",
-			p.text(g.Partition), recount.ShortPosition(g.From), recount.ShortPosition(g.To)), orange})
+		p.wrapped(2, orange, fmt.Sprintf("lost: partition %s, %s, deleted before they were archived", g.Partition, g.Positions()))
 	}
 }
 
@@ -264,8 +265,18 @@ func (p *page) account(part app.ArchivedPartition) {
 		if run.Kind != app.RunSealed {
 			style = orange
 		}
-		p.line(span{"        " + pad(string(run.Kind), 8, false) + trimmedPosition(run.First) + " to " + trimmedPosition(run.Last), style})
+		p.line(span{"        " + pad(string(run.Kind), 8, false) + positionSpan(run.First, run.Last), style})
 	}
+}
+
+// positionSpan spells the positions from first to last, both inside; "on" stands
+// for the end of a log whose end nobody knows.
+func positionSpan(first, last string) string {
+	const endless = "9223372036854775806"
+	if trimmedPosition(last) == endless {
+		return "from " + trimmedPosition(first) + " on"
+	}
+	return trimmedPosition(first) + " to " + trimmedPosition(last)
 }
 
 // Event writes the payload's own bytes, byte for byte; payloads that differ stand

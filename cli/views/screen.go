@@ -41,8 +41,10 @@ func (p *page) planScreen(plan *recount.Plan, end func()) {
 		end()
 	})
 	const between = 1
-	control := part(func() { p.controlLine(b, MaxLines-len(top)-len(causes)-len(safety)-len(last)-between) })
-	bottom := slices.Concat(causes, control, safety)
+	room := MaxLines - len(top) - len(causes) - len(safety) - len(last) - between
+	control := part(func() { p.controlLine(b, room-min(len(b.Notes), mostNotes)) })
+	notes := part(func() { p.several("Notes", min(max(room-len(control), 1), mostNotes), b.Notes) })
+	bottom := slices.Concat(causes, control, safety, notes)
 	// A screen that says much has no room for the plot.
 	if len(top)+len(bottom)+len(plot)+len(last)+between <= MaxLines {
 		bottom = append(bottom, plot...)
@@ -80,8 +82,11 @@ func (p *page) cutLine(b *recount.PlanBody) {
 	}
 }
 
-// mostTables bounds the lines that further tables take.
-const mostTables = 4
+// mostTables and mostNotes bound the lines that further tables and notes take.
+const (
+	mostTables = 4
+	mostNotes  = 4
+)
 
 // tableLines says what is written in the plan's further tables.
 func (p *page) tableLines(plan *recount.Plan) {
@@ -399,7 +404,6 @@ func (p *page) safetyLines(plan *recount.Plan) {
 	}
 	p.several("Hazards", 2, hazards)
 	p.several("Overrides", 1, b.Overrides)
-	p.several("Notes", 4, b.Notes)
 }
 
 // several writes items one below the other, in at most that many lines: an item

@@ -1,8 +1,11 @@
 package views
 
 import (
+	"bytes"
+	"testing"
 	"time"
 
+	"recount"
 	"recount/internal/app"
 	"recount/internal/archive"
 	"recount/internal/archive/iceberg"
@@ -44,5 +47,31 @@ func upkeepViews() map[string]func(*Output) error {
 				{Registered: iceberg.Registered{Stream: "payments", Snapshot: "77aa", Tables: []iceberg.Table{{Name: "recount.payments", Files: 1, Rows: 9}}}, Catalog: "lake/catalog.db"},
 			})
 		},
+	}
+}
+
+// TestNothingOfWhatALiveRunSaysIsCutOff has lines that are longer than the screen.
+func TestNothingOfWhatALiveRunSaysIsCutOff(t *testing.T) {
+	var errs bytes.Buffer
+	v := NewArchive(&Output{Err: &errs, ErrStyle: Style{Width: 80}})
+	ran := app.ArchiveRan{Source: "orders", Events: 12, Files: 1, Bytes: 2400, Commits: 1, Watermark: at12}
+	v.Goes(app.ArchiveStatus{ArchiveRan: ran, Retry: 4 * time.Second, Err: &recount.Error{
+		Code: recount.CodeSourceDown, What: "Kafka cannot be reached", Why: "look at the topics: unable to dial: dial tcp 10.0.4.7:9092: connect: connection refused",
+	}})
+	v.Goes(app.ArchiveStatus{ArchiveRan: ran, Lost: []recount.Gap{
+		{Partition: "0", From: "00000000000000000005", To: "00000000000000000008", Reason: recount.GapRetention},
+		{Partition: "1", From: "00000000000000000005", To: "09223372036854775807", Reason: recount.GapRetention},
+	}})
+	want := `  orders  Kafka cannot be reached, again in 4.0 s
+          look at the topics: unable to dial: dial tcp 10.0.4.7:9092: connect:
+          connection refused
+  orders  12 new events · 1 file · 2.3 KiB · complete to 2024-06-10 12:00 UTC
+  orders  events are lost: partition 0, positions [5, 8) were deleted before
+          they were archived
+  orders  events are lost: partition 1, all positions from 5 on were deleted
+          before they were archived
+`
+	if got := errs.String(); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 }

@@ -2,7 +2,6 @@ package views
 
 import (
 	"bytes"
-	"encoding/json"
 	"flag"
 	"maps"
 	"os"
@@ -10,8 +9,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"recount"
 	"recount/internal/app"
@@ -300,21 +297,6 @@ func severalViews() map[string]func(*Output) error {
 	}
 }
 
-func fixturePublished() app.Published {
-	return app.Published{
-		Replay: "4b2e90c7aa3e", Stream: "orders", Calculation: "user_totals", Only: "missed", Destination: "orders-again", Hits: recount.Hits{Window: fixtureWindow()},
-		Snapshot: "9f3c1ab20000aa", Events: 5210, Bytes: 1_042_000, Partitions: 8, Sent: 4210, There: 1000, TookMS: 4210,
-	}
-}
-
-func fixtureToPublish() app.Published {
-	p := fixturePublished()
-	p.Calculation, p.Only, p.Sent, p.There, p.DryRun, p.TookMS = "", "", 0, 0, true, 120
-	p.Hits = recount.Hits{Window: recount.Window{By: recount.ByPosition}, Positions: []recount.PositionWindow{{Partition: "3", From: recount.PadPosition("41200"), To: recount.PadPosition("46411")}}}
-	p.Partitions, p.Repeats, p.Quarantined = 1, 1, 3
-	return p
-}
-
 func archiveViews() map[string]func(*Output) error {
 	return map[string]func(*Output) error{
 		"archive_ls":     func(o *Output) error { return NewArchive(o).Holds(fixtureStreams()) },
@@ -462,53 +444,6 @@ func TestEveryViewLooksAsRecorded(t *testing.T) {
 					checkScreen(t, s.out.String()+s.err.String(), strings.Contains(name, "all") || name == "doctor")
 				}
 			})
-		}
-	}
-}
-
-// reporter is *testing.T or *rapid.T.
-type reporter interface {
-	Helper()
-	Errorf(format string, args ...any)
-}
-
-// checkScreen holds the promises of every screen.
-func checkScreen(t reporter, text string, long bool) {
-	t.Helper()
-	lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
-	if len(lines) > MaxLines && !long {
-		t.Errorf("screen has %d lines, want at most %d:\n%s", len(lines), MaxLines, text)
-	}
-	for _, line := range lines {
-		if w := columns(line); w > MaxWidth {
-			t.Errorf("line has %d columns, want at most %d: %q", w, MaxWidth, line)
-		}
-		if strings.HasSuffix(line, " ") {
-			t.Errorf("line ends in a space: %q", line)
-		}
-		if !utf8.ValidString(line) {
-			t.Errorf("line is no text: %q", line)
-		}
-		for _, r := range line {
-			if !unicode.IsGraphic(r) {
-				t.Errorf("line holds %U: %q", r, line)
-			}
-		}
-	}
-}
-
-// checkJSON holds the promises of JSON: an object a line, its type first.
-func checkJSON(t reporter, texts ...[]byte) {
-	t.Helper()
-	for _, text := range texts {
-		for line := range bytes.Lines(text) {
-			if !bytes.HasPrefix(line, []byte(`{"type":"`)) || !bytes.Contains(line, []byte(`","schema":1,`)) {
-				t.Errorf("object does not begin with type and schema: %.60s", line)
-			}
-			var v map[string]any
-			if err := json.Unmarshal(line, &v); err != nil {
-				t.Errorf("line is no JSON: %v: %.80s", err, line)
-			}
 		}
 	}
 }

@@ -67,7 +67,8 @@ var foreign = []string{"no-sync", "locale", "form", "describe", "group", "select
 func TestEveryFlagThatIsNamedExists(t *testing.T) {
 	known := slices.Clone(foreign)
 	for _, command := range []string{
-		"", "init", "demo", "archive run", "archive ls", "archive verify", "archive cat", "replay", "diff", "plan", "show", "explain",
+		"", "init", "demo", "archive run", "archive ls", "archive verify", "archive cat", "archive adopt",
+		"archive compact", "archive expire", "archive register", "replay", "diff", "plan", "show", "explain",
 		"verify", "apply", "rollback", "runs", "runs check", "detect", "doctor",
 	} {
 		help, err := exec.CommandContext(t.Context(), "recount", append(strings.Fields(command), "--help")...).Output()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -19,7 +20,7 @@ import (
 
 // importMemory is the soft limit of the heap during an import, beside what a
 // request asks for.
-const importMemory = 320 << 20
+const importMemory = 256 << 20
 
 // ArchiveRequest asks for a run of the archiver.
 type ArchiveRequest struct {
@@ -118,7 +119,10 @@ func (a *App) archiveAll(ctx context.Context, runs []*archiving, live bool) ([]A
 				lost, err = err, nil // all else is in, and other sources can be read
 			}
 			if err != nil {
-				return made(results[:i+1]), err
+				if ran.Commits == 0 {
+					return results[:i], err
+				}
+				return results[:i+1], err
 			}
 		}
 		return results, lost
@@ -132,7 +136,10 @@ func (a *App) archiveAll(ctx context.Context, runs []*archiving, live bool) ([]A
 	}
 	err := g.Wait()
 	var e *recount.Error
-	if len(runs) > 1 && errors.As(err, &e) && e.Code == recount.CodeInterrupted {
+	if !errors.As(err, &e) || e.Code != recount.CodeInterrupted {
+		return made(results), err
+	}
+	if len(runs) > 1 {
 		total := int64(0)
 		for _, ran := range results {
 			total += ran.Events
@@ -144,12 +151,9 @@ func (a *App) archiveAll(ctx context.Context, runs []*archiving, live bool) ([]A
 	return results, err
 }
 
-// made leaves out a last run that an error ended before it committed anything.
+// made leaves out runs that an error ended before they committed anything.
 func made(results []ArchiveRan) []ArchiveRan {
-	if last := len(results) - 1; results[last].Commits == 0 {
-		return results[:last]
-	}
-	return results
+	return slices.DeleteFunc(results, func(r ArchiveRan) bool { return r.Commits == 0 })
 }
 
 // archiving makes a source's run ready.

@@ -303,7 +303,7 @@ func (p *publishing) id() string {
 	if p.req.ID != "" {
 		return p.req.ID
 	}
-	text, err := json.Marshal([]any{p.out.Stream, p.out.Calculation, p.req.Only, p.req.All, p.out.Destination, p.hits})
+	text, err := json.Marshal([]any{p.out.Stream, p.chooser(), p.req.Only, p.req.All, p.out.Destination, p.hits})
 	if err != nil {
 		panic(err) // texts and times alone
 	}
@@ -312,14 +312,18 @@ func (p *publishing) id() string {
 	return hex.EncodeToString(sum[:])[:digits]
 }
 
+// chooser is the calculation whose hypothesis chooses the events; empty: none does.
+func (p *publishing) chooser() string {
+	if p.req.Only == "" {
+		return ""
+	}
+	return p.out.Calculation
+}
+
 // send publishes what is not there yet.
 func (p *publishing) send(ctx context.Context) (err error) {
-	calculation := ""
-	if p.req.Only != "" {
-		calculation = p.out.Calculation
-	}
 	begun, unlock, err := p.archive.BeginReplay(ctx, archive.Replay{
-		ID: p.out.Replay, Stream: p.out.Stream, Destination: p.out.Destination, Calculation: calculation, Only: p.req.Only, Window: p.hits.String(),
+		ID: p.out.Replay, Stream: p.out.Stream, Destination: p.out.Destination, Calculation: p.chooser(), Only: p.req.Only, Window: p.hits.String(),
 		Snapshot: p.out.Snapshot, Events: p.out.Events, At: p.app.now(), By: p.app.opts.User, Program: p.app.opts.Program,
 	})
 	if err != nil {

@@ -114,7 +114,8 @@ func (b *busLog) ReadSpan(_ context.Context, span source.Span, emit func(source.
 				to++
 			}
 		}
-		if err := b.hand(p, list, from, to, emit); err != nil {
+		nameless := func(batch source.Batch) error { batch.Cursor = ""; return emit(batch) } // its partitions are never others
+		if err := b.hand(p, list, from, to, nameless); err != nil {
 			return source.End{}, err
 		}
 	}
@@ -267,11 +268,10 @@ func TestOneBrokenSourceOfALiveRunLetsTheOthersEndWell(t *testing.T) {
 	if codeOf(err) != recount.CodeSourceFile {
 		t.Fatalf("got %v, want the broken source's error", err)
 	}
-	if len(ran) != 2 || ran[0].Source != "broken" || ran[1].Source != "payments" {
-		t.Errorf("results: %+v", ran)
-	}
-	if ran[1].Events != 1440 && ran[1].Events != 0 {
-		t.Errorf("a part of what was read was committed: %+v", ran[1])
+	for _, r := range ran { // those that committed something
+		if len(ran) != 1 || r.Source != "payments" || r.Commits == 0 || r.Events != 1440 && r.Events != 0 {
+			t.Errorf("results: %+v, want what payments committed, all or nothing", ran)
+		}
 	}
 	if _, err := openApp(t, dir).ArchiveRun(t.Context(), []string{"payments"}); err != nil {
 		t.Error(err)

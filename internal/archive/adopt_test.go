@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"reflect"
+	"slices"
 	"testing"
 
 	"recount"
@@ -51,6 +52,7 @@ func TestRepeatsOfAdoptedEventsAreFoundWithAndWithoutAnIndex(t *testing.T) {
 		all := randomSource(rng, 120)
 		partitions := sortedKeys(all.partitions)
 		var marks []map[string]int
+		var logs [][]string
 		for _, how := range []string{"copied", "adopted", "indexed"} {
 			s, src := &mem.Store{}, &fakeSource{partitions: map[string][]recount.Event{}, batch: all.batch, watermark: all.watermark}
 			a := open(s)
@@ -74,8 +76,14 @@ func TestRepeatsOfAdoptedEventsAreFoundWithAndWithoutAnIndex(t *testing.T) {
 				t.Errorf("seed %d, %s: %v", seed, how, err)
 			}
 			marks = append(marks, markedEvents(t, a, s))
+			logs = append(logs, inOrder(t, a))
 			if how == "indexed" {
 				sameWithoutHeads(t, s)
+			}
+		}
+		for i, got := range logs[1:] {
+			if !slices.Equal(got, logs[0]) {
+				t.Fatalf("seed %d, way %d: the logs differ:\n%v\n%v", seed, i, got, logs[0])
 			}
 		}
 		for i, got := range marks[1:] {
@@ -84,6 +92,25 @@ func TestRepeatsOfAdoptedEventsAreFoundWithAndWithoutAnIndex(t *testing.T) {
 			}
 		}
 	}
+}
+
+// inOrder is the log: the place of each event, its payload and whether it is sound.
+func inOrder(t *testing.T, a *archive.Archive) (places []string) {
+	t.Helper()
+	snap := mustSnapshot(t, a)
+	all := func(*archive.LogEvent) bool { return true }
+	log, err := a.Log(t.Context(), archive.LogOptions{Snapshot: snap, Files: snap.Files, Wanted: all, Dir: t.TempDir()}, func(*archive.LogEvent) error { return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = log.Each(t.Context(), func(e *archive.LogEvent) error {
+		places = append(places, fmt.Sprintf("%d %s@%s %t %s", e.Seq, e.Partition, e.Position, e.Mark == "", e.Data))
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return places
 }
 
 // markedEvents counts marks by sequence number and kind.

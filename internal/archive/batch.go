@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -45,6 +46,7 @@ type batch struct {
 	last  *openFile
 	parts map[hour]int
 	live  int64
+	seq   int64 // of the last event
 
 	workers []chan task
 	running sync.WaitGroup // goroutines
@@ -72,7 +74,8 @@ type openFile struct {
 	key    fileKey
 	part   int
 	worker int
-	rows   *eventfile.Rows
+	rows   *eventfile.Rows // nil: none wait
+	size   int64           // about what they take, with the room that they came with
 	groups int
 	entry  fileEntry
 	first  int64 // times, in microseconds
@@ -147,18 +150,23 @@ func (b *batch) add(seq int64, e *recount.Event, known bool, p payload) error {
 		key.hour = hourOf(micros)
 	}
 	f := b.file(key)
+	b.fill(f)
 	if f.rows.Len() >= b.budget.rows || f.rows.Bytes()+int64(len(e.Data)) > b.budget.group && f.rows.Len() > 0 {
 		if err := b.flush(f, false); err != nil {
 			return err
 		}
 		f = b.file(key)
+		b.fill(f)
 	}
-	before := f.rows.Bytes()
 	if err := f.rows.Append(seq, e, known); err != nil {
 		return fmt.Errorf("event at %s of partition %q: %w", e.Position, e.Partition, err)
 	}
 	f.count(seq, e, micros)
-	b.live += f.rows.Bytes() - before
+	b.seq = seq
+	if size := f.rows.Bytes(); size > f.size {
+		b.live += size - f.size
+		f.size = size
+	}
 	return b.relieve()
 }
 
@@ -169,7 +177,7 @@ func (b *batch) file(key fileKey) *openFile {
 	f := b.files[key]
 	if f == nil {
 		b.parts[key.hour]++
-		f = &openFile{key: key, part: b.parts[key.hour], rows: b.empty(), spool: newSpool(), spans: map[string]*recount.PositionSpan{}}
+		f = &openFile{key: key, part: b.parts[key.hour], spool: newSpool(), spans: map[string]*recount.PositionSpan{}}
 		f.worker = int(uint64(key.hour) % uint64(len(b.workers)))
 		b.files[key] = f
 	}
@@ -177,13 +185,18 @@ func (b *batch) file(key fileKey) *openFile {
 	return f
 }
 
-func (b *batch) empty() *eventfile.Rows {
-	select {
-	case rows := <-b.free:
-		return rows
-	default:
-		return eventfile.NewRows(b.fields)
+// fill gives a file empty rows.
+func (b *batch) fill(f *openFile) {
+	if f.rows != nil {
+		return
 	}
+	select {
+	case f.rows = <-b.free:
+	default:
+		f.rows = eventfile.NewRows(b.fields)
+	}
+	f.size = f.rows.Held()
+	b.live += f.size
 }
 
 // count keeps what the commit says of the file.
@@ -196,11 +209,12 @@ func (f *openFile) count(seq int64, e *recount.Event, micros int64) {
 	n.LastSeq = seq
 	f.first, f.final = min(f.first, micros), max(f.final, micros)
 	if e.ID != "" {
+		// Copies: an event's texts are parts of larger ones.
 		if n.FirstID == "" || e.ID < n.FirstID {
-			n.FirstID = e.ID
+			n.FirstID = strings.Clone(e.ID)
 		}
 		if e.ID > n.LastID {
-			n.LastID = e.ID
+			n.LastID = strings.Clone(e.ID)
 		}
 	}
 	if e.Fault != "" {
@@ -216,22 +230,32 @@ func (f *openFile) count(seq int64, e *recount.Event, micros int64) {
 	f.span.First, f.span.Last = min(f.span.First, e.Position), max(f.span.Last, e.Position)
 }
 
-// relieve keeps the batch within its budget: the largest rows become a row group,
-// and the largest encoded file is ended.
+// relieve keeps the batch within its budget: the rows that are worth the most room
+// become a row group, and the largest encoded file is ended.
 func (b *batch) relieve() error {
 	for b.live > b.budget.live {
-		var largest *openFile
+		var found *openFile
+		most := 0.0
 		for _, f := range b.files {
-			if largest == nil || f.rows.Bytes() > largest.rows.Bytes() ||
-				f.rows.Bytes() == largest.rows.Bytes() && f.entry.FirstSeq < largest.entry.FirstSeq {
-				largest = f
+			if f.rows == nil {
+				continue
+			}
+			if worth := b.worth(f); found == nil || worth > most || worth == most && f.entry.FirstSeq < found.entry.FirstSeq {
+				found, most = f, worth
 			}
 		}
-		if err := b.flush(largest, false); err != nil {
+		if err := b.flush(found, false); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// worth weighs the size of a file's rows with how many events came since its last
+// one: an hour that is over gets no more, and its rows only take room.
+func (b *batch) worth(f *openFile) float64 {
+	const active = 1 << 16 // events: so many come before each partition had its turn
+	return float64(f.rows.Bytes()) * float64(max(b.seq-f.entry.LastSeq, active))
 }
 
 // flush hands a file's rows to its encoder, which blocks while that one is busy,
@@ -260,15 +284,14 @@ func (b *batch) send(f *openFile, finish bool) error {
 	if err := b.failed(); err != nil {
 		return err
 	}
-	b.live -= f.rows.Bytes()
+	b.live -= f.size
 	rows := f.rows
+	f.rows, f.size = nil, 0
 	f.groups++
 	if finish {
 		delete(b.files, f.key)
-		b.last, f.rows = nil, nil
+		b.last = nil
 		b.done = append(b.done, f)
-	} else {
-		f.rows = b.empty()
 	}
 	b.pending.Add(1)
 	b.workers[f.worker] <- task{file: f, rows: rows, finish: finish}
@@ -284,7 +307,7 @@ func (b *batch) encode(ctx context.Context, t task) error {
 		return err
 	}
 	f := t.file
-	if t.rows.Len() > 0 {
+	if t.rows != nil {
 		if f.w == nil {
 			meta := eventfile.Meta{Stream: b.stream, Format: f.key.payload.format, Header: f.key.payload.header, Fields: b.fields}
 			w, err := eventfile.NewWriter(f.spool, meta, t.rows)
@@ -298,11 +321,11 @@ func (b *batch) encode(ctx context.Context, t task) error {
 		if err := f.w.Write(t.rows); err != nil {
 			return err
 		}
-	}
-	t.rows.Reset()
-	select {
-	case b.free <- t.rows:
-	default:
+		t.rows.Reset()
+		select {
+		case b.free <- t.rows:
+		default:
+		}
 	}
 	if !t.finish {
 		return nil

@@ -25,6 +25,7 @@ type chain struct {
 	snapshot recount.Snapshot
 	ids      []idSpan // of the snapshot's files, in their order
 	cursor   source.Cursor
+	pulled   source.Cursor // which logs were pulled from, where cursor says nothing
 	lastSeq  int64
 	totals   counts
 	commits  []commitInfo
@@ -38,7 +39,7 @@ type chain struct {
 }
 
 func newChain(stream string) *chain {
-	return &chain{stream: stream, cursor: source.Cursor{}, snapshot: recount.Snapshot{Stream: stream}, head: &head{}}
+	return &chain{stream: stream, cursor: source.Cursor{}, pulled: source.Cursor{}, snapshot: recount.Snapshot{Stream: stream}, head: &head{}}
 }
 
 // idSpan is the smallest and largest id of a file; both empty where no event has
@@ -265,6 +266,7 @@ func (ch *chain) add(c *commit, digest string) error {
 	ch.reached.Add(c.read(), c.Dense)
 	s.Followed = s.Followed || len(c.Cursor) > 0 || !watermark.IsZero()
 	maps.Copy(ch.cursor, c.Cursor)
+	maps.Copy(ch.pulled, c.PulledCursor)
 	s.ID, s.Commit, s.Watermark, s.Lateness, s.Fields = digest, c.Number, watermark, lateness, fields
 	s.Mapping, ch.lastSeq = c.Mapping, c.LastSeq
 	ch.totals.Events += c.Counts.Events
@@ -273,6 +275,14 @@ func (ch *chain) add(c *commit, digest string) error {
 	ch.totals.Faults += c.Counts.Faults
 	ch.commits = append(ch.commits, commitInfo{number: c.Number, digest: digest, at: c.At, watermark: watermark, program: c.Program, counts: c.Counts, upkeep: c.isUpkeep()})
 	return nil
+}
+
+// known is what a source is told of the stream: how far each partition was read,
+// and the names of those that were only pulled from.
+func (ch *chain) known() source.Cursor {
+	cursor := maps.Clone(ch.pulled)
+	maps.Copy(cursor, ch.cursor)
+	return cursor
 }
 
 // addSpans adds what a commit says of positions and times beside its files.
@@ -414,7 +424,7 @@ func (a *Archive) Snapshot(ctx context.Context, stream string) (recount.Snapshot
 	if ch.snapshot.Commit == 0 {
 		return recount.Snapshot{}, a.nothing(stream)
 	}
-	ch.snapshot.Cursor, ch.snapshot.Reached = maps.Clone(ch.cursor), ch.reached.Stretches()
+	ch.snapshot.Cursor, ch.snapshot.Reached = ch.known(), ch.reached.Stretches()
 	return ch.snapshot, nil
 }
 
@@ -437,7 +447,7 @@ func (a *Archive) loadAt(ctx context.Context, stream, id string) (*chain, error)
 	ch := a.fromHead(ctx, stream, id)
 	for n := ch.snapshot.Commit + 1; ; n++ {
 		if ch.ends(id) {
-			ch.snapshot.Cursor, ch.snapshot.Reached = maps.Clone(ch.cursor), ch.reached.Stretches()
+			ch.snapshot.Cursor, ch.snapshot.Reached = ch.known(), ch.reached.Stretches()
 			return ch, nil
 		}
 		found, err := a.loadNext(ctx, ch, n)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -30,7 +31,7 @@ func (r *run) commit(ctx context.Context, pulled []spanEntry) (err error) {
 		Stream: r.opts.Stream, Number: ch.snapshot.Commit + 1, Previous: ch.snapshot.ID,
 		At: r.archive.clock.Now().UTC().Truncate(time.Microsecond), Program: r.opts.Program, Mapping: r.opts.MappingDigest,
 		Fields: fieldEntries(r.opts.Fields), Lateness: r.opts.Lateness.String(), Watermark: timeText(watermark), LastSeq: r.seq,
-		Cursor: maps.Clone(r.cursor), Counts: counts{Events: r.events}, Gaps: r.gaps, Pulled: pulled,
+		Cursor: maps.Clone(r.cursor), Counts: counts{Events: r.events}, Gaps: r.gaps, Pulled: pulled, PulledCursor: maps.Clone(r.pulled),
 		Dense: r.opts.Source.Info().Dense && r.events+int64(len(r.gaps)) > 0,
 		Files: []fileEntry{}, Marks: []marksEntry{}, Marked: []markedEntry{},
 	}
@@ -100,7 +101,7 @@ func (r *run) committed(c *commit) {
 	r.result.Snapshot, r.result.Watermark = r.chain.snapshot.ID, r.chain.snapshot.Watermark
 	var lost []recount.Gap
 	for _, g := range c.Gaps {
-		if g.Lost() {
+		if g.Lost() && !slices.Contains(r.begins, g) {
 			lost = append(lost, g)
 		}
 	}
@@ -132,6 +133,11 @@ func (r *run) addGaps(b source.Batch) error {
 		}
 	}
 	pulling := r.opts.Pull != nil
+	if r.first && !pulling {
+		if _, known := r.place()[b.Partition]; !known {
+			r.begins = append(r.begins, b.Gaps...)
+		}
+	}
 	if !r.chain.reached.Twice(pulling) {
 		r.gaps = append(r.gaps, b.Gaps...)
 		return nil
@@ -160,7 +166,7 @@ func LostError(stream string, gaps []recount.Gap, events int64) error {
 			parts = append(parts, fmt.Sprintf("and %d more", len(gaps)-most))
 			break
 		}
-		parts = append(parts, fmt.Sprintf("partition %s, positions [%s, %s)", g.Partition, recount.ShortPosition(g.From), recount.ShortPosition(g.To)))
+		parts = append(parts, fmt.Sprintf("partition %s, %s", g.Partition, g.Positions()))
 	}
 	return &recount.Error{
 		Code: recount.CodeLost, What: fmt.Sprintf("events of source %s were deleted before they were archived", stream),
@@ -187,7 +193,8 @@ func (r *run) forget() {
 		r.batch.close()
 		r.batch = nil
 	}
-	r.events, r.bytes, r.faults, r.gaps, r.ids, r.cursor, r.broken = 0, 0, nil, nil, idindex.Set{}, source.Cursor{}, false
+	r.events, r.bytes, r.faults, r.gaps, r.ids, r.broken = 0, 0, nil, nil, idindex.Set{}, false
+	r.cursor, r.pulled = source.Cursor{}, source.Cursor{}
 	r.adoption.forget()
 }
 

@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"net"
+	"slices"
 	"time"
 
 	"recount"
@@ -259,7 +259,6 @@ func (r *run) pull(ctx, writing context.Context) error {
 		}
 	}
 	s := r.chain.snapshot
-	span.Cursor = r.place()
 	if len(span.Positions) == 0 {
 		if now := r.archive.clock.Now().UTC().Truncate(time.Microsecond); span.To.After(now) {
 			span.To = now // what comes later is not in it
@@ -278,12 +277,20 @@ func (r *run) pull(ctx, writing context.Context) error {
 			}
 		}
 	}
-	span.Cursor = maps.Clone(r.chain.cursor)
-	end, err := spanned.ReadSpan(ctx, span, func(b source.Batch) error { return r.emit(ctx, writing, b) })
-	if err != nil {
-		return err
+	for i, part := range apart(span) {
+		if i > 0 && r.taken() {
+			// Between the events of a commit nothing is left out, so each part has its own.
+			if err := r.commit(writing, nil); err != nil {
+				return err
+			}
+		}
+		part.Cursor = r.place()
+		end, err := spanned.ReadSpan(ctx, part, func(b source.Batch) error { return r.emit(ctx, writing, b) })
+		if err != nil {
+			return err
+		}
+		r.result.Partitions = end.Partitions
 	}
-	r.result.Partitions = end.Partitions
 	var pulled []spanEntry
 	if w := (recount.Window{From: span.From, To: span.To}); len(span.Positions) == 0 && !cover.Pulled(s, w) {
 		pulled = []spanEntry{{From: recount.FormatTimestamp(span.From), To: recount.FormatTimestamp(span.To)}}
@@ -292,4 +299,24 @@ func (r *run) pull(ctx, writing context.Context) error {
 		return nil
 	}
 	return r.commit(writing, pulled)
+}
+
+// apart shares out the windows of a span so that no two of one partition stand
+// together.
+func apart(span source.Span) []source.Span {
+	if len(span.Positions) == 0 {
+		return []source.Span{span}
+	}
+	var parts []source.Span
+	for _, w := range span.Positions {
+		i := 0
+		for i < len(parts) && slices.ContainsFunc(parts[i].Positions, func(o recount.PositionWindow) bool { return o.Partition == w.Partition }) {
+			i++
+		}
+		if i == len(parts) {
+			parts = append(parts, source.Span{})
+		}
+		parts[i].Positions = append(parts[i].Positions, w)
+	}
+	return parts
 }

@@ -167,7 +167,7 @@ func (l *Log) scan(ctx context.Context, leg logorder.Leg, each func(e *LogEvent,
 	}()
 	hand := func(s *eventfile.Stored, f recount.DataFile) error {
 		e := LogEvent{Stored: *s, Mark: l.marks[s.Seq]}
-		if !leg.Has(s.Seq, s.Partition) || !l.opts.Wanted(&e) {
+		if !leg.Has(s.Seq, s.Partition, s.Position) || !l.opts.Wanted(&e) {
 			return nil
 		}
 		return each(&e, f.Brought(s.Seq))

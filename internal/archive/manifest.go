@@ -54,6 +54,9 @@ type commit struct {
 	// commit and those before it whose events have no cursor. The cursor is empty,
 	// the watermark that of the commit before.
 	Pulled []spanEntry `json:"pulled,omitempty"`
+	// PulledCursor is, by partition, which log events were pulled from, in the
+	// source's own words. Read begins at the log's beginning from it.
+	PulledCursor map[string]string `json:"pulled_cursor,omitempty"`
 	// Replaces names files whose events, with their sequence numbers, are in this
 	// commit's files from here on. Its counts are zero.
 	Replaces []string `json:"replaces,omitempty"`
@@ -78,7 +81,7 @@ type arrivalEntry struct {
 
 // version is the lowest format that can say what the commit says.
 func (c *commit) version() int {
-	newer := c.Dense || len(c.Gaps)+len(c.Pulled)+len(c.Replaces)+len(c.Removes) > 0
+	newer := c.Dense || len(c.Gaps)+len(c.Pulled)+len(c.PulledCursor)+len(c.Replaces)+len(c.Removes) > 0
 	for _, f := range c.Files {
 		newer = newer || f.Origin != "" || len(f.Arrivals) > 0 || f.Fields != nil
 	}

@@ -280,7 +280,7 @@ func (a *Archive) upkeep(ch *chain, program string) *commit {
 // isUpkeep says whether the commit only joins or takes out files.
 func (c *commit) isUpkeep() bool {
 	return len(c.Replaces)+len(c.Removes) > 0 && c.Counts == counts{} &&
-		len(c.Cursor)+len(c.Marks)+len(c.Marked)+len(c.Gaps)+len(c.Pulled) == 0
+		len(c.Cursor)+len(c.Marks)+len(c.Marked)+len(c.Gaps)+len(c.Pulled)+len(c.PulledCursor) == 0
 }
 
 // catchUp adds the commits of upkeep that follow the chain, and stops before any

@@ -125,8 +125,13 @@ type run struct {
 	events int64
 	bytes  int64
 	cursor source.Cursor // of the partitions that moved in this batch
+	pulled source.Cursor // of those that it pulled from
 	faults []recount.Mark
 	gaps   []recount.Gap
+	// first says that nothing was followed yet. What a source has lost before that, told
+	// as begins, is no loss of the archive's.
+	first  bool
+	begins []recount.Gap
 	places []string // where the first faults stand, for the message
 
 	// watermark is that of the newest reading which came to the source's end; all
@@ -169,7 +174,7 @@ func (a *Archive) start(ctx context.Context, opts RunOptions, ad *adoption) (res
 			err = fmt.Errorf("unlock stream %q: %w", opts.Stream, unlockErr)
 		}
 	}()
-	r := &run{archive: a, opts: opts, adoption: ad, cursor: source.Cursor{}, free: make(chan *eventfile.Rows, encoders())}
+	r := &run{archive: a, opts: opts, adoption: ad, cursor: source.Cursor{}, pulled: source.Cursor{}, free: make(chan *eventfile.Rows, encoders())}
 	defer r.close()
 	if opts.Live {
 		err = r.live(ctx)
@@ -190,6 +195,9 @@ func (r *run) open(ctx context.Context) error {
 	}
 	if err := r.archive.confirm(ctx, ch); err != nil {
 		return err
+	}
+	if r.chain == nil {
+		r.first = !ch.snapshot.Followed
 	}
 	r.chain, r.seq = ch, ch.lastSeq
 	if r.index == nil {
@@ -218,7 +226,7 @@ func (a *Archive) lock(ctx context.Context, stream string) (unlock func() error,
 	case errors.Is(err, recount.ErrLocked):
 		return nil, &recount.Error{
 			Code: recount.CodeArchiveLocked, What: "another process is archiving this stream", Where: a.where(stream), Why: err.Error(), Err: err,
-			Next: fmt.Sprintf("wait until it is done, then recount archive run %s --once", stream),
+			Next: fmt.Sprintf("leave it to that process: one is enough for a stream. Or end that one first, then recount archive run %s --once", stream),
 		}
 	case err != nil:
 		return nil, fmt.Errorf("lock stream %q: %w", stream, err)
@@ -269,7 +277,7 @@ func (r *run) read(ctx, writing context.Context) error {
 
 // came notes that the source was read to its present end.
 func (r *run) came(end source.End) {
-	r.result.Partitions, r.ended = end.Partitions, true
+	r.result.Partitions, r.ended, r.first = end.Partitions, true, false
 	if at := r.credible(end.Watermark.UTC()).Truncate(time.Microsecond); at.After(r.watermark) {
 		// A clock that was put back takes nothing out of the archive.
 		r.watermark = at
@@ -278,7 +286,7 @@ func (r *run) came(end source.End) {
 
 // place is how far the run has read, committed or not.
 func (r *run) place() source.Cursor {
-	cursor := maps.Clone(r.chain.cursor)
+	cursor := r.chain.known()
 	maps.Copy(cursor, r.cursor)
 	return cursor
 }
@@ -346,6 +354,8 @@ func (r *run) emit(ctx, writing context.Context, b source.Batch) (err error) {
 	}
 	if r.opts.Pull == nil {
 		r.cursor[b.Partition] = b.Cursor
+	} else if _, followed := r.chain.cursor[b.Partition]; !followed && b.Cursor != "" {
+		r.pulled[b.Partition] = b.Cursor
 	}
 	r.act.Add(int64(len(b.Events)))
 	if r.events >= r.opts.CommitEvents || r.bytes >= r.opts.CommitBytes || r.alarm.ringing() {
@@ -438,14 +448,14 @@ func joinFault(fault, more string) string {
 
 // quarantine marks a faulty event, or ends the run where there are too many.
 func (r *run) quarantine(e *recount.Event, timeKnown bool) error {
-	m := recount.Mark{Seq: r.seq, Kind: recount.MarkFault, ID: e.ID, Broken: e.Broken, Why: e.Fault}
+	m := recount.Mark{Seq: r.seq, Kind: recount.MarkFault, ID: strings.Clone(e.ID), Broken: e.Broken, Why: e.Fault}
 	if timeKnown {
 		m.Time = e.Time.Truncate(time.Microsecond)
 	}
 	r.faults = append(r.faults, m)
 	const shown = 3
 	if len(r.places) < shown {
-		r.places = append(r.places, fmt.Sprintf("%s %s: %s", e.Partition, e.Position, e.Fault))
+		r.places = append(r.places, fmt.Sprintf("%s@%s: %s", e.Partition, recount.ShortPosition(e.Position), e.Fault))
 	}
 	total := r.chain.totals.Faults + int64(len(r.faults))
 	if total <= r.opts.QuarantineMax {

@@ -30,7 +30,7 @@ var errNone = errors.New("no PostgreSQL (initdb and postgres) was found in PATH 
 
 var (
 	plain   = &cluster{}
-	logical = &cluster{settings: "-c wal_level=logical -c max_replication_slots=100 -c max_wal_senders=20"}
+	logical = &cluster{settings: "-c wal_level=logical -c max_replication_slots=100 -c max_wal_senders=20 -c wal_writer_delay=10ms"}
 	counter atomic.Int64
 )
 
@@ -60,10 +60,10 @@ func Logical(t testing.TB) string {
 	return logical.database(t)
 }
 
-func (server *cluster) database(t testing.TB) string {
+func (c *cluster) database(t testing.TB) string {
 	t.Helper()
-	server.once.Do(func() { server.failed = server.launch() })
-	if failed := server.failed; failed != nil {
+	c.once.Do(func() { c.failed = c.launch() })
+	if failed := c.failed; failed != nil {
 		required := slices.Contains(strings.Split(os.Getenv("RECOUNT_TEST_REQUIRE"), ","), "postgres")
 		if errors.Is(failed, errNone) && !required {
 			t.Skipf("skipped: %v", failed)
@@ -72,7 +72,7 @@ func (server *cluster) database(t testing.TB) string {
 	}
 	name := fmt.Sprintf("test%d", counter.Add(1))
 	ctx := context.WithoutCancel(t.Context())
-	conn, err := pgx.Connect(ctx, server.dsn("postgres"))
+	conn, err := pgx.Connect(ctx, c.dsn("postgres"))
 	if err != nil {
 		t.Fatalf("connect to PostgreSQL: %v", err)
 	}
@@ -80,7 +80,7 @@ func (server *cluster) database(t testing.TB) string {
 	if _, err := conn.Exec(ctx, "CREATE DATABASE "+name); err != nil {
 		t.Fatalf("create database %s: %v", name, err)
 	}
-	return server.dsn(name)
+	return c.dsn(name)
 }
 
 func (c *cluster) dsn(database string) string {

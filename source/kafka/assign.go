@@ -18,14 +18,21 @@ type reading struct {
 	generation int
 	compacted  bool
 	last       int32 // the leadership of the last record that was read
+	pulls      bool  // parts are read by themselves
+	beyond     mark  // with pulls, how far the newest part reached before
 	next       int64 // the first offset that was not handed over
 	fetched    int64 // the first offset that was not fetched
 }
 
 func (r *reading) cursor() string {
-	return mark{
+	m := mark{
 		Topic: r.topic, Partition: r.partition, ID: idText(r.id), Generation: r.generation, Next: r.next, Epoch: r.last, End: max(r.end, r.next),
-	}.text()
+		Pulled: r.pulls,
+	}
+	if r.pulls && r.beyond.Next > m.Next {
+		m.Next, m.Epoch = r.beyond.Next, r.beyond.Epoch
+	}
+	return m.text()
 }
 
 // lost moves the reading over records that retention deleted: they were written
@@ -52,6 +59,8 @@ type assignment struct {
 	// before is told before anything is read: what is lost, and where partitions
 	// begin.
 	before []source.Batch
+	over   []source.Batch // of those, the ones that tell of logs which are gone
+	lost   []recount.Gap  // that a run would tell as lost
 }
 
 // assign joins how the topics stand with what the archive has of them.
@@ -59,14 +68,17 @@ func (s *Source) assign(v view, known map[place]held, cut map[place]int64) assig
 	a := assignment{now: s.env.Now()}
 	names := s.names(known)
 	topics := map[string]bool{}
-	for at := range known {
-		topics[at.topic] = true
+	for at, h := range known {
+		topics[at.topic] = topics[at.topic] || !h.mark.Pulled
 	}
 	there := map[place]bool{}
 	for _, p := range v.parts {
 		there[p.place] = true
 		r := &reading{part: p, generation: 1, last: -1}
 		h, ok := known[p.place]
+		for _, older := range h.older {
+			a.end(older, 0)
+		}
 		switch from, wasCut := cut[p.place]; {
 		case !ok:
 			r.name = names.of(p.place)
@@ -82,6 +94,9 @@ func (s *Source) assign(v view, known map[place]held, cut map[place]int64) assig
 			a.end(h, 0)
 			r.follow(h, 0)
 			a.begin(r, true)
+		case h.mark.Pulled:
+			r.name, r.generation, r.beyond = h.name, h.mark.Generation, h.mark
+			a.begin(r, topics[p.topic])
 		default:
 			r.name, r.generation, r.last = h.name, h.mark.Generation, h.mark.Epoch
 			r.next, r.fetched = h.mark.Next, h.mark.Next
@@ -100,16 +115,16 @@ func (r *reading) follow(h held, from int64) {
 	r.next, r.fetched = from, from
 }
 
-// begin tells what retention took away before a reading. A topic that the archive
-// has never read begins where it begins: nothing of it was promised.
+// begin tells what retention took away before a reading. Of a topic that the
+// archive has never read it is no loss of the archive's, but no window may need it.
 func (a *assignment) begin(r *reading, promised bool) {
-	switch {
-	case r.start <= r.next:
-	case promised:
-		a.before = append(a.before, r.lost(r.start, a.now))
-	default:
-		r.next, r.fetched = r.start, r.start
-		a.before = append(a.before, source.Batch{Partition: r.name, Cursor: r.cursor()})
+	if r.start <= r.next {
+		return
+	}
+	b := r.lost(r.start, a.now)
+	a.before = append(a.before, b)
+	if promised {
+		a.lost = append(a.lost, b.Gaps...)
 	}
 }
 
@@ -117,10 +132,13 @@ func (a *assignment) begin(r *reading, promised bool) {
 // it. Where it ended is not known: all positions from the cursor on are lost.
 func (a *assignment) end(h held, from int64) {
 	m := h.mark
-	m.Over, m.Last, m.From, m.Next = true, h.mark.Next, from, lastOffset
-	a.before = append(a.before, source.Batch{
-		Partition: h.name, Gaps: []recount.Gap{lost(h.name, h.mark.Next, lastOffset, a.now)}, Cursor: m.text(),
-	})
+	m.Over, m.Pulled, m.Last, m.From, m.Next = true, false, h.mark.Next, from, lastOffset
+	first := h.mark.Next
+	if h.mark.Pulled {
+		first = 0 // what lies between the parts was never read
+	}
+	b := source.Batch{Partition: h.name, Gaps: []recount.Gap{lost(h.name, first, lastOffset, a.now)}, Cursor: m.text()}
+	a.before, a.over, a.lost = append(a.before, b), append(a.over, b), append(a.lost, b.Gaps...)
 }
 
 // gone ends the partitions that a topic made anew has no more.
@@ -132,7 +150,13 @@ func (a *assignment) gone(known map[place]held, there map[place]bool, topics []s
 		return int(x.partition - y.partition)
 	})
 	for _, at := range lost {
-		if !there[at] && !known[at].mark.Over && slices.Contains(topics, at.topic) {
+		if there[at] || !slices.Contains(topics, at.topic) {
+			continue
+		}
+		for _, older := range known[at].older {
+			a.end(older, 0)
+		}
+		if !known[at].mark.Over {
 			a.end(known[at], 0)
 		}
 	}

@@ -110,7 +110,7 @@ func (s *Source) explained(act string, err error) error {
 	case errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("%s: %w", act, err)
 	}
-	e := &recount.Error{Code: recount.CodeSourceDown, What: "Kafka cannot be read", Where: s.where(), Why: act + ": " + err.Error(), Err: err}
+	e := &recount.Error{Code: recount.CodeSourceDown, What: "Kafka cannot be read", Where: s.where() + " " + strings.Join(s.config.Brokers, ", "), Why: act + ": " + err.Error(), Err: err}
 	var unknown x509.UnknownAuthorityError
 	var host x509.HostnameError
 	var verify *tls.CertificateVerificationError
@@ -131,9 +131,10 @@ func (s *Source) explained(act string, err error) error {
 		e.Next = "check topics: of the source, and that its user may describe them"
 	default:
 		if passes(err) {
+			e.What = "Kafka cannot be reached"
 			e.Err = errors.Join(recount.ErrUnreachable, recount.ErrTransient, err)
 		}
-		e.Next = "check brokers: of the source, and that the brokers run; nothing is lost, and the next run goes on from the archive's cursor"
+		e.Next = "check brokers: of the source, and that the brokers run; nothing is lost: the next run goes on where the archive ends"
 	}
 	return e
 }

@@ -28,6 +28,9 @@ type mark struct {
 	Epoch int32 `json:"epoch"`
 	// End is where the log ended when it was last looked at.
 	End int64 `json:"end"`
+	// Pulled says that only parts of the log were read, the last of them up to Next:
+	// nothing before was promised, and Read begins at the log's beginning.
+	Pulled bool `json:"pulled,omitempty"`
 	// Over says that the log is gone and its loss is told. Last is the first offset
 	// that was never read, and From where the next generation begins.
 	Over bool  `json:"over,omitempty"`
@@ -53,6 +56,9 @@ type place struct {
 type held struct {
 	name string // of the newest generation
 	mark mark
+	// older are generations before it whose loss is not told: the newest was pulled
+	// from before any run came to it.
+	older []held
 }
 
 // base is the name of the first generation.
@@ -74,9 +80,15 @@ func holdings(cursor source.Cursor) (map[place]held, error) {
 			}
 		}
 		at := place{m.Topic, m.Partition}
-		if known, ok := all[at]; !ok || m.Generation > known.mark.Generation {
-			all[at] = held{name: name, mark: m}
+		h, known := held{name: name, mark: m}, all[at]
+		if known.mark.Generation > m.Generation {
+			h, known = known, h
 		}
+		h.older = append(h.older, known.older...)
+		if known.older = nil; known.name != "" && !known.mark.Over {
+			h.older = append(h.older, known)
+		}
+		all[at] = h
 	}
 	return all, nil
 }
@@ -136,19 +148,24 @@ func idText(id kadm.TopicID) string {
 }
 
 const (
-	positionDigits = 20
+	positionDigits = len(zeros)
+	zeros          = "00000000000000000000"
 	// lastOffset is beyond every offset: a gap to it has no known end.
 	lastOffset = math.MaxInt64
 )
 
 // position spells an offset as archived.
 func position(offset int64) string {
-	var b [positionDigits]byte
-	for i := positionDigits - 1; i >= 0; i-- {
+	return string(appendPosition(nil, offset))
+}
+
+func appendPosition(b []byte, offset int64) []byte {
+	b = append(b, zeros...)
+	for i := len(b) - 1; offset > 0; i-- {
 		b[i] = byte('0' + offset%10)
 		offset /= 10
 	}
-	return string(b[:])
+	return b
 }
 
 func gap(partition string, from, to int64, reason recount.GapReason) recount.Gap {

@@ -18,7 +18,7 @@ import (
 
 const (
 	fetchBytes     = 16 << 20 // one answer of a broker
-	partitionBytes = 8 << 20  // of it, one partition
+	partitionBytes = 1 << 20  // of it, one partition
 	fetchWait      = 500      // milliseconds
 )
 
@@ -121,7 +121,7 @@ func (s *Source) round(ctx context.Context, open []*reading, emit func(source.Ba
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	workers := runtime.GOMAXPROCS(0)
-	queue := make(chan *piece, 2*workers)
+	queue := make(chan *piece, workers)
 	slots := make(chan struct{}, workers)
 	groups := byLeader(open)
 	troubles := make([]error, 0, len(groups))
@@ -137,6 +137,7 @@ func (s *Source) round(ctx context.Context, open []*reading, emit func(source.Ba
 				}
 				decoders.Go(func() {
 					p.events, p.header, p.err = s.decoder.Events(ctx, p.reading.name, p.records)
+					p.records = nil // the events have what they hold
 					close(p.ready)
 					<-slots
 				})

@@ -22,6 +22,7 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -70,6 +71,8 @@ type Source struct {
 	options []kgo.Opt
 	client  *kgo.Client
 	admin   *kadm.Client
+	// delivery is how long a message waits for its acknowledgement; 0: as usual.
+	delivery time.Duration
 }
 
 // Open checks the block; it connects at first use.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"slices"
@@ -55,6 +56,17 @@ func TestTransactions(t *testing.T) {
 		if !end.Watermark.Equal(opened.Timestamp) {
 			t.Errorf("watermark: got %v, want %v, when the open transaction began", end.Watermark, opened.Timestamp)
 		}
+		// Nor is a span whole into which it reaches.
+		none := func(source.Batch) error { return nil }
+		span := source.Span{From: opened.Timestamp.Add(-time.Hour), To: opened.Timestamp.Add(time.Millisecond)}
+		var told *recount.Error
+		if _, err := s.ReadSpan(t.Context(), span, none); !errors.As(err, &told) || told.Code != recount.CodeIncomplete {
+			t.Errorf("a span into an open transaction: got %v, want %s", err, recount.CodeIncomplete)
+		}
+		span.To = opened.Timestamp
+		if _, err := s.ReadSpan(t.Context(), span, none); err != nil {
+			t.Errorf("a span before it: %v", err)
+		}
 		if err := tx.EndTransaction(t.Context(), kgo.TryAbort); err != nil {
 			t.Fatal(err)
 		}
@@ -88,8 +100,11 @@ func TestRetentionThatOvertookTheCursorIsAGap(t *testing.T) {
 		send(t, cl, append(rows(topic, 0, 0, 10), rows(topic, 1, 0, 10)...)...)
 		w.forget(t, topic, 0, 4)
 		w.forget(t, topic, 1, 10)
-		// What was gone before the archive began was never promised.
-		read(t, s, cursor).want(t, log{"0": {"events 4-9"}})
+		// What was gone before the archive began is no loss of its own, but a gap.
+		if lost, err := s.Overtaken(t.Context(), cursor); err != nil || len(lost) != 0 {
+			t.Errorf("overtaken before the first run: got %v and %v, want nothing", lost, err)
+		}
+		read(t, s, cursor).want(t, log{"0": {"retention 0-4", "events 4-9"}, "1": {"retention 0-10"}})
 		send(t, cl, append(rows(topic, 0, 10, 20), rows(topic, 1, 10, 20)...)...)
 		w.forget(t, topic, 0, 15)
 		w.forget(t, topic, 1, 20)

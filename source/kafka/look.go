@@ -265,11 +265,7 @@ func (s *Source) Overtaken(ctx context.Context, cursor source.Cursor) ([]recount
 	if err != nil {
 		return nil, err
 	}
-	var lost []recount.Gap
-	for _, b := range a.before {
-		lost = append(lost, b.Gaps...)
-	}
-	return lost, nil
+	return a.lost, nil
 }
 
 // prepare looks at the topics and finds what a read after cursor has to do.

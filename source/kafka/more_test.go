@@ -196,10 +196,27 @@ func TestSpans(t *testing.T) {
 		}}).want(t, log{"0": {"events 2-3", "events 18-19"}, "1": {"events 0-0"}})
 
 		w.forget(t, topic, 0, 6)
-		span(source.Span{From: at(2), To: at(8)}).want(t, log{"0": {"retention 0-6", "events 6-7"}, "1": {"events 2-4"}})
+		span(source.Span{From: at(2), To: at(8)}).want(t, log{"0": {"retention 0-6", "events 6-12"}, "1": {"events 2-4"}}) // up to the late one
 		span(source.Span{From: at(9), To: at(11)}).want(t, log{"0": {"events 9-10"}})
 		span(source.Span{Positions: []recount.PositionWindow{{Partition: "0", From: position(2), To: position(8)}}}).want(t, log{"0": {"retention 2-6", "events 6-7"}})
 		span(source.Span{Positions: []recount.PositionWindow{{Partition: "0", From: position(2), To: position(4)}}}).want(t, log{"0": {"retention 2-4"}})
+	})
+}
+
+// TestARecordFromTheFutureHidesNoneOfASpan has a producer whose clock is ahead.
+func TestARecordFromTheFutureHidesNoneOfASpan(t *testing.T) {
+	worlds(t, func(t *testing.T, w world) {
+		topic := w.topic(t, 1)
+		list := rows(topic, 0, 0, 2500)
+		list[5].Timestamp = list[2400].Timestamp
+		send(t, w.client(t), list...)
+		s, at, got := w.open(t, nil, topic), func(n int) time.Time { return row(topic, 0, n).Timestamp }, log{}
+		if _, err := s.ReadSpan(t.Context(), source.Span{From: at(3), To: at(1900)}, func(b source.Batch) error { got.add(b); return nil }); err != nil {
+			t.Fatalf("read span: %v", err)
+		}
+		if text := fmt.Sprint(got); text != "map[0:[events 3-1899]]" {
+			t.Errorf("got %s", text)
+		}
 	})
 }
 

@@ -13,7 +13,7 @@ import (
 
 // A batch has at most so many records, and ends where it has so many bytes.
 const (
-	batchRecords = 4096
+	batchRecords = 2048
 	batchBytes   = 4 << 20
 )
 
@@ -22,11 +22,14 @@ const (
 func cut(r *reading, records []*kgo.Record, end int64, led []leadership) []*piece {
 	var all []*piece
 	c := cutter{reading: r, next: r.fetched, led: led}
-	for _, rec := range records {
+	for i, rec := range records {
 		if rec.Offset >= end {
 			break
 		}
 		c.hole(rec.Offset)
+		if c.records == nil {
+			c.begin(min(len(records)-i, batchRecords))
+		}
 		c.add(rec)
 		if len(c.records) >= batchRecords || c.bytes >= batchBytes {
 			all = append(all, c.piece())
@@ -43,6 +46,7 @@ func cut(r *reading, records []*kgo.Record, end int64, led []leadership) []*piec
 type cutter struct {
 	reading *reading
 	records []record.Record
+	digits  []byte // of their positions, one after the other
 	gaps    []recount.Gap
 	next    int64
 	led     []leadership
@@ -103,9 +107,15 @@ func (c *cutter) pass(to int64, reason recount.GapReason) {
 	c.next = to
 }
 
+// begin makes room for a piece of so many records.
+func (c *cutter) begin(records int) {
+	c.records = make([]record.Record, 0, records)
+	c.digits = make([]byte, 0, records*positionDigits)
+}
+
 func (c *cutter) add(rec *kgo.Record) {
 	one := record.Record{
-		Position: position(rec.Offset), Time: timeOf(rec.Timestamp), Appended: rec.Attrs.TimestampType() == 1, Key: rec.Key, Value: rec.Value,
+		Time: timeOf(rec.Timestamp), Appended: rec.Attrs.TimestampType() == 1, Key: rec.Key, Value: rec.Value,
 	}
 	for _, h := range rec.Headers {
 		one.Headers = append(one.Headers, recount.Header{Name: h.Key, Value: h.Value})
@@ -117,10 +127,26 @@ func (c *cutter) add(rec *kgo.Record) {
 		return
 	}
 	c.records = append(c.records, one)
+	c.digits = appendPosition(c.digits, rec.Offset)
 	c.next = rec.Offset + 1
 }
 
+// place gives the records their positions. A few share a text: whoever keeps one
+// keeps no more than those.
+func (c *cutter) place() {
+	const together = 32
+	for some := range slices.Chunk(c.records, together) {
+		n := len(some) * positionDigits
+		text := string(c.digits[:n])
+		c.digits = c.digits[n:]
+		for i := range some {
+			some[i].Position, text = text[:positionDigits], text[positionDigits:]
+		}
+	}
+}
+
 func (c *cutter) piece() *piece {
+	c.place()
 	p := &piece{reading: c.reading, records: c.records, gaps: c.gaps, next: c.next, epoch: c.epoch(), bytes: c.bytes, ready: make(chan struct{})}
 	c.records, c.gaps, c.bytes = nil, nil, 0
 	return p

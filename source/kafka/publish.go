@@ -1,7 +1,9 @@
 package kafka
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"math"
 	"slices"
 	"strings"
@@ -9,6 +11,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"recount"
 	"recount/source"
 )
 
@@ -33,6 +36,9 @@ func (s *Source) Publisher(ctx context.Context, destination string) (source.Publ
 	options := append(slices.Clone(s.options),
 		kgo.DefaultProduceTopic(destination), kgo.RequiredAcks(kgo.AllISRAcks()),
 		kgo.RecordPartitioner(partitioner(keeps)), kgo.ProducerBatchMaxBytes(maxMessage), kgo.MaxBufferedBytes(maxAnswer),
+		// What is given up is not sent again by this client: the next one looks for
+		// what is there.
+		kgo.AllowIdempotentProduceCancellation(),
 	)
 	client, err := kgo.NewClient(options...)
 	if err != nil {
@@ -40,6 +46,10 @@ func (s *Source) Publisher(ctx context.Context, destination string) (source.Publ
 	}
 	return &publisher{source: s, topic: destination, client: client}, nil
 }
+
+// delivery bounds how long messages may wait for their acknowledgements, where the
+// broker is gone. The client's own bound counts from their timestamps, which are old.
+const delivery = time.Minute
 
 // partitioner sends a message to the number of its archive partition, where keeps
 // says so; else by its key, as Kafka's own clients do; and one without a key by its
@@ -74,6 +84,8 @@ type publisher struct {
 
 // Publish returns when all messages are acknowledged by all replicas in sync.
 func (p *publisher) Publish(ctx context.Context, messages []source.Message) error {
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(p.source.delivery, delivery))
+	defer cancel()
 	records := make([]*kgo.Record, len(messages))
 	for i, m := range messages {
 		r := &kgo.Record{Key: m.Key, Value: m.Data, Timestamp: sendable(m.Time), Context: context.WithValue(ctx, archived{}, m.Partition)}
@@ -83,9 +95,26 @@ func (p *publisher) Publish(ctx context.Context, messages []source.Message) erro
 		records[i] = r
 	}
 	if err := p.client.ProduceSync(ctx, records...).FirstErr(); err != nil {
-		return p.source.explained("publish to topic "+p.topic, err)
+		return p.source.unsent("publish to topic "+p.topic, err)
 	}
 	return nil
+}
+
+// unsent is explained, of a write.
+func (s *Source) unsent(act string, err error) error {
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = errors.New("no acknowledgement came in time") // of ours, it is nobody's end
+	}
+	err = s.explained(act, err)
+	if e, ok := errors.AsType[*recount.Error](err); ok {
+		switch e.Code { //nolint:exhaustive // the others say the same of a write
+		case recount.CodeSourceDown:
+			e.What, e.Next = "Kafka does not take the messages", "check brokers: of the source, and that enough of them run"
+		case recount.CodeSourceAccess:
+			e.Next = "check sasl: of the source, and that its user may write to the destination"
+		}
+	}
+	return err
 }
 
 // sendable is the nearest time that the client can send: its clock counts in

@@ -3,6 +3,7 @@ package kafka
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -102,5 +103,26 @@ func (w world) checkOrder(t *testing.T, topic string, kept bool, list []source.M
 			}
 			last[group] = at
 		})
+	}
+}
+
+// A broker that is gone ends what is published, and does not hold it for ever.
+func TestPublishingEndsWithTheBroker(t *testing.T) {
+	w, cluster := fake(t)
+	from, to := w.topic(t, 1), w.topic(t, 2)
+	s := w.open(t, nil, from)
+	s.delivery = time.Second
+	p, err := s.Publisher(t.Context(), to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close() //nolint:errcheck // nothing is there to be closed well
+	m := []source.Message{{Data: []byte("x"), Partition: "0"}}
+	if err := p.Publish(t.Context(), m); err != nil {
+		t.Fatal(err)
+	}
+	cluster.Close()
+	if e := recount.AsError(p.Publish(t.Context(), m)); e.Code != recount.CodeSourceDown || e.What != "Kafka does not take the messages" {
+		t.Errorf("got %v", e)
 	}
 }

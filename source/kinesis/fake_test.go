@@ -22,6 +22,7 @@ type fake struct {
 	shards   []*fakeShard
 	sequence int64
 	now      time.Time
+	made     float64 // when the stream was, in seconds
 	throttle int // of the next requests for records
 	expire   int // of the next requests for records
 	most     int // records of one answer; 0: as many as are asked for
@@ -45,7 +46,7 @@ type fakeRecord struct {
 
 func newFake(t *testing.T, shards int) *fake {
 	t.Helper()
-	f := &fake{now: time.Date(2024, 6, 10, 12, 0, 0, 0, time.UTC)}
+	f := &fake{now: time.Date(2024, 6, 10, 12, 0, 0, 0, time.UTC), made: 1_718_020_800}
 	for range shards {
 		f.shard()
 	}
@@ -107,7 +108,7 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "ListShards":
 		out = f.list()
 	case "DescribeStreamSummary":
-		out = map[string]any{"StreamDescriptionSummary": map[string]any{"RetentionPeriodHours": 24}}
+		out = map[string]any{"StreamDescriptionSummary": map[string]any{"RetentionPeriodHours": 24, "StreamCreationTimestamp": f.made}}
 	case "GetShardIterator":
 		out = map[string]any{"ShardIterator": f.place(in)}
 	case "GetRecords":

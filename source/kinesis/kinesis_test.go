@@ -362,3 +362,39 @@ func TestWrongBlocksAreRefused(t *testing.T) {
 		}
 	}
 }
+
+// TestAPullBeyondTheRetentionCoversNothingToCome pulls a span of which all may be
+// gone.
+func TestAPullBeyondTheRetentionCoversNothingToCome(t *testing.T) {
+	f := newFake(t, 1)
+	w := f.follow(t)
+	f.put(0, "k", []byte("1"))
+	span := source.Span{From: f.clock().Add(-40 * time.Hour), To: f.clock().Add(time.Hour)}
+	pull := func() {
+		if _, err := w.source.(source.Spanned).ReadSpan(t.Context(), span, w.keep); err != nil { //nolint:forcetypeassert // see the end of read.go
+			t.Fatal(err)
+		}
+	}
+	pull()
+	w.want("1", 1)
+	if g := w.gaps[0]; !g.Lost() || g.From >= g.To || g.To > w.events[0].Position {
+		t.Errorf("got gap %s, want one that ends before %s", g, w.events[0].Position)
+	}
+	if w.cursor[w.events[0].Partition] != "" {
+		t.Error("the pull moved the cursor")
+	}
+}
+
+// TestAStreamThatIsOlderThanWhatItKeepsIsTold reads it for the first time.
+func TestAStreamThatIsOlderThanWhatItKeepsIsTold(t *testing.T) {
+	f := newFake(t, 2)
+	f.now = f.now.Add(100 * time.Hour)
+	f.put(0, "k", []byte("1"))
+	w := f.follow(t)
+	w.read()
+	w.read()
+	w.want("1", 1)
+	if g := w.gaps[0]; !g.Lost() || g.To > w.events[0].Position || g.Before.After(f.now.Add(-23*time.Hour)) || g.Before.Before(f.now.Add(-25*time.Hour)) {
+		t.Errorf("got gap %s before %s", g, g.Before)
+	}
+}

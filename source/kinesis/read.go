@@ -64,6 +64,7 @@ func (s *Source) Read(ctx context.Context, cursor source.Cursor, emit func(sourc
 type reading struct {
 	source    *Source
 	retention time.Duration
+	made      time.Time // when the stream was
 	shards    []shard
 	asked     map[string]bool // shards that were read to their present end
 
@@ -81,7 +82,7 @@ func (s *Source) begin(ctx context.Context, cursor source.Cursor, emit func(sour
 	if r.shards, err = s.shards(ctx); err != nil {
 		return nil, err
 	}
-	r.retention, err = s.retention(ctx)
+	r.retention, r.made, err = s.retention(ctx)
 	return r, err
 }
 
@@ -99,8 +100,17 @@ func (r *reading) mark(id string) mark {
 	return r.marks[id]
 }
 
-// lost tells of shards that are gone with what was not read of them.
+// lost tells of shards that are gone with what was not read of them, and before the
+// first read of all that the stream is older than what it keeps.
 func (r *reading) lost() error {
+	now := r.source.env.Now()
+	if horizon := now.Add(-r.retention); len(r.marks) == 0 && len(r.shards) > 0 && !r.made.IsZero() && r.made.Before(horizon) {
+		id := r.shards[0].id
+		g := recount.Gap{Partition: id, From: zeroPosition, To: firstPosition, Reason: recount.GapRetention, Before: horizon.UTC().Truncate(time.Second).Add(time.Minute)}
+		if err := r.hand(source.Batch{Partition: id, Gaps: []recount.Gap{g}}, mark{At: now}); err != nil {
+			return err
+		}
+	}
 	for _, id := range r.gone() {
 		m := r.marks[id]
 		m.Done = true
@@ -285,7 +295,6 @@ func (r *reading) take(ctx context.Context, w *walk, list []types.Record, closed
 		return r.source.explained("read values of "+w.shard, err)
 	}
 	if w.span {
-		b.Cursor = w.mark.text()
 		if len(b.Events) == 0 {
 			return nil
 		}
@@ -372,7 +381,8 @@ func (r *reading) times(ctx context.Context, id string, from, to time.Time) erro
 		return nil // some servers take no such time
 	}
 	kind, at := types.ShardIteratorTypeTrimHorizon, (*time.Time)(nil)
-	if !from.IsZero() {
+	trimmed := from.Before(r.source.env.Now().Add(-r.retention))
+	if !trimmed { // of what lies before the horizon, all that is still there belongs to the span
 		kind, at = types.ShardIteratorTypeAtTimestamp, &from
 	}
 	iterator, err := r.source.iterator(ctx, id, kind, "", at)
@@ -383,21 +393,21 @@ func (r *reading) times(ctx context.Context, id string, from, to time.Time) erro
 	if !to.IsZero() {
 		w.until = func(rec types.Record) bool { return !aws.ToTime(rec.ApproximateArrivalTimestamp).Before(to) }
 	}
-	if horizon := r.source.env.Now().Add(-r.retention); from.Before(horizon) {
-		first := beyond
-		if !from.IsZero() || r.mark(id).Last != "" {
-			gap := recount.Gap{Partition: id, From: after(""), To: first, Reason: recount.GapRetention}
-			return errors.Join(r.early(w, gap), r.walk(ctx, w))
+	if trimmed && (!from.IsZero() || r.mark(id).Last != "") {
+		if err := r.early(w); err != nil {
+			return err
 		}
 	}
 	return r.walk(ctx, w)
 }
 
-// early tells of a gap before a walk.
-func (r *reading) early(w walk, g recount.Gap) error {
+// early tells that records before a walk are gone. Where they stood is not known:
+// the gap is one position wide, since whatever it covered would count as read.
+func (r *reading) early(w walk) error {
+	g := recount.Gap{Partition: w.shard, From: zeroPosition, To: firstPosition, Reason: recount.GapRetention}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.emit(source.Batch{Partition: w.shard, Gaps: []recount.Gap{g}, Cursor: w.mark.text()})
+	return r.emit(source.Batch{Partition: w.shard, Gaps: []recount.Gap{g}})
 }
 
 func (r *reading) positions(ctx context.Context, id string, windows []recount.PositionWindow) error {

@@ -33,6 +33,12 @@ func position(sequence string, inner int) (string, error) {
 // beyond is the position after every other: a gap to it has no known end.
 var beyond = strings.Repeat("9", sequenceDigits+innerDigits)
 
+// zeroPosition is before every record's, and firstPosition follows it.
+var (
+	zeroPosition  = strings.Repeat("0", sequenceDigits+innerDigits)
+	firstPosition = zeroPosition[1:] + "1"
+)
+
 // after is the first position after a record's.
 func after(sequence string) string {
 	return strings.Repeat("0", max(sequenceDigits-len(sequence), 0)) + sequence + strings.Repeat("9", innerDigits)
@@ -105,13 +111,14 @@ func (s *Source) shards(ctx context.Context) ([]shard, error) {
 	return list, nil
 }
 
-// retention is how long the stream keeps a record.
-func (s *Source) retention(ctx context.Context) (time.Duration, error) {
+// retention is how long the stream keeps a record, and when the stream was made.
+func (s *Source) retention(ctx context.Context) (time.Duration, time.Time, error) {
 	out, err := s.client.DescribeStreamSummary(ctx, &kinesis.DescribeStreamSummaryInput{StreamName: aws.String(s.config.Stream)})
 	if err != nil {
-		return 0, s.explained("ask for the retention period", err)
+		return 0, time.Time{}, s.explained("ask for the retention period", err)
 	}
-	return time.Duration(aws.ToInt32(out.StreamDescriptionSummary.RetentionPeriodHours)) * time.Hour, nil
+	d := out.StreamDescriptionSummary
+	return time.Duration(aws.ToInt32(d.RetentionPeriodHours)) * time.Hour, aws.ToTime(d.StreamCreationTimestamp), nil
 }
 
 func (s *Source) iterator(ctx context.Context, shard string, kind types.ShardIteratorType, sequence string, at *time.Time) (*string, error) {

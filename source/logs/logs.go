@@ -241,7 +241,7 @@ func (d lineDecoder) Decode(e recount.Event) recount.Event {
 // read reads a line. A scratch serves one goroutine.
 func (d lineDecoder) read(s *payload.Scratch, line []byte) (e recount.Event) {
 	if d.pattern == nil {
-		d.values.Into(&e, s, line, string(line))
+		d.values.Into(&e, s, line, s.Text(line))
 		return e
 	}
 	groups := d.pattern.FindSubmatch(line)
@@ -262,7 +262,7 @@ func (d lineDecoder) read(s *payload.Scratch, line []byte) (e recount.Event) {
 		record = append(record, bytes.ReplaceAll(groups[i], []byte(`"`), []byte(`""`))...)
 		record = append(record, '"')
 	}
-	d.values.Into(&e, s, record, string(record))
+	d.values.Into(&e, s, record, s.Text(record))
 	e.Data = line
 	return e
 }

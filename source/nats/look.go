@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -21,6 +22,9 @@ type mark struct {
 	Created    time.Time `json:"created"`
 	Generation int       `json:"generation"`
 	Next       uint64    `json:"next"` // the first sequence that was not read
+	// Pulled says that only parts of the stream were read, the last of them up to
+	// Next: Read begins at its beginning.
+	Pulled bool `json:"pulled,omitempty"`
 	// Over says that the stream is gone and the loss of its rest is told.
 	Over bool `json:"over,omitempty"`
 }
@@ -37,6 +41,9 @@ func (m mark) text() string {
 type held struct {
 	name string // of the newest generation's partition
 	mark mark
+	// older are generations before it whose loss is not told: the newest was pulled
+	// from before any run came to it.
+	older []held
 }
 
 func holdings(cursor source.Cursor) (map[string]held, error) {
@@ -51,9 +58,15 @@ func holdings(cursor source.Cursor) (map[string]held, error) {
 			}
 		}
 		stream, _, _ := strings.Cut(name, "@")
-		if known, ok := all[stream]; !ok || m.Generation > known.mark.Generation {
-			all[stream] = held{name: name, mark: m}
+		h, known := held{name: name, mark: m}, all[stream]
+		if known.mark.Generation > m.Generation {
+			h, known = known, h
 		}
+		h.older = append(h.older, known.older...)
+		if known.older = nil; known.name != "" && !known.mark.Over {
+			h.older = append(h.older, known)
+		}
+		all[stream] = h
 	}
 	return all, nil
 }
@@ -122,12 +135,17 @@ type reading struct {
 	partition string
 	mark      mark
 	end       uint64 // the first sequence that is not read
+	pulled    uint64 // the first sequence after what was pulled before
 }
 
 // batch tells what was passed since the mark.
 func (r *reading) batch(next uint64, gaps ...recount.Gap) source.Batch {
 	r.mark.Next = next
-	return source.Batch{Partition: r.partition, Gaps: gaps, Cursor: r.mark.text()}
+	m := r.mark
+	if m.Pulled {
+		m.Next = max(m.Next, r.pulled)
+	}
+	return source.Batch{Partition: r.partition, Gaps: gaps, Cursor: m.text()}
 }
 
 func (r *reading) gap(from, to uint64, reason recount.GapReason) recount.Gap {
@@ -137,19 +155,22 @@ func (r *reading) gap(from, to uint64, reason recount.GapReason) recount.Gap {
 // assign says where a stream is read on, and what must be told before.
 func assign(v view, known map[string]held) (r *reading, before []source.Batch) {
 	h, ok := known[v.stream]
+	for _, older := range h.older {
+		before = append(before, ended(older))
+	}
 	switch {
 	case !ok:
-		r = &reading{view: v, partition: v.stream, mark: mark{Created: v.created, Generation: 1, Next: v.first}}
+		r = &reading{view: v, partition: v.stream, mark: mark{Created: v.created, Generation: 1, Next: 1}}
+	case h.mark.Created.Equal(v.created) && h.mark.Pulled:
+		r = &reading{view: v, partition: h.name, mark: mark{Created: v.created, Generation: h.mark.Generation, Next: 1}, pulled: h.mark.Next}
 	case h.mark.Created.Equal(v.created):
 		r = &reading{view: v, partition: h.name, mark: h.mark}
 	default:
 		if !h.mark.Over {
-			old := &reading{partition: h.name, mark: h.mark}
-			old.mark.Over = true
-			before = append(before, old.batch(h.mark.Next, old.gap(h.mark.Next, math.MaxInt64, recount.GapRetention)))
+			before = append(before, ended(h))
 		}
 		generation := h.mark.Generation + 1
-		r = &reading{view: v, partition: named(v.stream, generation), mark: mark{Created: v.created, Generation: generation, Next: v.first}}
+		r = &reading{view: v, partition: named(v.stream, generation), mark: mark{Created: v.created, Generation: generation, Next: 1}}
 	}
 	r.end = v.last + 1
 	if gone := min(v.first, r.end); r.mark.Next < gone {
@@ -160,6 +181,17 @@ func assign(v view, known map[string]held) (r *reading, before []source.Batch) {
 		before = append(before, r.batch(gone, r.gap(r.mark.Next, gone, reason)))
 	}
 	return r, before
+}
+
+// ended tells that a generation is gone with all that was not read of it.
+func ended(h held) source.Batch {
+	old := &reading{partition: h.name, mark: h.mark}
+	first := h.mark.Next
+	if h.mark.Pulled {
+		first = 1 // what lies between the parts was never read
+	}
+	old.mark.Over, old.mark.Pulled = true, false
+	return old.batch(h.mark.Next, old.gap(first, math.MaxInt64, recount.GapRetention))
 }
 
 // prepare looks at all streams.
@@ -181,9 +213,14 @@ func (s *Source) prepare(ctx context.Context, cursor source.Cursor) (all []*read
 
 // Overtaken says what Read would tell as lost.
 func (s *Source) Overtaken(ctx context.Context, cursor source.Cursor) ([]recount.Gap, error) {
-	_, before, err := s.prepare(ctx, cursor)
+	all, before, err := s.prepare(ctx, cursor)
+	known, _ := holdings(cursor)
 	var lost []recount.Gap
 	for _, b := range before {
+		i := slices.IndexFunc(all, func(r *reading) bool { return r.partition == b.Partition })
+		if h, ok := known[b.Partition]; i >= 0 && all[i].mark.Generation == 1 && (!ok || h.mark.Pulled) {
+			continue // it was gone before the archive began
+		}
 		for _, g := range b.Gaps {
 			if g.Lost() {
 				lost = append(lost, g)

@@ -293,6 +293,30 @@ func TestAStreamThatWasMadeAnewIsAnotherPartition(t *testing.T) {
 	f.want("ORDERS:1=1 ORDERS@2:1=a", "ORDERS:[2, 9223372036854775807) retention")
 }
 
+// TestAStreamThatWasOnlyPulledAndMadeAnew names the new one by what the pull said.
+func TestAStreamThatWasOnlyPulledAndMadeAnew(t *testing.T) {
+	w := start(t, nil)
+	w.stream(t, jetstream.StreamConfig{Name: "ORDERS"})
+	f := w.follow(t, "ORDERS")
+	for _, text := range []string{"1", "2", "3"} {
+		w.publish(t, "orders.x", []byte(text), nil)
+	}
+	span := source.Span{Positions: []recount.PositionWindow{{Partition: "ORDERS", From: position(2), To: position(3)}}}
+	if _, err := f.source.(source.Spanned).ReadSpan(t.Context(), span, f.keep); err != nil { //nolint:forcetypeassert // it is one
+		t.Fatal(err)
+	}
+	if err := w.js.DeleteStream(t.Context(), "ORDERS"); err != nil {
+		t.Fatal(err)
+	}
+	w.stream(t, jetstream.StreamConfig{Name: "ORDERS"})
+	for _, text := range []string{"a", "b"} {
+		w.publish(t, "orders.x", []byte(text), nil)
+	}
+	f.read()
+	f.read()
+	f.want("ORDERS:2=2 ORDERS@2:1=a ORDERS@2:2=b", "ORDERS:[1, 9223372036854775807) retention")
+}
+
 func TestSubjectsCanBeChosen(t *testing.T) {
 	w := start(t, nil)
 	w.stream(t, jetstream.StreamConfig{Name: "ORDERS"})

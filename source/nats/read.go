@@ -209,9 +209,18 @@ func (s *Source) Wait(ctx context.Context, cursor source.Cursor) error {
 // ReadSpan hands over a part of the streams. A span of time is one of the moments
 // at which the server took messages in, which grow with the sequence.
 func (s *Source) ReadSpan(ctx context.Context, span source.Span, emit func(source.Batch) error) (source.End, error) {
-	all, _, err := s.prepare(ctx, span.Cursor)
+	all, before, err := s.prepare(ctx, span.Cursor)
 	if err != nil {
 		return source.End{}, err
+	}
+	for _, b := range before {
+		// What a stream that is still there has lost before the span is not part of it.
+		if slices.ContainsFunc(all, func(r *reading) bool { return r.partition == b.Partition }) {
+			continue
+		}
+		if err := emit(b); err != nil {
+			return source.End{}, err
+		}
 	}
 	for _, r := range all {
 		if err := s.span(ctx, r, span, emit); err != nil {
@@ -249,7 +258,7 @@ func (s *Source) span(ctx context.Context, r *reading, span source.Span, emit fu
 // stretch reads the sequences from one on; those from lost on would have been part
 // of it.
 func (s *Source) stretch(ctx context.Context, r *reading, lost, from, end uint64, emit func(source.Batch) error, until func(time.Time) bool) error {
-	r.end = end
+	r.end, r.mark.Pulled = end, true
 	gone := min(r.first, end)
 	r.mark.Next = max(from, gone)
 	if lost < gone && r.limited {
@@ -287,8 +296,16 @@ func (s *Source) firstAt(ctx context.Context, r *reading, at time.Time) (from, l
 	if err := got.Error(); err != nil && !errors.Is(err, nats.ErrTimeout) {
 		return 0, 0, s.explained("read stream "+r.stream, err)
 	}
-	if from > r.first {
-		return from, from, nil // an older message is there, so none of the span is gone
+	// An older message, of whatever subject, says that none of the span is gone.
+	asking, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	oldest, err := r.handle.GetMsg(asking, r.first)
+	switch {
+	case errors.Is(err, jetstream.ErrMsgNotFound):
+	case err != nil:
+		return 0, 0, s.explained("look for the oldest message of "+r.stream, err)
+	case oldest.Time.Before(at):
+		return from, from, nil
 	}
 	return from, 1, nil
 }

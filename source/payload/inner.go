@@ -41,6 +41,13 @@ var errEmptyJSON = errors.New("it is empty")
 func (f *finder) open(data []byte, text string) (int, error) {
 	f.documents = append(f.documents, document{text: text, parent: -1, at: -1, broken: true})
 	n := len(f.documents) - 1
+	sc := scanner{data: data, text: text, members: f.members}
+	if from := sc.document(); from >= 0 {
+		d := &f.documents[n]
+		d.from, d.first, d.last, d.broken = from, len(f.members), len(sc.members), false
+		f.members = sc.members
+		return n, nil
+	}
 	if err := checkJSON(data); err != nil {
 		return n, err
 	}
@@ -61,37 +68,46 @@ func (f *finder) open(data []byte, text string) (int, error) {
 	return n, err
 }
 
-// find returns the value that steps lead to from document n on.
-func (f *finder) find(s *Scratch, n int, path string, steps []step) raw {
-	at := f.documents[n].from
-	for _, st := range steps {
-		if f.documents[n].text[at] == '"' {
-			n = f.inner(s, n, at, path)
+// find returns the value that w leads to from document n on. hint is where it
+// stood among the members of the payload before.
+func (f *finder) find(s *Scratch, n int, w *want, hint *int) raw {
+	at := member{at: f.documents[n].from}
+	for _, st := range w.steps {
+		if f.documents[n].text[at.at] == '"' {
+			n = f.inner(s, n, at.at, w.path)
 			if f.documents[n].broken {
 				return raw{kind: rawUnknown}
 			}
-			at = f.documents[n].from
+			at.at = f.documents[n].from
 		}
-		if at = f.step(n, at, st); at < 0 {
+		if at = f.step(n, at.at, st, hint); at.at < 0 {
 			return raw{}
 		}
 	}
-	w := walker{text: f.documents[n].text, members: f.members}
-	r := w.raw(at)
-	f.members = w.members[:len(f.members)] // the same ones, and what room they took
-	r.json = f.documents[n].parent >= 0
+	d := &f.documents[n]
+	if at.plain {
+		return raw{kind: rawText, text: d.text[at.at+1 : at.end-1], json: d.parent >= 0, sound: true}
+	}
+	k := walker{text: d.text, members: f.members}
+	r := k.raw(at.at)
+	f.members = k.members[:len(f.members)] // the same ones, and what room they took
+	r.json = d.parent >= 0
 	return r
 }
 
-func (f *finder) step(n, at int, st step) int {
+// step returns the value that st leads to; it begins before 0 where there is none.
+func (f *finder) step(n, at int, st step, hint *int) member {
 	d := &f.documents[n]
 	if at == d.from && d.text[at] == '{' && !st.isIndex {
-		return findMember(f.members[d.first:d.last], st.key)
+		if m := findMember(f.members[d.first:d.last], st.key, hint); m != nil {
+			return *m
+		}
+		return member{at: -1}
 	}
 	w := walker{text: d.text, members: f.members}
 	found := w.step(at, st)
 	f.members = w.members[:len(f.members)]
-	return found
+	return member{at: found}
 }
 
 // inner returns the document that the JSON string at holds. What is no JSON is a
@@ -130,7 +146,7 @@ func (f *finder) inCell(s *Scratch, w *want, text string) raw {
 	if f.documents[n].broken {
 		return raw{kind: rawUnknown}
 	}
-	r := f.find(s, n, w.path, w.steps)
+	r := f.find(s, n, w, new(int))
 	r.json = true
 	return r
 }
@@ -152,7 +168,7 @@ func Own(path string) (func(data []byte) []byte, error) {
 		if err != nil {
 			return data
 		}
-		switch r := f.find(&s, top, path, d.wants[0].steps); r.kind {
+		switch r := f.find(&s, top, &d.wants[0], new(int)); r.kind {
 		case rawText, rawNumber, rawBool, rawNested:
 			return []byte(r.text)
 		case rawAbsent, rawUnknown, rawBadText:
@@ -172,16 +188,22 @@ var errNoObject = errors.New("it is no JSON object")
 // Members returns the members of an object, in order. What is no object, or has a
 // key twice at any depth, is an error. The values are parts of data.
 func Members(data []byte) ([]Member, error) {
-	if err := checkJSON(data); err != nil {
-		return nil, err
-	}
 	w := walker{text: string(data)}
-	from := w.space(0)
-	if from == len(data) || data[from] != '{' {
+	sc := scanner{data: data, text: w.text}
+	from := sc.document()
+	if from < 0 {
+		if err := checkJSON(data); err != nil {
+			return nil, err
+		}
+		from = w.space(0)
+	}
+	if data[from] != '{' {
 		return nil, errNoObject
 	}
-	if _, err := w.object(from); err != nil {
-		return nil, err
+	if w.members = sc.members; len(w.members) == 0 {
+		if _, err := w.object(from); err != nil {
+			return nil, err
+		}
 	}
 	found := w.members
 	list := make([]Member, len(found))

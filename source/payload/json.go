@@ -112,8 +112,8 @@ func bracketStep(s string) (step, string, error) {
 	return step{index: n, isIndex: true}, rest, nil
 }
 
-// readJSON fills s.raw from an object. Its syntax is checked by encoding/json
-// first, so that finding values in it need not.
+// readJSON fills s.raw from an object. Its syntax is checked first, so that finding
+// values in it need not.
 func (d *Decoder) readJSON(s *Scratch, data []byte, text string) {
 	f := s.finder()
 	top, err := f.open(data, text)
@@ -128,7 +128,7 @@ func (d *Decoder) readJSON(s *Scratch, data []byte, text string) {
 		return
 	}
 	for i := range d.wants {
-		s.raw[i] = f.find(s, top, d.wants[i].path, d.wants[i].steps)
+		s.raw[i] = f.find(s, top, &d.wants[i], &s.hints[i])
 		s.raw[i].json = s.raw[i].json || d.format == JSON
 	}
 }
@@ -141,19 +141,28 @@ func checkJSON(data []byte) error {
 	return json.Unmarshal(data, &v)
 }
 
-// member is one member of an object: its key and where its value begins.
+// member is one member of an object: its key and where its value begins. end and
+// plain are known where a scanner found it: where the value ends, and that it is a
+// string whose text stands between its quotes, in ASCII.
 type member struct {
-	key string
-	at  int
+	key     string
+	at, end int
+	plain   bool
 }
 
-func findMember(members []member, key string) int {
+// findMember returns the member of that key; nil: there is none. hint is where the
+// last one of it stood: producers write members in one order.
+func findMember(members []member, key string, hint *int) *member {
+	if at := *hint; at < len(members) && members[at].key == key {
+		return &members[at]
+	}
 	for i := range members {
 		if members[i].key == key {
-			return members[i].at
+			*hint = i
+			return &members[i]
 		}
 	}
-	return -1
+	return nil
 }
 
 // walker finds values in JSON text that is known to be sound. members is the
@@ -205,7 +214,7 @@ func (w *walker) object(i int) (int, error) {
 			return i, errors.New("a key is no valid Unicode")
 		}
 		at := w.space(w.space(end) + 1)
-		w.members = append(w.members, member{key, at})
+		w.members = append(w.members, member{key: key, at: at})
 		next, err := w.value(at)
 		if err != nil {
 			return next, err
@@ -221,10 +230,14 @@ func (w *walker) object(i int) (int, error) {
 func twice(members []member) error {
 	const few = 24
 	if len(members) <= few {
+		met := uint64(0) // of the keys before, by length and ends
 		for i := range members {
-			if findMember(members[:i], members[i].key) >= 0 {
-				return fmt.Errorf("the key %s stands twice", quote(members[i].key))
+			key := members[i].key
+			bit := uint64(1) << (mixed(key) % 64)
+			if hint := 0; met&bit != 0 && findMember(members[:i], key, &hint) != nil {
+				return fmt.Errorf("the key %s stands twice", quote(key))
 			}
+			met |= bit
 		}
 		return nil
 	}
@@ -236,6 +249,16 @@ func twice(members []member) error {
 		seen[m.key] = true
 	}
 	return nil
+}
+
+// mixed tells most keys of an object apart.
+func mixed(key string) uint64 {
+	if key == "" {
+		return 0
+	}
+	const odd = 0x9e3779b97f4a7c15
+	n := uint64(len(key))<<16 | uint64(key[0])<<8 | uint64(key[len(key)-1])
+	return n * odd >> 32
 }
 
 func (w *walker) array(i int) (int, error) {
@@ -268,7 +291,10 @@ func (w *walker) step(at int, st step) int {
 	case !st.isIndex && w.text[at] == '{':
 		base := len(w.members)
 		_, _ = w.object(at) // the whole text was checked before
-		found := findMember(w.members[base:], st.key)
+		found, hint := -1, 0
+		if m := findMember(w.members[base:], st.key, &hint); m != nil {
+			found = m.at
+		}
 		w.members = w.members[:base]
 		return found
 	case st.isIndex && w.text[at] == '[':
@@ -296,7 +322,7 @@ func (w *walker) raw(at int) raw {
 		if !ok {
 			return raw{kind: rawBadText, text: text}
 		}
-		return raw{kind: rawText, text: plain}
+		return raw{kind: rawText, text: plain, sound: true}
 	case '{', '[':
 		return raw{kind: rawNested, text: text}
 	case 't', 'f':

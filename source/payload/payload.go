@@ -140,11 +140,14 @@ func (d *Decoder) Decode(data []byte) recount.Event {
 }
 
 // Into reads one payload into ev, which must be zero but for Partition and
-// Position; those stay where the mapping does not name them. text is data as a
-// string; the event's texts may be parts of it.
+// Position, which stay where the mapping does not name them, and Fields, which are
+// overwritten where they are as many as the mapping's. text is data as a string;
+// the event's texts may be parts of it.
 func (d *Decoder) Into(ev *recount.Event, s *Scratch, data []byte, text string) {
 	ev.Data = data
-	ev.Fields = s.fields(len(d.mapping.Fields))
+	if n := len(d.mapping.Fields); len(ev.Fields) != n || n == 0 {
+		ev.Fields = s.Values(n)
+	}
 	s.begin(len(d.wants))
 	if d.format == CSV {
 		d.readCSV(s, text)
@@ -159,9 +162,10 @@ func (d *Decoder) Into(ev *recount.Event, s *Scratch, data []byte, text string) 
 
 // raw is a value as the payload holds it.
 type raw struct {
-	kind rawKind
-	text string
-	json bool // it stood in JSON, where a text is what it says
+	kind  rawKind
+	text  string
+	json  bool // it stood in JSON, where a text is what it says
+	sound bool // the text is known to be UTF-8
 }
 
 type rawKind uint8

@@ -14,6 +14,7 @@ import (
 // thousands of values. The zero Scratch is ready.
 type Scratch struct {
 	raw    []raw
+	hints  []int // where the values of each want stood in the payload before
 	cells  []string
 	find   finder
 	values []recount.Value
@@ -35,13 +36,14 @@ func (s *Scratch) begin(wants int) {
 	s.why, s.faults = "", 0
 	if cap(s.raw) < wants {
 		s.raw = make([]raw, wants)
+		s.hints = make([]int, wants)
 	}
 	s.raw = s.raw[:wants]
 	clear(s.raw)
 }
 
-// fields returns n values that belong to the event.
-func (s *Scratch) fields(n int) []recount.Value {
+// Values returns n values out of the shared memory; nil for none.
+func (s *Scratch) Values(n int) []recount.Value {
 	if n == 0 {
 		return nil
 	}
@@ -53,9 +55,9 @@ func (s *Scratch) fields(n int) []recount.Value {
 	return out
 }
 
-// text returns b as a string out of the shared memory. A Builder never changes
+// Text returns b as a string out of the shared memory. A Builder never changes
 // what was written, so parts of it stay valid while it grows.
-func (s *Scratch) text(b []byte) string {
+func (s *Scratch) Text(b []byte) string {
 	if s.texts.Cap()-s.texts.Len() < len(b) {
 		s.texts = strings.Builder{}
 		s.texts.Grow(max(len(b), bytesAtOnce))

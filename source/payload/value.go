@@ -46,7 +46,7 @@ func (d *Decoder) canonical(s *Scratch, t recount.Type, r raw) (string, error) {
 			return "", err
 		}
 		s.stamp = at.AppendFormat(s.stamp[:0], "2006-01-02T15:04:05.999999Z")
-		return s.text(s.stamp), nil
+		return s.Text(s.stamp), nil
 	case recount.KindString, recount.KindInt64, recount.KindDouble, recount.KindDecimal, recount.KindBool, recount.KindDate:
 	}
 	if r.kind == rawNested {
@@ -56,7 +56,7 @@ func (d *Decoder) canonical(s *Scratch, t recount.Type, r raw) (string, error) {
 		return "", fmt.Errorf("%s is no %s", r.text, t)
 	}
 	if t.Kind == recount.KindString {
-		if !utf8.ValidString(r.text) {
+		if !r.sound && !utf8.ValidString(r.text) {
 			return "", errNotUTF8
 		}
 		return r.text, nil
@@ -103,7 +103,7 @@ func (d *Decoder) canonicalJSON(r raw) (string, error) {
 func (d *Decoder) word(s *Scratch, w *want, r raw) string {
 	switch r.kind {
 	case rawText, rawNumber, rawBool:
-		if !utf8.ValidString(r.text) {
+		if !r.sound && !utf8.ValidString(r.text) {
 			s.blame("%s: %s", w.name, errNotUTF8)
 			return ""
 		}

@@ -1,6 +1,8 @@
 package postgres
 
 import (
+	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -11,7 +13,6 @@ import (
 	"recount/adapter"
 	"recount/internal/clock"
 	"recount/internal/pgtest"
-	"recount/source"
 	"recount/source/sourcetest"
 )
 
@@ -37,11 +38,11 @@ func start(t *testing.T, statements ...string) *world {
 
 func (w *world) connect() *pgx.Conn {
 	w.t.Helper()
-	conn, err := pgx.Connect(w.t.Context(), w.dsn)
+	conn, err := pgx.Connect(context.WithoutCancel(w.t.Context()), w.dsn)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.t.Cleanup(func() { _ = conn.Close(w.t.Context()) })
+	w.t.Cleanup(func() { _ = conn.Close(context.WithoutCancel(w.t.Context())) })
 	return conn
 }
 
@@ -72,11 +73,11 @@ func (w *world) makeSlot() {
 	w.exec("SELECT pg_create_logical_replication_slot($1, 'pgoutput')", w.slot)
 }
 
-// dropSlot ends whoever reads the slot, so that it keeps no log.
+// dropSlot drops the slot, so that it keeps no log.
 func (w *world) dropSlot() {
-	ctx := w.t.Context()
+	ctx := context.WithoutCancel(w.t.Context())
 	conn, err := pgx.Connect(ctx, w.dsn)
-	if ctx.Err() != nil || err != nil {
+	if err != nil {
 		return // the server ends with the tests
 	}
 	defer func() { _ = conn.Close(ctx) }()
@@ -101,15 +102,13 @@ func (w *world) open(m recount.Mapping, change func(*Config)) *Source {
 	return s
 }
 
-const eventTable = `CREATE TABLE events (id text, "time" text, "user" text, value text, note text)`
-
-func (w *world) insert(rows []sourcetest.Row) {
+func (w *world) insert(table string, rows []sourcetest.Row) {
 	w.t.Helper()
 	var values [][]any
 	for _, r := range rows {
 		values = append(values, []any{null(r.ID), r.Time, r.User, r.Value, r.Note})
 	}
-	if _, err := w.conn.CopyFrom(w.t.Context(), pgx.Identifier{"events"}, []string{"id", "time", "user", "value", "note"}, pgx.CopyFromRows(values)); err != nil {
+	if _, err := w.conn.CopyFrom(w.t.Context(), pgx.Identifier{table}, []string{"id", "time", "user", "value", "note"}, pgx.CopyFromRows(values)); err != nil {
 		w.t.Fatal(err)
 	}
 }
@@ -122,24 +121,30 @@ func null(s string) any {
 }
 
 func TestConformance(t *testing.T) {
+	// One database: making one for each subtest takes most of the time.
+	base := start(t)
+	made := 0
 	sourcetest.Run(t, sourcetest.Harness{
 		Make: func(t *testing.T, m recount.Mapping, partitions [][]sourcetest.Row) sourcetest.Stream {
 			t.Helper()
-			w := start(t, eventTable)
-			w.publish("TABLE events")
+			made++
+			table := fmt.Sprintf("events%d", made)
+			w := &world{t: t, dsn: base.dsn, conn: base.conn, slot: base.slot + "_" + table}
+			w.exec("CREATE TABLE " + table + ` (id text, "time" text, "user" text, value text, note text)`)
+			w.exec("CREATE PUBLICATION " + table + " FOR TABLE " + table)
+			w.makeSlot()
+			t.Cleanup(w.dropSlot)
 			for _, rows := range partitions {
-				w.insert(rows)
+				w.insert(table, rows)
 			}
 			return sourcetest.Stream{
-				Source: w.open(m, nil),
+				Source: w.open(m, func(c *Config) { c.Publication = table }),
 				Grow: func(t *testing.T, _ int, rows []sourcetest.Row) {
 					t.Helper()
-					w.insert(rows)
+					w.insert(table, rows)
 				},
 			}
 		},
 		Holds: func(note string) bool { return utf8.ValidString(note) && !strings.ContainsRune(note, 0) },
 	})
 }
-
-var _ source.Source = (*Source)(nil)

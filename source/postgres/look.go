@@ -22,6 +22,11 @@ const patience = 15 * time.Second
 func (s *Source) ask(ctx context.Context, act, query string, args []any, into ...any) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
+	return s.query(ctx, act, query, args, into...)
+}
+
+// query is ask without an end of its own.
+func (s *Source) query(ctx context.Context, act, query string, args []any, into ...any) error {
 	if s.control == nil {
 		conn, err := pgx.ConnectConfig(ctx, s.conn)
 		if err != nil {
@@ -34,14 +39,14 @@ func (s *Source) ask(ctx context.Context, act, query string, args []any, into ..
 		return err
 	}
 	if err != nil {
-		s.hangUp() // whether it still works is found out by a new one
+		s.hangUp(ctx) // whether it still works is found out by a new one
 	}
 	return s.explained(act, err)
 }
 
-func (s *Source) hangUp() {
+func (s *Source) hangUp(ctx context.Context) {
 	if s.control != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 		defer cancel()
 		_ = s.control.Close(ctx)
 		s.control = nil
@@ -185,7 +190,7 @@ func (s *Source) Check(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer hangUp(conn)
+	defer hangUp(ctx, conn)
 	_, err = s.identify(ctx, conn)
 	return err
 }
@@ -206,7 +211,7 @@ func (s *Source) Overtaken(ctx context.Context, cursor source.Cursor) ([]recount
 	}
 	if !v.slot || v.status == "lost" {
 		if from, to := old.spot(), (spot{commit: end}); from.before(to) {
-			return []recount.Gap{lost(old.partition(), from, to, now)}, nil
+			return []recount.Gap{lost(old.partition(), from.position(), to.position(), now)}, nil
 		}
 		return nil, nil
 	}
@@ -214,7 +219,7 @@ func (s *Source) Overtaken(ctx context.Context, cursor source.Cursor) ([]recount
 	if err != nil {
 		return nil, err
 	}
-	defer hangUp(conn)
+	defer hangUp(ctx, conn)
 	sys, err := s.identify(ctx, conn)
 	if err != nil {
 		return nil, err

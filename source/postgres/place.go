@@ -3,7 +3,6 @@ package postgres
 import (
 	"encoding/json"
 	"fmt"
-	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -27,8 +26,8 @@ func (a spot) before(b spot) bool {
 // position spells a spot as the archive keeps it.
 func (a spot) position() string { return fmt.Sprintf("%020d%010d", uint64(a.commit), a.index) }
 
-// farthest is past every spot.
-var farthest = spot{math.MaxUint64, 9_999_999_999}
+// farthest is the position past every spot's.
+var farthest = strings.Repeat("9", len(spot{}.position()))
 
 // mark is a partition's cursor.
 type mark struct {
@@ -157,7 +156,7 @@ func ended(old mark, now time.Time) []source.Batch {
 	}
 	from := old.spot()
 	old.Over = true
-	return []source.Batch{{Partition: old.partition(), Cursor: old.text(), Gaps: []recount.Gap{lost(old.partition(), from, farthest, now)}}}
+	return []source.Batch{{Partition: old.partition(), Cursor: old.text(), Gaps: []recount.Gap{lost(old.partition(), from.position(), farthest, now)}}}
 }
 
 // passed tells what the slot no longer has after a mark.
@@ -167,9 +166,9 @@ func passed(m mark, confirmed pgoutput.LSN, now time.Time) (mark, []source.Batch
 		return m, nil, nil
 	}
 	m = m.at(to)
-	return m, []source.Batch{{Partition: m.partition(), Cursor: m.text(), Gaps: []recount.Gap{lost(m.partition(), from, to, now)}}}, nil
+	return m, []source.Batch{{Partition: m.partition(), Cursor: m.text(), Gaps: []recount.Gap{lost(m.partition(), from.position(), to.position(), now)}}}, nil
 }
 
-func lost(partition string, from, to spot, now time.Time) recount.Gap {
-	return recount.Gap{Partition: partition, From: from.position(), To: to.position(), Reason: recount.GapRetention, Before: now}
+func lost(partition, from, to string, now time.Time) recount.Gap {
+	return recount.Gap{Partition: partition, From: from, To: to, Reason: recount.GapRetention, Before: now}
 }

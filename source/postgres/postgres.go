@@ -116,6 +116,7 @@ type Source struct {
 	conn    *pgx.ConnConfig
 	decoder *record.Decoder
 	columns columns
+	tries   int // to start a stream of a slot that is in use
 
 	control *pgx.Conn // for questions
 	live    *stream   // nil: none is open
@@ -126,7 +127,8 @@ type Source struct {
 
 // Open checks the block; it connects at first use.
 func Open(_ context.Context, env adapter.Env, config Config) (source.Source, error) {
-	s := &Source{env: env, config: config}
+	const tries = 30
+	s := &Source{env: env, config: config, tries: tries}
 	if err := s.check(); err != nil {
 		return nil, err
 	}
@@ -241,7 +243,7 @@ func (a again) Decode(archived recount.Event) recount.Event {
 // Close ends the connections.
 func (s *Source) Close() error {
 	s.drop()
-	s.hangUp()
+	s.hangUp(context.Background())
 	return nil
 }
 

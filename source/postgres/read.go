@@ -49,6 +49,9 @@ func (s *Source) Read(ctx context.Context, cursor source.Cursor, emit func(sourc
 	r := &reading{stream: st, ctx: ctx, emit: emit, next: st.mark.spot()}
 	if err := r.all(before, end, !known); err != nil {
 		s.drop()
+		if refused, ok := errors.AsType[refusedError](err); ok {
+			return source.End{}, refused.error
+		}
 		return source.End{}, s.explained("read slot "+s.config.Slot, err)
 	}
 	if at.Before(begun) {
@@ -89,6 +92,9 @@ func (s *Source) Wait(ctx context.Context, cursor source.Cursor) error {
 	return nil
 }
 
+// refusedError is what emit answered: no trouble of the server's.
+type refusedError struct{ error }
+
 // reading is one reading of a stream.
 type reading struct {
 	*stream
@@ -123,10 +129,13 @@ func (r *reading) all(before []source.Batch, end pgoutput.LSN, first bool) error
 	if err := r.flush(); err != nil {
 		return err
 	}
-	quiet := spot{commit: r.at}
-	moved := r.mark.spot().before(quiet)
-	if moved && (first && !r.handed || r.at-r.mark.spot().commit >= enough) {
-		r.next = quiet
+	// Where the first reading began is told in any case: else a slot that is made anew
+	// before the first event would hide what was lost.
+	quiet, stands := spot{commit: r.at}, r.mark.spot()
+	if first && !r.handed || stands.before(quiet) && r.at-stands.commit >= enough {
+		if stands.before(quiet) {
+			r.next = quiet
+		}
 		return r.hand(source.Batch{Partition: r.mark.partition(), Format: r.source.decoder.Format()})
 	}
 	return r.ctx.Err()
@@ -143,7 +152,7 @@ func (r *reading) hand(b source.Batch) error {
 		b.Cursor = m.text()
 	}
 	if err := r.emit(b); err != nil {
-		return err
+		return refusedError{err}
 	}
 	r.mark, r.handed = m, true
 	if b.Partition == m.partition() {

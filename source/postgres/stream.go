@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -35,8 +36,8 @@ func (s *Source) replicate(ctx context.Context) (*pgconn.PgConn, error) {
 	return conn, s.explained("connect for replication", err)
 }
 
-func hangUp(conn *pgconn.PgConn) {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+func hangUp(ctx context.Context, conn *pgconn.PgConn) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
 	_ = conn.Close(ctx)
 }
@@ -84,6 +85,7 @@ type stream struct {
 	idle   *time.Timer
 	end    func() // ends the heartbeat
 
+	history   mark         // that is read; its place counts for nothing
 	mark      mark         // of the next change that was not handed over
 	told      string       // the cursor that the receiver has
 	floor     pgoutput.LSN // the slot's own place at the beginning
@@ -128,7 +130,7 @@ func (s *Source) started(ctx context.Context, cursor source.Cursor) (st *stream,
 	}
 	defer func() {
 		if err != nil {
-			hangUp(conn)
+			hangUp(ctx, conn)
 		}
 	}()
 	sys, err := s.identify(ctx, conn)
@@ -139,7 +141,7 @@ func (s *Source) started(ctx context.Context, cursor source.Cursor) (st *stream,
 	if err != nil {
 		return nil, nil, located(err, s.where())
 	}
-	st = &stream{source: s, mark: m, told: cursor[m.partition()], floor: v.confirmed, at: m.spot().commit, relations: map[uint32]*relation{}}
+	st = &stream{source: s, history: m, mark: m, told: cursor[m.partition()], floor: v.confirmed, at: m.spot().commit, relations: map[uint32]*relation{}}
 	if err := s.start(ctx, conn, st, v.timeout); err != nil {
 		return nil, nil, err
 	}
@@ -150,7 +152,7 @@ func (s *Source) started(ctx context.Context, cursor source.Cursor) (st *stream,
 // make makes the slot. It waits until the transactions that are open have ended.
 func (s *Source) make(ctx context.Context, v *view) error {
 	var at string
-	if err := s.ask(ctx, "make the slot", "SELECT lsn::text FROM pg_create_logical_replication_slot($1, 'pgoutput')", []any{s.config.Slot}, &at); err != nil {
+	if err := s.query(ctx, "make the slot", "SELECT lsn::text FROM pg_create_logical_replication_slot($1, 'pgoutput')", []any{s.config.Slot}, &at); err != nil {
 		return err
 	}
 	return s.lookAtSlot(ctx, v)
@@ -159,13 +161,13 @@ func (s *Source) make(ctx context.Context, v *view) error {
 // start starts the stream. A slot that is in use is asked for a while: a reader that
 // was ended a moment ago may not have let it go yet.
 func (s *Source) start(ctx context.Context, conn *pgconn.PgConn, st *stream, timeout time.Duration) error {
-	const tries, pause = 30, 200 * time.Millisecond
+	const pause = 200 * time.Millisecond
 	command := fmt.Sprintf(`START_REPLICATION SLOT %s LOGICAL %s (proto_version '1', publication_names '%s', messages 'true')`,
-		quote(s.config.Slot), st.mark.spot().commit, sqlText(quote(s.config.Publication)))
+		quote(s.config.Slot), st.mark.spot().commit, strings.ReplaceAll(quote(s.config.Publication), "'", "''"))
 	for try := 1; ; try++ {
 		err := st.begin(ctx, conn, command)
 		server, ok := errors.AsType[*pgconn.PgError](err)
-		if err == nil || !ok || server.Code != stateInUse || try == tries {
+		if err == nil || !ok || server.Code != stateInUse || try == s.tries {
 			if err != nil {
 				return s.explained("start the stream", err)
 			}
@@ -186,7 +188,7 @@ func (s *Source) start(ctx context.Context, conn *pgconn.PgConn, st *stream, tim
 	st.conn, st.front = hijacked.Conn, hijacked.Frontend
 	st.idle = time.AfterFunc(time.Hour, st.wake)
 	st.idle.Stop()
-	beat, cancel := context.WithCancel(context.Background())
+	beat, cancel := context.WithCancel(context.WithoutCancel(ctx)) // it lasts until the stream is dropped
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -194,17 +196,6 @@ func (s *Source) start(ctx context.Context, conn *pgconn.PgConn, st *stream, tim
 	}()
 	st.end = func() { cancel(); <-done }
 	return nil
-}
-
-func sqlText(s string) string {
-	out := ""
-	for _, c := range s {
-		if c == '\'' {
-			out += "'"
-		}
-		out += string(c)
-	}
-	return out
 }
 
 // begin sends the command. After the server's refusal the connection can be used
@@ -220,10 +211,6 @@ func (st *stream) begin(ctx context.Context, conn *pgconn.PgConn, command string
 	for {
 		m, err := conn.ReceiveMessage(ctx)
 		if err != nil {
-			var server *pgconn.PgError
-			if errors.As(err, &server) {
-				return err
-			}
 			return errors.Join(refused, err)
 		}
 		switch m := m.(type) {
@@ -288,7 +275,7 @@ func (st *stream) archived() pgoutput.LSN {
 	st.source.mu.Lock()
 	defer st.source.mu.Unlock()
 	m := st.source.archived
-	if m.Generation == 0 || !m.same(st.mark) {
+	if m.Generation == 0 || !m.same(st.history) {
 		return 0
 	}
 	if at := m.spot().commit; at > st.floor {

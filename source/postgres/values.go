@@ -129,7 +129,7 @@ func (l *list) append(b []byte, depth int) ([]byte, bool) {
 		return append(b, ']'), true
 	}
 	for {
-		ok := true
+		var ok bool
 		switch l.next() {
 		case '{':
 			b, ok = l.append(b, depth+1)

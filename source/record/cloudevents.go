@@ -50,7 +50,7 @@ func (s *session) cloudEvent(e *recount.Event) (opened, error) {
 		attributes = append(attributes, attribute{"datacontenttype", derive.String(nil, content)})
 	}
 	o := opened{envelope: s.cloudEnvelope(attributes)}
-	if e.Data != nil && (s.body.wants() || s.values.needsRegistry()) {
+	if e.Data != nil && (s.body.asks || s.values.needsRegistry()) {
 		o.body, o.derived, o.bodyFault = s.decode(e.Data)
 	}
 	return o, nil
@@ -109,7 +109,7 @@ func (s *session) structured(e *recount.Event) (opened, error) {
 	o := opened{envelope: s.cloudEnvelope(attributes)}
 	data, binary := list.get("data"), list.get("data_base64")
 	switch {
-	case !s.body.wants():
+	case !s.body.asks:
 	case data != nil && binary != nil:
 		o.bodyFault = errors.New("the CloudEvent has both data and data_base64")
 	case data != nil:

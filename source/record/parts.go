@@ -44,6 +44,8 @@ func ofRecord(path string) bool {
 type reading struct {
 	mapping recount.Mapping
 	fields  []int    // indexes into the whole mapping's fields
+	whole   bool     // those are all of its fields
+	asks    bool     // the mapping asks anything of the document
 	keys    []string // the members of the document that paths lead into
 	json    *payload.Decoder
 	derived *payload.Decoder
@@ -67,6 +69,10 @@ func newReading(m recount.Mapping, into func(path string) bool) (reading, error)
 			r.fields = append(r.fields, i)
 		}
 	}
+	r.whole = len(r.fields) == len(m.Fields)
+	for range paths(r.mapping) {
+		r.asks = true
+	}
 	var err error
 	if r.keys, err = payload.Keys(r.mapping); err != nil {
 		return r, err
@@ -81,14 +87,6 @@ func newReading(m recount.Mapping, into func(path string) bool) (reading, error)
 // names says whether a path leads into a member of the document.
 func (r *reading) names(key string) bool { return slices.Contains(r.keys, key) }
 
-// wants says whether the mapping asks anything of the document.
-func (r *reading) wants() bool {
-	for range paths(r.mapping) {
-		return true
-	}
-	return false
-}
-
 // read fills what the document has into e. A document that is nil has nothing.
 func (r *reading) read(e *recount.Event, s *payload.Scratch, document []byte, derived bool) {
 	if document == nil {
@@ -99,9 +97,14 @@ func (r *reading) read(e *recount.Event, s *payload.Scratch, document []byte, de
 		decoder = r.derived
 	}
 	var got recount.Event
-	decoder.Into(&got, s, document, string(document))
-	for i, at := range r.fields {
-		e.Fields[at] = got.Fields[i]
+	if r.whole {
+		got.Fields = e.Fields
+	}
+	decoder.Into(&got, s, document, s.Text(document))
+	if !r.whole {
+		for i, at := range r.fields {
+			e.Fields[at] = got.Fields[i]
+		}
 	}
 	m := &r.mapping
 	if m.ID != "" {

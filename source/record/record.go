@@ -208,7 +208,7 @@ func (s *session) read(ctx context.Context, e *recount.Event, at time.Time) {
 		e.Key = nil // the mapping's, if it names one
 	}
 	key := e.Key
-	e.Fields = make([]recount.Value, len(s.options.Mapping.Fields))
+	e.Fields = s.texts.Values(len(s.options.Mapping.Fields))
 	for i := range e.Fields {
 		e.Fields[i] = recount.Null
 	}
@@ -226,7 +226,7 @@ func (s *session) read(ctx context.Context, e *recount.Event, at time.Time) {
 	default:
 		s.fill(e, o)
 	}
-	if s.parts.wants() {
+	if s.parts.asks {
 		s.parts.read(e, s.texts, s.parts.parts(e, key), true)
 	}
 	if m.Time == partTime || o.gone {
@@ -239,7 +239,7 @@ func (s *session) read(ctx context.Context, e *recount.Event, at time.Time) {
 }
 
 func (s *session) fill(e *recount.Event, o opened) {
-	if s.envelope.wants() {
+	if s.envelope.asks {
 		s.envelope.read(e, s.texts, o.envelope, true)
 	}
 	if o.bodyFault != nil {

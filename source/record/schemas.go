@@ -87,15 +87,20 @@ func (s *schema) avro() (valueReader, error) {
 	}, nil
 }
 
+var (
+	errNoFrame    = errors.New("it does not begin with the zero of a schema registry's wire format")
+	errShortFrame = errors.New("it is too short to name its schema")
+)
+
 // frame splits a value in the wire format of a registry: a zero, four bytes of the
 // schema's id, and what was written under it.
 func frame(value []byte) (id uint32, rest []byte, err error) {
 	const head = 5
 	switch {
 	case len(value) > 0 && value[0] != 0:
-		return 0, nil, errors.New("it does not begin with the zero of a schema registry's wire format")
+		return 0, nil, errNoFrame
 	case len(value) < head:
-		return 0, nil, errors.New("it is too short to name its schema")
+		return 0, nil, errShortFrame
 	}
 	return binary.BigEndian.Uint32(value[1:head]), value[head:], nil
 }

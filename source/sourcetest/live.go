@@ -3,6 +3,7 @@ package sourcetest
 import (
 	"bytes"
 	"context"
+	"maps"
 	"math/big"
 	"slices"
 	"testing"
@@ -119,12 +120,18 @@ func spans(t *testing.T, h Harness) {
 	}
 	cursor := source.Cursor{}
 	all := eventsOf(readAll(t, made.Source, cursor), "a")
+	pulled := source.Cursor{}
 	read := func(span source.Span) []recount.Event {
 		t.Helper()
 		span.Cursor = cursor
 		var got []source.Batch
 		if _, err := s.ReadSpan(t.Context(), span, func(b source.Batch) error { got = append(got, b); return nil }); err != nil {
 			t.Fatalf("read span: got %v, want no error", err)
+		}
+		for _, b := range got {
+			if b.Cursor != "" {
+				pulled[b.Partition] = b.Cursor
+			}
 		}
 		return eventsOf(got, "a")
 	}
@@ -139,6 +146,9 @@ func spans(t *testing.T, h Harness) {
 	p := all[0].Partition
 	same("positions", read(source.Span{Positions: []recount.PositionWindow{{Partition: p, From: all[20].Position, To: all[50].Position}}}), all[20:50])
 	same("no position", read(source.Span{Positions: []recount.PositionWindow{{Partition: "no such partition", From: all[0].Position, To: all[9].Position}}}), nil)
+	cursor = pulled // as an archive that has pulled only
+	same("positions again", read(source.Span{Positions: []recount.PositionWindow{{Partition: p, From: all[10].Position, To: all[20].Position}}}), all[10:20])
+	same("what a run finds after pulls", eventsOf(readAll(t, made.Source, maps.Clone(pulled)), "a"), all)
 	if made.Stored == nil {
 		return
 	}

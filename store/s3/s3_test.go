@@ -217,3 +217,24 @@ func TestACancelledPutSaysTheTruth(t *testing.T) {
 		}
 	}
 }
+
+// TestAServerThatWantsPatienceIsAskedAgain answers each second request with an
+// error that passes.
+func TestAServerThatWantsPatienceIsAskedAgain(t *testing.T) {
+	proxy := storetest.Before(t, fake(t))
+	for _, code := range []int{http.StatusTooManyRequests, http.StatusInternalServerError, http.StatusServiceUnavailable} {
+		s := open(t, proxy.URL, fmt.Sprintf("bucket/%d", code))
+		proxy.Plan(func(n int, _ *http.Request) *storetest.Trouble {
+			if n%2 == 1 {
+				return &storetest.Trouble{Status: code, Body: message("Later")}
+			}
+			return nil
+		})
+		if err := s.Put(t.Context(), "a", func(w io.Writer) error { _, err := io.WriteString(w, "x"); return err }); err != nil {
+			t.Errorf("%d: put: %v", code, err)
+		}
+		if n, err := s.Stat(t.Context(), "a"); n != 1 || err != nil {
+			t.Errorf("%d: stat: %d, %v", code, n, err)
+		}
+	}
+}

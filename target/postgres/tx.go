@@ -43,6 +43,9 @@ func (t *table) Begin(ctx context.Context) (target.Tx, error) {
 	if err := x.prepare(ctx); err != nil {
 		return nil, errors.Join(err, x.Rollback(ctx))
 	}
+	if err := x.announce(ctx); err != nil {
+		return nil, errors.Join(err, x.Rollback(ctx))
+	}
 	return x, nil
 }
 

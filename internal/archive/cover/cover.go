@@ -6,11 +6,11 @@ package cover
 import (
 	"fmt"
 	"maps"
-	"math/big"
 	"slices"
 	"strings"
 
 	"recount"
+	"recount/internal/archive/positions"
 )
 
 // Select returns the files of a snapshot that can hold events of a span of event
@@ -81,6 +81,10 @@ func CompletePositions(s recount.Snapshot, windows []recount.PositionWindow) err
 		case !s.Since.IsZero() && w.From < held.First:
 			return shortOf(s, w.String(), fmt.Sprintf("events before %s were taken out by retention; its first position is now %s", recount.FormatTimestamp(s.Since), recount.ShortPosition(held.First)))
 		}
+		if span, taken := removed(s, w); taken {
+			return shortOf(s, w.String(), fmt.Sprintf("events before %s were taken out by retention, among them such between positions %s and %s",
+				recount.FormatTimestamp(s.Since), recount.ShortPosition(span.First), recount.ShortPosition(span.Last)))
+		}
 		for _, g := range s.Gaps {
 			if g.Lost() && g.Partition == w.Partition && g.From < w.To && w.From < g.To {
 				return lost(s, w.String(), g)
@@ -88,6 +92,19 @@ func CompletePositions(s recount.Snapshot, windows []recount.PositionWindow) err
 		}
 	}
 	return nil
+}
+
+// removed finds events that retention took out and that can be of a window: one
+// that came late stands among newer ones, which stay.
+func removed(s recount.Snapshot, w recount.PositionWindow) (recount.PositionSpan, bool) {
+	for _, f := range s.Removed {
+		for _, span := range f.Spans {
+			if span.Partition == w.Partition && span.First < w.To && span.Last >= w.From {
+				return span, true
+			}
+		}
+	}
+	return recount.PositionSpan{}, false
 }
 
 // around says whether one stretch of what was read holds a window; if none does,
@@ -113,14 +130,7 @@ func around(s recount.Snapshot, w recount.PositionWindow) (shown string, whole b
 
 // follows says whether to is at most the position after last.
 func follows(last, to string) bool {
-	if to <= last {
-		return true
-	}
-	n, ok := new(big.Int).SetString(last, 10)
-	if !ok {
-		return false
-	}
-	return to <= recount.PadPosition(n.Add(n, big.NewInt(1)).String())
+	return to <= positions.After(last)
 }
 
 // ends returns, by partition, the last position up to which all is in: what is

@@ -46,9 +46,12 @@ func incomplete(t *testing.T, name string, err error, says string) {
 
 func TestAWindowIsCompleteBeforeTheWatermarkOrWhereItWasPulled(t *testing.T) {
 	followed := recount.Snapshot{Stream: "orders", Followed: true, Watermark: at(60), Lateness: 5 * time.Minute}
-	pulled := recount.Snapshot{Stream: "orders", Lateness: 5 * time.Minute, Pulled: []recount.Window{window(30, 60), window(0, 30), window(100, 130)}}
+	pulled := recount.Snapshot{Stream: "orders", Lateness: 5 * time.Minute, Pulled: []recount.Window{window(30, 60), window(0, 35), window(100, 130)}}
 	both := followed
 	both.Pulled = []recount.Window{window(50, 90)}
+	touching, late := pulled, followed
+	touching.Pulled = []recount.Window{window(30, 60), window(0, 30)}
+	late.Pulled = []recount.Window{window(60, 90)}
 	everything := recount.Window{To: at(20)}
 	for _, tt := range []struct {
 		name         string
@@ -59,7 +62,9 @@ func TestAWindowIsCompleteBeforeTheWatermarkOrWhereItWasPulled(t *testing.T) {
 		{"before the watermark", followed, window(0, 55), window(0, 55), ""},
 		{"late ones may come", followed, window(0, 56), window(0, 56), "may come up to 5m0s late"},
 		{"all of it", followed, window(0, 20), everything, ""},
-		{"two spans that touch", pulled, window(10, 50), window(10, 50), ""},
+		{"two spans that share what comes late", pulled, window(10, 50), window(10, 50), ""},
+		{"two spans that touch", touching, window(10, 50), window(10, 50), "only these spans were pulled"},
+		{"pulled from the watermark on", late, window(40, 85), window(0, 85), "missing"},
 		{"up to the span's end", pulled, window(10, 56), window(10, 56), "only these spans were pulled"},
 		{"between the spans", pulled, window(40, 110), window(40, 110), "needed is"},
 		{"what rows remember is not there", pulled, window(100, 110), window(95, 110), "only these spans were pulled"},
@@ -143,6 +148,6 @@ func TestLostEventsHappenedBeforeTheyWereMissed(t *testing.T) {
 	g.Before = at(200)
 	s := recount.Snapshot{Stream: "orders", Followed: true, Watermark: at(1000), Lateness: time.Minute, Files: []recount.DataFile{hourFile("0", "120", 60, 110)}, Gaps: []recount.Gap{g}}
 	incomplete(t, "inside", cover.Complete(s, window(150, 160), window(150, 160)), "between")
-	incomplete(t, "just before it was missed", cover.Complete(s, window(200, 210), window(200, 210)), "positions [121,")
+	incomplete(t, "just before it was missed", cover.Complete(s, window(200, 210), window(200, 210)), "all positions from 121 on")
 	incomplete(t, "after it was missed", cover.Complete(s, window(201, 210), window(201, 210)), "")
 }

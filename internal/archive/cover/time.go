@@ -53,8 +53,9 @@ func within(s recount.Snapshot, needed recount.Window, from, end time.Time) erro
 		}
 		return incomplete(s, needed, "only spans of the stream were pulled, and the calculation reads up to the cut", run)
 	}
-	if s.Followed && s.Watermark.After(from) {
-		from = s.Watermark
+	// Of the last events before the watermark some may have come late, after it.
+	if sure := s.Watermark.Add(-s.Lateness); s.Followed && !s.Watermark.IsZero() && sure.After(from) {
+		from = sure
 	}
 	if !from.IsZero() && Pulled(s, recount.Window{From: from, To: end}) {
 		return nil
@@ -104,8 +105,7 @@ func lost(s recount.Snapshot, where string, g recount.Gap) error {
 	}
 	return &recount.Error{
 		Code: recount.CodeIncomplete, What: "events that the window may need were lost", Where: fmt.Sprintf("%s, stream %s", where, s.Stream),
-		Why: fmt.Sprintf("positions [%s, %s) of partition %s were deleted by the source before they were archived; they happened %s",
-			recount.ShortPosition(g.From), recount.ShortPosition(g.To), g.Partition, when),
+		Why:  fmt.Sprintf("%s of partition %s were deleted by the source before they were archived; they happened %s", g.Positions(), g.Partition, when),
 		Next: "choose a window that lies apart from them; if another copy of those events exists, archive it as a source of its own",
 	}
 }
@@ -144,16 +144,18 @@ func lostTimes(s recount.Snapshot, g recount.Gap) (from, to time.Time) {
 	return from, to
 }
 
-// Pulled says whether a span of time lies whole in those that were pulled.
+// Pulled says whether a span of time lies whole in those that were pulled. What
+// comes late may come after one was pulled, and stand before the next one in the
+// source: two spans are one only where they share as much.
 func Pulled(s recount.Snapshot, w recount.Window) bool {
-	from := w.From
-	for moved := true; moved && from.Before(w.To); {
+	reach, from := w.From, w.From
+	for moved := true; moved && reach.Before(w.To); {
 		moved = false
 		for _, p := range s.Pulled {
-			if !p.From.After(from) && p.To.After(from) {
-				from, moved = p.To, true
+			if !p.From.After(from) && p.To.After(reach) {
+				reach, from, moved = p.To, p.To.Add(-s.Lateness), true
 			}
 		}
 	}
-	return !from.Before(w.To)
+	return !reach.Before(w.To)
 }

@@ -99,6 +99,9 @@ func (c *texts) reset() {
 	c.data, c.ends = c.data[:0], c.ends[:0]
 }
 
+// held is how many bytes are kept for values.
+func (c *texts) held() int { return cap(c.data) + 4*cap(c.ends) }
+
 func (c *texts) def() []int16 {
 	if c.required {
 		return nil
@@ -116,7 +119,9 @@ func writeTexts(w file.ColumnChunkWriter, c *texts, def, rep []int16) error {
 		return wrongWriter(w)
 	}
 	if cw.SupportsArrowOffsets() && len(c.ends) > 0 {
-		_, err := cw.WriteBatchArrow(c.data, c.ends, def, rep)
+		return writeArrow(cw, c, def, rep)
+	}
+	if done, err := writeDictionary(cw, c, def, rep); done || err != nil {
 		return err
 	}
 	values := make([]parquet.ByteArray, max(len(c.ends)-1, 0))
@@ -125,6 +130,30 @@ func writeTexts(w file.ColumnChunkWriter, c *texts, def, rep []int16) error {
 	}
 	_, err := cw.WriteBatch(values, def, rep)
 	return err
+}
+
+// writeArrow hands over a column that has no dictionary, a little at a time where
+// each row has a value: a page is ended after what was handed over last.
+func writeArrow(cw *file.ByteArrayColumnChunkWriter, c *texts, def, rep []int16) error {
+	if rep != nil || c.present != c.rows {
+		_, err := cw.WriteBatchArrow(c.data, c.ends, def, rep)
+		return err
+	}
+	for from := 0; from < c.rows; {
+		to := from + 1
+		for to < c.rows && to-from < batchRows && c.ends[to+1]-c.ends[from] <= pageStep {
+			to++
+		}
+		var levels []int16
+		if def != nil {
+			levels = def[from:to]
+		}
+		if _, err := cw.WriteBatchArrow(c.data, c.ends[from:to+1], levels, nil); err != nil {
+			return err
+		}
+		from = to
+	}
+	return nil
 }
 
 func wrongWriter(w file.ColumnChunkWriter) error {
@@ -152,6 +181,8 @@ func (c *longs) reset() {
 	c.levels.reset()
 	c.values = c.values[:0]
 }
+
+func (c *longs) held() int { return 8 * cap(c.values) }
 
 func (c *longs) write(w file.ColumnChunkWriter) error {
 	cw, ok := w.(*file.Int64ColumnChunkWriter)
@@ -365,6 +396,10 @@ func (c *fieldColumn) reset() {
 	c.longs.reset()
 	c.ints, c.doubles, c.bools, c.fixed = c.ints[:0], c.doubles[:0], c.bools[:0], c.fixed[:0]
 	c.levels.reset()
+}
+
+func (c *fieldColumn) held() int {
+	return c.texts.held() + c.longs.held() + 4*cap(c.ints) + 8*cap(c.doubles) + cap(c.bools) + cap(c.fixed)
 }
 
 func (c *fieldColumn) write(w file.ColumnChunkWriter) error {

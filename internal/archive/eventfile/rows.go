@@ -37,6 +37,21 @@ func (r *Rows) Len() int { return r.n }
 // Bytes is about how much memory the values take.
 func (r *Rows) Bytes() int64 { return r.bytes }
 
+// Held is about how much memory is kept for values, whether there are any or not.
+func (r *Rows) Held() int64 {
+	held := int64(r.headers.names.held() + r.headers.values.held())
+	for _, c := range []*texts{&r.id, &r.kind, &r.partition, &r.position, &r.key, &r.data, &r.fault} {
+		held += int64(c.held())
+	}
+	for _, c := range []*longs{&r.seq, &r.time, &r.ingest} {
+		held += int64(c.held())
+	}
+	for _, f := range r.fields {
+		held += int64(f.held())
+	}
+	return held
+}
+
 // Reset empties the rows and keeps their memory.
 func (r *Rows) Reset() {
 	r.n, r.bytes = 0, 0

@@ -147,7 +147,8 @@ func decimalBytes(precision int) int {
 const (
 	// MaxGroupRows is how many rows a row group has at most.
 	MaxGroupRows = 131072
-	pageBytes    = 120 << 10 // within one block of zstd, which then keeps no history
+	pageBytes    = 56 << 10 // with a step and the lengths, within one block of zstd, which then keeps no history
+	pageStep     = 4 << 10
 	dictBytes    = 2 << 20
 	zstdLevel    = 1
 )

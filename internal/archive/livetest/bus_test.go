@@ -260,7 +260,8 @@ func (s *busSource) span(_ context.Context, p string, from, to int, emit func(so
 
 func pad(n int) string { return recount.PadPosition(strconv.Itoa(n)) }
 
-func (s *busSource) ReadSpan(ctx context.Context, span source.Span, emit func(source.Batch) error) (source.End, error) {
+func (s *busSource) ReadSpan(ctx context.Context, span source.Span, each func(source.Batch) error) (source.End, error) {
+	emit := func(b source.Batch) error { b.Cursor = ""; return each(b) } // its partitions are never others
 	for _, p := range s.names() {
 		from, to := 0, 0
 		for _, w := range span.Positions {

@@ -3,10 +3,12 @@ package livetest_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -106,5 +108,66 @@ func TestALiveRunOverKafka(t *testing.T) {
 	}
 	if got := strings.Join(runs, ", "); got != "0 sealed 0-74, 1 sealed 0-74" {
 		t.Errorf("positions: %s", got)
+	}
+}
+
+// TestATopicThatWasOnlyPulledAndMadeAnewLosesNothing deletes a topic between two
+// pulls, and between a pull and a run.
+func TestATopicThatWasOnlyPulledAndMadeAnewLosesNothing(t *testing.T) {
+	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(2, "orders"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	anew := func() {
+		t.Helper()
+		cl, err := kgo.NewClient(kgo.SeedBrokers(c.ListenAddrs()...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer cl.Close()
+		admin := kadm.NewClient(cl)
+		if _, err := admin.DeleteTopic(t.Context(), "orders"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := admin.CreateTopic(t.Context(), 2, 1, nil, "orders"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a := archive.Open(&mem.Store{}, clock.System{})
+	opts := options(overKafka(t, c.ListenAddrs()))
+	pull := func(from, to, want int, lost recount.Code) {
+		t.Helper()
+		opts.Pull = &source.Span{From: noon.Add(time.Duration(from) * time.Second), To: noon.Add(time.Duration(to) * time.Second)}
+		if res, err := a.Run(t.Context(), opts); res.Events != int64(want) || code(err) != lost {
+			t.Errorf("pull %d to %d: %+v and %v, want %d events", from, to, res, err, want)
+		}
+		opts.Pull = nil
+	}
+	produce(t, c.ListenAddrs(), 0, 40)
+	pull(10, 30, 20, "")
+	pull(0, 10, 10, "")
+	pull(20, 40, 10, "")
+	anew()
+	produce(t, c.ListenAddrs(), 100, 140)
+	pull(110, 130, 20, recount.CodeLost) // what else was in the older topic
+	anew()
+	produce(t, c.ListenAddrs(), 200, 240)
+	res, err := a.Run(t.Context(), opts)
+	wantCode(t, err, recount.CodeLost) // what of the second one was not pulled
+	if res.Events != 40 || res.Known != 0 {
+		t.Errorf("run: %+v, want 40 events", res)
+	}
+	produce(t, c.ListenAddrs(), 240, 250)
+	if res := mustRun(t, a, opts); res.Events != 10 {
+		t.Errorf("the next run: %+v, want 10 events", res)
+	}
+	want := "0:[20, 9223372036854775807) 0@2:[0, 5) 0@2:[15, 9223372036854775807) 1:[20, 9223372036854775807) 1@2:[0, 5) 1@2:[15, 9223372036854775807)"
+	var lost []string
+	for _, g := range mustSnapshot(t, a).Gaps {
+		lost = append(lost, g.String())
+	}
+	if slices.Sort(lost); strings.Join(lost, " ") != want {
+		t.Errorf("lost: got %s, want %s", strings.Join(lost, " "), want)
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"recount"
 	"recount/internal/archive"
+	"recount/internal/archive/cover"
 	"recount/source"
 	"recount/store/mem"
 )
@@ -18,14 +19,28 @@ func TestLostEventsAreRecordedAndSaid(t *testing.T) {
 	bus.watermark = func() time.Time { return noon }
 	bus.grow("0", 30, noon.Add(-time.Hour))
 	bus.grow("1", 5, noon.Add(-time.Hour))
-	bus.first["0"] = 12
+	bus.first["0"] = 3
+	// The source is older than the archive: that is no loss of its own, but no window
+	// may need it.
+	if res := mustRun(t, open(s), options(bus)); res.Events != 32 || len(res.Lost) != 0 || res.Gaps != 1 {
+		t.Errorf("first run: %+v", res)
+	}
+	w := recount.Window{From: noon.Add(-2 * time.Hour), To: noon.Add(-time.Hour)}
+	wantCode(t, cover.Complete(mustSnapshot(t, open(s)), w, w), recount.CodeIncomplete)
+	bus.grow("0", 20, noon.Add(-time.Minute))
+	bus.first["0"] = 40
 	res, err := open(s).Run(t.Context(), options(bus))
 	wantCode(t, err, recount.CodeLost)
-	if !strings.Contains(err.Error(), "partition 0, positions [0, 12)") || res.Events != 23 || len(res.Lost) != 1 {
+	if !strings.Contains(err.Error(), "partition 0, positions [30, 40)") || res.Events != 10 || len(res.Lost) != 1 {
 		t.Errorf("got %v, %+v", err, res)
 	}
-	snap := wantArchived(t, s, bus.wants(func(e recount.Event) bool { return e.Partition == "1" || e.Position >= pad(12) }))
-	if want := []recount.Gap{{Partition: "0", From: pad(0), To: pad(12), Reason: recount.GapRetention}}; !slices.Equal(snap.Gaps, want) {
+	snap := wantArchived(t, s, bus.wants(func(e recount.Event) bool {
+		return e.Partition == "1" || e.Position >= pad(3) && e.Position < pad(30) || e.Position >= pad(40)
+	}))
+	lost := func(from, to int) recount.Gap {
+		return recount.Gap{Partition: "0", From: pad(from), To: pad(to), Reason: recount.GapRetention}
+	}
+	if want := []recount.Gap{lost(0, 3), lost(30, 40)}; !slices.Equal(snap.Gaps, want) {
 		t.Errorf("gaps: %v", snap.Gaps)
 	}
 	mustRun(t, open(s), options(bus)) // said once
@@ -99,6 +114,50 @@ func TestAPullBringsInASpanAndNothingTwice(t *testing.T) {
 	wantCode(t, err, recount.CodeUnsupported)
 }
 
+// What was pulled later lies earlier in the log: it is read where it lies.
+func TestTheLogIsReadByPositionWhateverWasPulled(t *testing.T) {
+	s, bus := &mem.Store{}, newBus()
+	bus.watermark = func() time.Time { return noon }
+	for _, p := range []string{"0", "1", "2"} {
+		bus.grow(p, 300, noon.Add(-300*time.Second))
+	}
+	opts := options(bus)
+	opts.CommitEvents = 40
+	for _, w := range []recount.PositionWindow{{Partition: "0", From: pad(200), To: pad(250)}, {Partition: "1", From: pad(20), To: pad(120)}, {Partition: "0", From: pad(50), To: pad(90)}} {
+		opts.Pull = &source.Span{Positions: []recount.PositionWindow{w}}
+		mustRun(t, open(s), opts)
+	}
+	opts.Pull = nil
+	mustRun(t, open(s), opts)
+	snap := wantArchived(t, s, bus.wants(nil))
+	all := func(*archive.LogEvent) bool { return true }
+	arrived, last := 0, int64(0)
+	log, err := open(s).Log(t.Context(), archive.LogOptions{Snapshot: snap, Files: snap.Files, Wanted: all, Dir: t.TempDir()}, func(e *archive.LogEvent) error {
+		if arrived++; e.Seq <= last {
+			t.Errorf("event %d came after %d", e.Seq, last)
+		}
+		last = e.Seq
+		return nil
+	})
+	if err != nil || arrived != 900 {
+		t.Fatalf("got %v, %d events", err, arrived)
+	}
+	next := map[string]int{}
+	for range 2 { // it can be read again
+		clear(next)
+		err = log.Each(t.Context(), func(e *archive.LogEvent) error {
+			if e.Position != pad(next[e.Partition]) {
+				t.Fatalf("partition %s: got position %s, want %d", e.Partition, e.Position, next[e.Partition])
+			}
+			next[e.Partition]++
+			return nil
+		})
+		if err != nil || next["0"] != 300 || next["1"] != 300 || next["2"] != 300 {
+			t.Errorf("got %v, %v", err, next)
+		}
+	}
+}
+
 // TestVerifySaysWhatEachPositionIs also takes a source at its word that it is
 // dense, and finds where it lied.
 func TestVerifySaysWhatEachPositionIs(t *testing.T) {
@@ -122,9 +181,7 @@ func TestVerifySaysWhatEachPositionIs(t *testing.T) {
 	bus.first["0"] = 10
 	opts := options(bus)
 	opts.CommitEvents = 30
-	if _, err := open(s).Run(t.Context(), opts); code(err) != recount.CodeLost {
-		t.Fatal(err)
-	}
+	mustRun(t, open(s), opts)
 	report := verified(t, s)
 	if got, want := runs(report), "0:lost 0-9\n0:sealed 10-99\n1:sealed 0-49\n"; got != want {
 		t.Errorf("got\n%swant\n%s", got, want)
@@ -135,9 +192,7 @@ func TestVerifySaysWhatEachPositionIs(t *testing.T) {
 	// A hole and a position twice.
 	bus.parts["1"][20].Position = pad(19)
 	s = &mem.Store{}
-	if _, err := open(s).Run(t.Context(), opts); code(err) != recount.CodeLost {
-		t.Fatal(err)
-	}
+	mustRun(t, open(s), opts)
 	report, err := open(s).Verify(t.Context(), nil, nil)
 	wantCode(t, err, recount.CodeDamaged)
 	if got, want := runs(report), "0:lost 0-9\n0:sealed 10-99\n1:sealed 0-19\n1:overlap 19-19\n1:hole 20-20\n1:sealed 21-49\n"; got != want {

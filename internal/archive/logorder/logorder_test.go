@@ -19,7 +19,7 @@ type event struct {
 
 func events(text string) (list []event) {
 	for i, commit := range strings.Split(text, "|") {
-		for _, e := range strings.Fields(commit) {
+		for e := range strings.FieldsSeq(commit) {
 			list = append(list, event{int64(i + 1), e[:1], e[1:]})
 		}
 	}
@@ -35,7 +35,7 @@ func ordered(list []event) (string, int) {
 	var got []string
 	for _, leg := range legs {
 		for seq, e := range list {
-			if leg.Has(int64(seq), e.partition) {
+			if leg.Has(int64(seq), e.partition, e.position) {
 				got = append(got, e.partition+e.position)
 			}
 		}
@@ -52,6 +52,7 @@ func TestEventsComeInTheOrderOfTheLog(t *testing.T) {
 		"as they came":                   {"a1 b1 a2|b2 a3", "a1 b1 a2 b2 a3", 1},
 		"a span that was pulled later":   {"a5 b5|a6 b6|a1 b1 a2", "a1 b1 a2 a5 b5 a6 b6", 2},
 		"a partition is not held up":     {"a5|b1|a1|a6 b2", "b1 a1 a5 a6 b2", 3},
+		"later commits pass it by":       {"a5 b5|a1 a3 a7 b1 b6", "a1 a3 b1 a5 b5 a7 b6", 3},
 		"each has what the other awaits": {"a5 b5|a1 b8", "b5 a1 b8 a5", 3},
 	} {
 		if got, legs := ordered(events(c.events)); got != c.want || legs != c.legs {
@@ -64,26 +65,34 @@ func TestEventsComeInTheOrderOfTheLog(t *testing.T) {
 func TestNoPullMakesAnotherOrder(t *testing.T) {
 	for seed := range uint64(300) {
 		rng := rand.New(rand.NewPCG(seed, 3)) //nolint:gosec // a history that its seed repeats
-		stretches := map[string][][]string{}
-		for _, p := range []string{"a", "b", "c"} {
-			at := 0
-			for range 1 + rng.IntN(6) {
-				var s []string
-				for range 1 + rng.IntN(4) {
-					at++
-					s = append(s, fmt.Sprintf("%s%03d", p, at))
-				}
-				stretches[p] = append(stretches[p], s)
-			}
-			rng.Shuffle(len(stretches[p]), func(i, j int) { stretches[p][i], stretches[p][j] = stretches[p][j], stretches[p][i] })
-		}
+		// Spans are pulled at random; then all that is left comes, in commits of some.
 		var commits []string
-		for i := range 6 {
+		taken := map[string]bool{}
+		take := func(p string, from, to int) (s []string) {
+			for at := from; at < to; at++ {
+				if e := fmt.Sprintf("%s%03d", p, at); !taken[e] {
+					taken[e] = true
+					s = append(s, e)
+				}
+			}
+			return s
+		}
+		const most = 40
+		for range rng.IntN(6) {
 			var s []string
 			for _, p := range []string{"a", "b", "c"} {
-				if i < len(stretches[p]) {
-					s = append(s, stretches[p][i]...)
-				}
+				from := rng.IntN(most)
+				s = append(s, take(p, from, min(from+rng.IntN(15), most))...)
+			}
+			commits = append(commits, strings.Join(s, " "))
+		}
+		at := map[string]int{}
+		for at["a"] < most || at["b"] < most || at["c"] < most {
+			var s []string
+			for _, p := range []string{"a", "b", "c"} {
+				n := rng.IntN(20)
+				s = append(s, take(p, at[p], min(at[p]+n, most))...)
+				at[p] += n
 			}
 			commits = append(commits, strings.Join(s, " "))
 		}

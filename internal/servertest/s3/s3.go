@@ -5,6 +5,7 @@ package s3
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -113,6 +114,32 @@ func client(address string) *s3.Client {
 			return aws.Credentials{AccessKeyID: AccessKey, SecretAccessKey: Secret}, nil
 		}),
 	})
+}
+
+// MakeUser makes a user who has no rights but those that policies give.
+func MakeUser(ctx context.Context, address, name, secret string) error {
+	cmd := exec.CommandContext(ctx, program(), "admin", "--endpoint-url", address, "--access", AccessKey, "--secret", Secret,
+		"create-user", "--access", name, "--secret", secret, "--role", "user")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("make user %s: %w: %s", name, err, out)
+	}
+	return nil
+}
+
+// Allow gives a user rights on a bucket and its objects, such as s3:GetObject, and
+// takes all others away.
+func Allow(ctx context.Context, address, bucket, user string, rights ...string) error {
+	policy, err := json.Marshal(map[string]any{"Version": "2012-10-17", "Statement": []any{map[string]any{
+		"Effect": "Allow", "Principal": map[string]any{"AWS": []string{user}}, "Action": rights,
+		"Resource": []string{"arn:aws:s3:::" + bucket, "arn:aws:s3:::" + bucket + "/*"},
+	}}})
+	if err != nil {
+		return err
+	}
+	if _, err := client(address).PutBucketPolicy(ctx, &s3.PutBucketPolicyInput{Bucket: aws.String(bucket), Policy: aws.String(string(policy))}); err != nil {
+		return fmt.Errorf("set the policy of %s: %w", bucket, err)
+	}
+	return nil
 }
 
 // Uploads is how many uploads in parts a bucket holds that are neither complete

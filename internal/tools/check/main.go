@@ -142,7 +142,10 @@ func (c check) test(ctx context.Context) error { return c.command(ctx, "go", "te
 
 // withoutRace are packages that the race detector has nothing to say of: they
 // start no goroutine of their own, or only processes.
-var withoutRace = []string{"recount/internal/tidy", "recount/internal/doctest", "recount/bench/", "recount/examples/", "recount/internal/tools/"}
+var withoutRace = []string{
+	"recount/internal/tidy", "recount/internal/doctest", "recount/bench/", "recount/examples/", "recount/internal/tools/", "recount/internal/readers",
+	"recount/internal/servertest/", "recount/internal/sim/archive",
+}
 
 func (c check) race(ctx context.Context) error {
 	all, err := lines(ctx, "list", "-f", "{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}", "./...")

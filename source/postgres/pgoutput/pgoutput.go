@@ -103,24 +103,26 @@ type Value struct {
 	Text []byte
 }
 
-// Insert, Update and Delete are changes of one row. Old is nil where the server
-// tells none; OldKey says that of Old only the columns of the identity are known.
-type (
-	Insert struct {
-		Relation uint32
-		New      []Value
-	}
-	Update struct {
-		Relation uint32
-		Old, New []Value
-		OldKey   bool
-	}
-	Delete struct {
-		Relation uint32
-		Old      []Value
-		OldKey   bool
-	}
-)
+// Insert is a new row.
+type Insert struct {
+	Relation uint32
+	New      []Value
+}
+
+// Update is a row that changed. Old is nil where the server tells none; OldKey says
+// that of it only the columns of the identity are known.
+type Update struct {
+	Relation uint32
+	Old, New []Value
+	OldKey   bool
+}
+
+// Delete is a row that is gone, told as in Update.
+type Delete struct {
+	Relation uint32
+	Old      []Value
+	OldKey   bool
+}
 
 // Truncate empties tables.
 type Truncate struct{ Relations []uint32 }
