@@ -187,7 +187,10 @@ func (s *slaughter) life(ctx context.Context, lane, number int, left *atomic.Int
 	if err := <-done; err != nil {
 		return err
 	}
-	if err := in.last(ctx); err != nil {
+	const patience = 10 * time.Minute // of a machine that does much else
+	ending, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	if err := in.last(ending); err != nil {
 		f.damaged("the last archiver does not come through: %v", err)
 	}
 	at, err := in.judge(ctx, &f, p.sent)

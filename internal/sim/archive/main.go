@@ -78,7 +78,7 @@ func main() {
 	flag.BoolVar(&o.skim, "skim", false, "let nothing crash: read all, and judge")
 	child := flag.String("archiver", "", "be an archiver that will be killed")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx := context.Background()
 	var err error
 	ok := true
 	switch {
@@ -87,12 +87,15 @@ func main() {
 	case *worker:
 		err = work(ctx, o, os.Stdin, os.Stdout)
 	default:
+		// Workers and archivers are ended by this; of themselves they know no end but
+		// the sudden one.
+		ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 		err = inFolder(func() (err error) {
 			ok, err = run(ctx, o)
 			return err
 		})
+		stop()
 	}
-	stop()
 	if locked(err) {
 		os.Exit(exitLocked)
 	}
