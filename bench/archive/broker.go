@@ -44,7 +44,7 @@ func (b *bench) prepare(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("start Kafka: %w", err)
 	}
-	b.broker = &broker{server: server, topic: fmt.Sprintf("orders-%d", b.events)}
+	b.broker = &broker{server: server, topic: fmt.Sprintf("day-%d", b.events)}
 	if b.bytes, err = b.broker.fill(ctx, b.events); err != nil {
 		return err
 	}
@@ -121,7 +121,7 @@ func (b *broker) create(ctx context.Context, topic string, partitions int32) err
 func order(rng *rand.Rand, i, n int64) *kgo.Record {
 	statuses := []string{"created", "paid", "packed", "shipped", "delivered", "returned"}
 	countries := []string{"DE", "FR", "IT", "ES", "PL", "NL", "AT"}
-	at := time.Date(2024, 6, 10, 0, 0, 0, 0, time.UTC).Add(time.Duration(i) * 24 * time.Hour / time.Duration(n)).Truncate(time.Millisecond)
+	at := time.Date(2024, 6, 10, 0, 0, 0, 0, time.UTC).Add(time.Duration(i) * (24 * time.Hour / time.Duration(n))).Truncate(time.Millisecond)
 	user := fmt.Sprintf("u-%06d", rng.IntN(200_000))
 	value := fmt.Sprintf(`{"event_id":"%08x-%08x","order_id":"o-%09d","user_id":"%s","status":"%s","amount":"%d.%02d","currency":"EUR","country":"%s","items":%d,"created_at":"%s"}`,
 		rng.Uint32(), rng.Uint32(), rng.IntN(1_000_000_000), user, statuses[rng.IntN(len(statuses))], rng.IntN(500), rng.IntN(100),

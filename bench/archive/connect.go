@@ -80,7 +80,7 @@ func properties(p map[string]string) string {
 // while there is none.
 func (b *bench) icebergRows(ctx context.Context, bucket, catalog string) (int64, error) {
 	if _, err := os.Stat(catalog); err != nil {
-		return 0, nil //nolint:nilerr // the worker has not come so far
+		return 0, nil // the worker has not come so far
 	}
 	db, err := sql.Open("sqlite", "file:"+catalog+"?mode=ro&_pragma=busy_timeout(1000)")
 	if err != nil {
@@ -89,16 +89,16 @@ func (b *bench) icebergRows(ctx context.Context, bucket, catalog string) (int64,
 	defer func() { _ = db.Close() }()
 	var location string
 	if err := db.QueryRowContext(ctx, "SELECT metadata_location FROM iceberg_tables WHERE table_name = 'orders'").Scan(&location); err != nil {
-		return 0, nil //nolint:nilerr // no table yet, or it is being written
+		return 0, nil // no table yet, or it is being written
 	}
 	object, err := b.s3.read(ctx, bucket, strings.TrimPrefix(location, "s3://"+bucket+"/"))
 	if err != nil {
 		return 0, err
 	}
 	var metadata struct {
-		Current   int64 `json:"current-snapshot-id"`
+		Current   int64 `json:"current-snapshot-id"` //nolint:tagliatelle // Iceberg's own
 		Snapshots []struct {
-			ID      int64             `json:"snapshot-id"`
+			ID      int64             `json:"snapshot-id"` //nolint:tagliatelle // see above
 			Summary map[string]string `json:"summary"`
 		} `json:"snapshots"`
 	}

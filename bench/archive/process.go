@@ -63,7 +63,7 @@ func (p *process) until(ctx context.Context, committed func() (bool, error)) (us
 		}
 		u := usage{wall: now.Sub(p.began), cpu: processor(p.cmd.Process.Pid), peak: max(p.peak, resident(p.cmd.Process.Pid))}
 		_ = p.cmd.Process.Signal(syscall.SIGTERM)
-		<-p.done
+		_ = <-p.done // it was ended
 		return u, nil
 	}
 }

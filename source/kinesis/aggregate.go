@@ -63,7 +63,7 @@ func inside(data []byte) ([]innerRecord, bool) {
 	var keys [][]byte
 	var parts [][]byte
 	err := fields(message, func(number protowire.Number, _ uint64, text []byte) {
-		switch number {
+		switch number { //nolint:exhaustive // other fields may come
 		case keyTable:
 			keys = append(keys, text)
 		case records:
@@ -79,7 +79,7 @@ func inside(data []byte) ([]innerRecord, bool) {
 		key := uint64(len(keys))
 		one := innerRecord{data: []byte{}}
 		err := fields(part, func(number protowire.Number, n uint64, text []byte) {
-			switch number {
+			switch number { //nolint:exhaustive // other fields may come
 			case keyIndex:
 				key = n
 			case content:
@@ -103,7 +103,7 @@ func fields(message []byte, each func(number protowire.Number, n uint64, text []
 			return protowire.ParseError(n)
 		}
 		message = message[n:]
-		switch kind {
+		switch kind { //nolint:exhaustive // see default
 		case protowire.VarintType:
 			v, n := protowire.ConsumeVarint(message)
 			if n < 0 {

@@ -86,7 +86,7 @@ func (f *fake) clock() time.Time {
 
 // request is what any of the operations may carry.
 type request struct {
-	ShardID                *string `json:"ShardId"`
+	ShardID                *string `json:"ShardId"` //nolint:tagliatelle // the service's own
 	ShardIterator          *string
 	ShardIteratorType      string
 	StartingSequenceNumber *string

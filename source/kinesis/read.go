@@ -315,14 +315,14 @@ func (s *Source) Wait(ctx context.Context, cursor source.Cursor) error {
 	for {
 		_, err := s.Read(ctx, cursor, func(source.Batch) error { return found })
 		if ctx.Err() != nil || errors.Is(err, found) {
-			return nil
+			return nil //nolint:nilerr // nothing went wrong
 		}
 		if err != nil {
 			return err
 		}
 		for range 2 {
 			if rest(ctx) != nil {
-				return nil
+				return nil //nolint:nilerr // the caller waits no longer
 			}
 		}
 	}

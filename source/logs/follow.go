@@ -80,8 +80,8 @@ func (f *following) find(files []*opened) (int, error) {
 	}
 	if f.state.Offset > 0 {
 		// The newest file is the likeliest.
-		for i := len(files) - 1; i >= 0; i-- {
-			p, ok, err := files[i].reach(f.state.Offset)
+		for i, o := range slices.Backward(files) {
+			p, ok, err := o.reach(f.state.Offset)
 			if err != nil {
 				return 0, err
 			}
@@ -89,7 +89,7 @@ func (f *following) find(files []*opened) (int, error) {
 				f.print, f.begun = p, true
 				return i, nil
 			}
-			if err := files[i].rewind(); err != nil {
+			if err := o.rewind(); err != nil {
 				return 0, err
 			}
 		}
@@ -183,7 +183,7 @@ func (f *following) line(line []byte) error {
 	text := bytes.TrimSuffix(bytes.TrimSuffix(line, []byte("\n")), []byte("\r"))
 	d := f.source.decoder
 	if len(bytes.TrimSpace(text)) > 0 && (f.source.config.Others != "skip" || d.matches(text)) {
-		text = text[:len(text):len(text)]
+		text = slices.Clip(text)
 		e := d.read(&f.scratch, text)
 		e.Partition, e.Position = f.log.partition, position(at)
 		f.batch.Events = append(f.batch.Events, e)

@@ -21,6 +21,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -167,10 +168,8 @@ func (s *Source) Wait(ctx context.Context, cursor source.Cursor) error {
 		if err != nil {
 			return err
 		}
-		for _, l := range found {
-			if s.moved(l) {
-				return nil
-			}
+		if slices.ContainsFunc(found, s.moved) {
+			return nil
 		}
 		select {
 		case <-ctx.Done():

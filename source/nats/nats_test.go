@@ -26,7 +26,6 @@ import (
 type world struct {
 	server *server.Server
 	js     jetstream.JetStream
-	prefix string
 }
 
 func start(t *testing.T, change func(*server.Options)) world {

@@ -2,6 +2,7 @@ package nats
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/nats-io/nats.go"
@@ -22,12 +23,7 @@ func (s *Source) Reads(destination string) bool {
 	if err != nil {
 		return false
 	}
-	for _, name := range s.config.Streams {
-		if name == stream {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(s.config.Streams, stream)
 }
 
 // Publisher opens a subject, which a stream must keep.
@@ -59,18 +55,18 @@ func (p *publisher) Publish(ctx context.Context, messages []source.Message) erro
 	for _, m := range messages {
 		out := nats.NewMsg(p.subject)
 		out.Data = m.Data
-		id := ""
+		var id []string
 		for _, h := range m.Headers {
 			if h.Name == subjectHeader {
 				continue
 			}
 			if h.Name == source.HeaderReplay || h.Name == source.HeaderPosition {
-				id += string(h.Value) + " "
+				id = append(id, string(h.Value))
 			}
 			out.Header.Add(h.Name, string(h.Value))
 		}
-		if id != "" {
-			out.Header.Set(jetstream.MsgIDHeader, strings.TrimSpace(id))
+		if len(id) > 0 {
+			out.Header.Set(jetstream.MsgIDHeader, strings.Join(id, " "))
 		}
 		if _, err := p.source.js.PublishMsg(ctx, out); err != nil {
 			return p.source.explained("publish to subject "+p.subject, err)

@@ -193,7 +193,7 @@ func (s *Source) Wait(ctx context.Context, cursor source.Cursor) error {
 	for {
 		all, before, err := s.prepare(ctx, cursor)
 		if ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // the caller waits no longer
 		}
 		if err != nil || len(before) > 0 || slices.ContainsFunc(all, func(r *reading) bool { return r.mark.Next < r.end }) {
 			return err

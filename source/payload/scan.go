@@ -25,7 +25,8 @@ const unsound = -1
 // pushed; unsound: not known.
 func (s *scanner) document() int {
 	base := len(s.members)
-	from, end := s.space(0), unsound
+	from := s.space(0)
+	var end int
 	if from < len(s.data) && s.data[from] == '{' {
 		end = s.object(from, 0)
 	} else {

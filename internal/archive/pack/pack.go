@@ -50,7 +50,7 @@ func layout(t reflect.Type) string {
 func Append(b []byte, v any) []byte { return write(b, reflect.ValueOf(v)) }
 
 func write(b []byte, v reflect.Value) []byte {
-	switch v.Kind() {
+	switch v.Kind() { //nolint:exhaustive // see default
 	case reflect.String:
 		b = binary.AppendUvarint(b, uint64(v.Len()))
 		return append(b, v.String()...)
@@ -160,7 +160,7 @@ func (r *reader) count() (n int, ok bool) {
 }
 
 func (r *reader) read(v reflect.Value) {
-	switch v.Kind() {
+	switch v.Kind() { //nolint:exhaustive // see default
 	case reflect.String:
 		v.SetString(r.text())
 		return

@@ -50,7 +50,7 @@ func (s *holding) Put(ctx context.Context, name string, write func(io.Writer) er
 	if err != nil {
 		return err
 	}
-	if _, err := s.Store.Stat(ctx, name); err == nil {
+	if _, err := s.Stat(ctx, name); err == nil {
 		return fmt.Errorf("put %q: %w", name, recount.ErrExists)
 	}
 	s.mu.Lock()

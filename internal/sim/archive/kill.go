@@ -80,7 +80,7 @@ func killAll(ctx context.Context, o options) (killed, error) {
 	}
 	if missing := s3server.Missing(); missing != "" {
 		say("no kills on S3: %s", missing)
-	} else if s.gate, err = s3server.Launch(); err != nil {
+	} else if s.gate, err = s3server.Launch(); err != nil { //nolint:contextcheck // the server outlives the call
 		return killed{}, err
 	}
 	for name, value := range map[string]string{

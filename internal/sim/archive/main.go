@@ -136,7 +136,7 @@ func run(ctx context.Context, o options) (ok bool, err error) {
 			if r.killed, err = killAll(ctx, o); err != nil {
 				return false, err
 			}
-			r.tally.add(tally{findings: r.killed.found})
+			r.add(tally{findings: r.killed.found})
 		}
 		if o.planted {
 			if r.Planted, err = plantAll(ctx, o); err != nil {
@@ -155,7 +155,7 @@ func run(ctx context.Context, o options) (ok bool, err error) {
 		return false, err
 	}
 	fmt.Println(string(line))
-	return !r.tally.any() && r.Planted.all() && r.Mutants.all(), nil
+	return !r.any() && r.Planted.all() && r.Mutants.all(), nil
 }
 
 // plantAll plants one fault after the other.

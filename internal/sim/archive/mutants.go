@@ -141,7 +141,7 @@ func playMutant(ctx context.Context, program string, seed uint64, skim bool) (fo
 		var a answer
 		if answers.Decode(&a) != nil {
 			// A mutant may also be unable to archive at all, which is found by anybody.
-			return play.Wait() != nil, "it does not work", nil
+			return play.Wait() != nil, "it does not work", nil //nolint:nilerr // its end tells
 		}
 		if a.Tally.any() {
 			_ = play.Process.Kill()

@@ -237,8 +237,7 @@ func (w *world) view(plant *planted, ask each) (store.Store, error) {
 
 // outcome takes an outcome of the object store out of an error.
 func outcome(err error) (fakestore.Outcome, error) {
-	var o outcomeError
-	if errors.As(err, &o) {
+	if o, ok := errors.AsType[outcomeError](err); ok {
 		return fakestore.Outcome(o), nil
 	}
 	return fakestore.Done, err

@@ -4,6 +4,7 @@
 package fakefs
 
 import (
+	"errors"
 	"bytes"
 	"cmp"
 	"fmt"
@@ -373,7 +374,7 @@ func (s *System) openFile(name string, flag int) (disk.File, error) {
 		return nil, failed("open", name, syscall.EEXIST)
 	case err == nil:
 		return &file{system: s, name: name, node: n}, nil
-	case kind != Create || err != syscall.ENOENT:
+	case kind != Create || !errors.Is(err, syscall.ENOENT):
 		return nil, failed("open", name, err)
 	}
 	dir, err := s.parent(name)
