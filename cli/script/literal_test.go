@@ -60,8 +60,10 @@ func FuzzPostgresText(f *testing.F) {
 
 func seeds(f *testing.F) {
 	f.Helper()
-	for _, text := range []string{"", "'", `\`, `\'`, "''", "a\nb", "\r\n", "\u202e", "\u2028", "🙂", "\U000e0001", "$$", "--", ":x", "é\x7f", "\t;",
-		strings.Repeat("a\n", 3000), strings.Repeat("\n", 3000)} {
+	for _, text := range []string{
+		"", "'", `\`, `\'`, "''", "a\nb", "\r\n", "\u202e", "\u2028", "🙂", "\U000e0001", "$$", "--", ":x", "é\x7f", "\t;",
+		strings.Repeat("a\n", 3000), strings.Repeat("\n", 3000),
+	} {
 		f.Add(text)
 	}
 }

@@ -23,9 +23,9 @@ type fake struct {
 	sequence int64
 	now      time.Time
 	made     float64 // when the stream was, in seconds
-	throttle int // of the next requests for records
-	expire   int // of the next requests for records
-	most     int // records of one answer; 0: as many as are asked for
+	throttle int     // of the next requests for records
+	expire   int     // of the next requests for records
+	most     int     // records of one answer; 0: as many as are asked for
 }
 
 type fakeShard struct {

@@ -223,7 +223,10 @@ func TestWhatLiesBesideAPayloadIsKept(t *testing.T) {
 	f.read()
 	e := f.events[0]
 	want := []recount.Header{
-		{Name: "Nats-Subject", Value: []byte("orders.eu")}, {Name: "A", Value: []byte("1")}, {Name: "B", Value: []byte("2")}, {Name: "B", Value: []byte("")},
+		{Name: "Nats-Subject", Value: []byte("orders.eu")},
+		{Name: "A", Value: []byte("1")},
+		{Name: "B", Value: []byte("2")},
+		{Name: "B", Value: []byte("")},
 		{Name: "Nats-Msg-Id", Value: []byte("e1")},
 	}
 	if fmt.Sprint(e.Headers) != fmt.Sprint(want) || e.ID != "e1" || e.Data == nil || len(e.Data) != 0 || e.Time.IsZero() || e.IngestTime.IsZero() || e.Key != nil {
@@ -401,7 +404,8 @@ func TestMessagesArePublishedAndFoundAgain(t *testing.T) {
 	var list []source.Message
 	for i := range 5 {
 		list = append(list, source.Message{Data: fmt.Appendf(nil, "%d", i), Headers: []recount.Header{
-			{Name: "Nats-Subject", Value: []byte("orders.x")}, {Name: source.HeaderReplay, Value: []byte("r1")},
+			{Name: "Nats-Subject", Value: []byte("orders.x")},
+			{Name: source.HeaderReplay, Value: []byte("r1")},
 			{Name: source.HeaderPosition, Value: []byte("ORDERS@" + position(uint64(i)))},
 		}})
 	}
@@ -465,8 +469,11 @@ func TestWaitReturnsWhenAMessageComes(t *testing.T) {
 
 func TestWrongBlocksAreRefused(t *testing.T) {
 	for _, c := range []Config{
-		{Streams: []string{"A"}}, {Servers: []string{"nats://h"}}, {Servers: []string{"nats://h"}, Streams: []string{"A", "A"}},
-		{Servers: []string{"nats://h"}, Streams: []string{"a.b"}}, {Servers: []string{"nats://h"}, Streams: []string{"A@2"}},
+		{Streams: []string{"A"}},
+		{Servers: []string{"nats://h"}},
+		{Servers: []string{"nats://h"}, Streams: []string{"A", "A"}},
+		{Servers: []string{"nats://h"}, Streams: []string{"a.b"}},
+		{Servers: []string{"nats://h"}, Streams: []string{"A@2"}},
 	} {
 		_, err := Open(t.Context(), adapter.Env{Stream: "orders", Mapping: plain}, c)
 		if e, ok := errors.AsType[*recount.Error](err); !ok || e.Code != recount.CodeConfig || e.Next == "" {

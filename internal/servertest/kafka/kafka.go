@@ -187,8 +187,10 @@ func (b *Broker) Log() string { return filepath.Join(b.dir, "log") }
 
 func (b *Broker) java(ctx context.Context, args ...string) *exec.Cmd {
 	// One test uses a broker for seconds: the quick collector and compiler cost less.
-	flags := []string{"-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xms64m", "-Xmx1g", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
-		"-Djava.io.tmpdir=" + b.dir, "-cp", filepath.Join(cache(), "libs", "*")}
+	flags := []string{
+		"-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xms64m", "-Xmx1g", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+		"-Djava.io.tmpdir=" + b.dir, "-cp", filepath.Join(cache(), "libs", "*"),
+	}
 	cmd := exec.CommandContext(ctx, "java", append(flags, args...)...)
 	cmd.Dir = b.dir
 	return cmd

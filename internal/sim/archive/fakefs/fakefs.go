@@ -4,9 +4,9 @@
 package fakefs
 
 import (
-	"errors"
 	"bytes"
 	"cmp"
+	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -351,9 +351,10 @@ func (f folder) path(name string) string                   { return path.Join(f.
 func (f folder) Stat(name string) (fs.FileInfo, error)     { return f.system.Stat(f.path(name)) }
 func (f folder) Lstat(name string) (fs.FileInfo, error)    { return f.system.Stat(f.path(name)) }
 func (f folder) Mkdir(name string, perm fs.FileMode) error { return f.system.Mkdir(f.path(name), perm) }
-func (f folder) Link(name, second string) error            { return f.system.link(f.path(name), f.path(second)) }
-func (f folder) Remove(name string) error                  { return f.system.remove(f.path(name)) }
-func (f folder) Close() error                              { return nil }
+
+func (f folder) Link(name, second string) error { return f.system.link(f.path(name), f.path(second)) }
+func (f folder) Remove(name string) error       { return f.system.remove(f.path(name)) }
+func (f folder) Close() error                   { return nil }
 func (f folder) OpenFile(name string, flag int, _ fs.FileMode) (disk.File, error) {
 	return f.system.openFile(f.path(name), flag)
 }
