@@ -4,9 +4,9 @@
 package fakefs
 
 import (
-	"errors"
 	"bytes"
 	"cmp"
+	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
