@@ -63,10 +63,12 @@ func (p *process) until(ctx context.Context, committed func() (bool, error)) (us
 		}
 		u := usage{wall: now.Sub(p.began), cpu: processor(p.cmd.Process.Pid), peak: max(p.peak, resident(p.cmd.Process.Pid))}
 		_ = p.cmd.Process.Signal(syscall.SIGTERM)
-		_ = <-p.done // it was ended
+		_ = p.ended() // by the signal
 		return u, nil
 	}
 }
+
+func (p *process) ended() error { return <-p.done }
 
 // end waits until the process ends by itself.
 func (p *process) end() (usage, error) {

@@ -42,8 +42,7 @@ func Cache() string {
 
 // FreePort returns a port of the loopback interface that nobody listens on.
 func FreePort() (int, error) {
-	var config net.ListenConfig
-	l, err := config.Listen(context.Background(), "tcp", "127.0.0.1:0")
+	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it is closed at once
 	if err != nil {
 		return 0, fmt.Errorf("find a free port: %w", err)
 	}

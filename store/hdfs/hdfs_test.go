@@ -14,6 +14,7 @@ import (
 	"recount"
 	server "recount/internal/servertest/hdfs"
 	"recount/store"
+	"recount/store/remote"
 	"recount/store/storetest"
 )
 
@@ -56,10 +57,16 @@ func TestOfSixteenRenamesOneWins(t *testing.T) {
 	}
 	for round := range rounds {
 		for i := range writers {
-			if err := s.fill(t.Context(), s.path(fmt.Sprintf("%s%d-%d", hidden, round, i)), "x", func(w io.Writer) error {
+			object, err := remote.Fill(t.Context(), "x", func(w io.Writer) error {
 				_, err := fmt.Fprintf(w, "%02d", i)
 				return err
-			}); err != nil {
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = s.fill(t.Context(), s.path(fmt.Sprintf("%s%d-%d", hidden, round, i)), "x", object)
+			object.Close()
+			if err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -1,13 +1,13 @@
 package hdfs
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"path"
+	"strings"
 	"time"
 
 	client "github.com/colinmarc/hdfs/v2"
@@ -40,12 +40,27 @@ func (s *Store) Put(ctx context.Context, name string, write func(io.Writer) erro
 	if err := s.ask(ctx, func(c *client.Client) error { return c.MkdirAll(path.Dir(at), 0o755) }); err != nil {
 		return s.refused("put", name, err)
 	}
+	object, err := remote.Fill(ctx, name, write)
+	if err != nil {
+		return err
+	}
+	defer object.Close()
+	for try := 1; ; try++ {
+		err := s.put(ctx, name, object)
+		if !notYet(err) || try == closings || !remote.Pause(ctx, try) {
+			return err
+		}
+	}
+}
+
+// put writes the object under a name of its own and gives it its name.
+func (s *Store) put(ctx context.Context, name string, object *remote.Spool) error {
 	token, err := remote.Token()
 	if err != nil {
 		return err
 	}
-	unfinished := path.Join(path.Dir(at), hidden+token)
-	err = s.fill(ctx, unfinished, name, write)
+	unfinished := path.Join(path.Dir(s.path(name)), hidden+token)
+	err = s.fill(ctx, unfinished, name, object)
 	if err == nil {
 		err = s.publish(ctx, unfinished, name)
 	}
@@ -53,6 +68,13 @@ func (s *Store) Put(ctx context.Context, name string, write func(io.Writer) erro
 		s.discard(ctx, unfinished)
 	}
 	return err
+}
+
+// notYet says whether the NameNode took no further block, for want of a copy of the
+// one before: the client's writer is of no use after that, and the file is written
+// anew.
+func notYet(err error) bool {
+	return err != nil && strings.Contains(err.Error(), "NotReplicatedYetException")
 }
 
 // discard removes an unfinished file, also where the put was cancelled. What is
@@ -64,7 +86,7 @@ func (s *Store) discard(ctx context.Context, unfinished string) {
 }
 
 // fill writes the hidden file; it is closed when the DataNodes have all of it.
-func (s *Store) fill(ctx context.Context, unfinished, name string, write func(io.Writer) error) error {
+func (s *Store) fill(ctx context.Context, unfinished, name string, object *remote.Spool) error {
 	var file *client.FileWriter
 	err := s.ask(ctx, func(c *client.Client) (err error) {
 		file, err = c.CreateFile(unfinished, s.copies, s.block, 0o644)
@@ -73,21 +95,10 @@ func (s *Store) fill(ctx context.Context, unfinished, name string, write func(io
 	if err != nil {
 		return s.refused("put", name, err)
 	}
-	const buffer = 256 << 10
-	remembers := &fileWriter{file: file}
-	w := bufio.NewWriterSize(remembers, buffer)
-	err = write(w)
-	switch {
-	case remembers.err != nil:
-		err = s.refused("put", name, remembers.err)
-	case err != nil:
-		err = fmt.Errorf("write %q: %w", name, err)
-	default:
-		if err = w.Flush(); err != nil {
-			err = s.refused("put", name, err)
-		} else {
-			err = ctx.Err()
-		}
+	if _, err = io.Copy(file, object.Section(0, object.Size())); err != nil {
+		err = s.refused("put", name, err)
+	} else {
+		err = ctx.Err()
 	}
 	if err != nil {
 		_ = file.Close() // ends its connection; the file is removed
@@ -102,20 +113,6 @@ func (s *Store) fill(ctx context.Context, unfinished, name string, write func(io
 			return s.refused("put", name, err)
 		}
 	}
-}
-
-// fileWriter tells errors of the cluster from errors of the caller.
-type fileWriter struct {
-	file *client.FileWriter
-	err  error
-}
-
-func (w *fileWriter) Write(p []byte) (int, error) {
-	n, err := w.file.Write(p)
-	if err != nil {
-		w.err = err
-	}
-	return n, err
 }
 
 // publish gives the hidden file its name. Its own name is used by nobody else, so

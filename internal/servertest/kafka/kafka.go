@@ -18,6 +18,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
 	"recount/internal/servertest"
 )
 
@@ -219,12 +222,43 @@ func (b *Broker) Restart(ctx context.Context) error {
 		cancel(errors.New("it has ended"))
 		close(ended)
 	}(b.ended)
-	if err := servertest.Listens(waiting, b.port, patience); err != nil {
+	err := servertest.Listens(waiting, b.port, patience)
+	if err == nil {
+		err = b.answers(waiting)
+	}
+	if err != nil {
 		log, _ := os.ReadFile(b.Log())
 		b.Kill9()
 		return fmt.Errorf("broker did not come up: %w: %s", err, log)
 	}
 	return nil
+}
+
+// answers waits until the broker would make a topic: a listener alone does not say
+// that its controller is there.
+func (b *Broker) answers(ctx context.Context) error {
+	client, err := kgo.NewClient(kgo.SeedBrokers(b.Addr), kgo.RetryTimeout(patience/3))
+	if err != nil {
+		return fmt.Errorf("make a client: %w", err)
+	}
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for {
+		const attempt = 10 * time.Second
+		once, done := context.WithTimeout(ctx, attempt)
+		_, err := kadm.NewClient(client).ValidateCreateTopics(once, 1, 1, nil, "recount-probe")
+		done()
+		if err == nil {
+			return nil
+		}
+		const pause = 100 * time.Millisecond
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("it makes no topics: %w", errors.Join(err, context.Cause(ctx)))
+		case <-time.After(pause):
+		}
+	}
 }
 
 // Stop ends the broker as an operator would: it closes its logs in order.

@@ -347,7 +347,7 @@ func (v *victim) live(rng *rand.Rand) {
 // another was at work.
 func (v *victim) kill(f *findings) {
 	_ = v.cmd.Process.Kill()
-	for range v.lines { //nolint:revive // all that it told must be read before it is waited for
+	for range v.lines { // all that it told must be read before it is waited for
 	}
 	err := v.cmd.Wait()
 	var exit *exec.ExitError

@@ -136,7 +136,7 @@ func run(ctx context.Context, o options) (ok bool, err error) {
 			if r.killed, err = killAll(ctx, o); err != nil {
 				return false, err
 			}
-			r.add(tally{findings: r.killed.found})
+			r.add(tally{findings: r.found})
 		}
 		if o.planted {
 			if r.Planted, err = plantAll(ctx, o); err != nil {

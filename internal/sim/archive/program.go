@@ -97,7 +97,7 @@ func (s *slaughter) programRound(ctx context.Context, in *setup, rng *rand.Rand,
 		}
 	}
 	_ = v.cmd.Process.Kill()
-	for range v.lines { //nolint:revive // all that it told must be read before it is waited for
+	for range v.lines { // all that it told must be read before it is waited for
 	}
 	err = v.cmd.Wait()
 	var exit *exec.ExitError
