@@ -66,3 +66,15 @@ var (
 	// through (a deadlock, a serialization failure): the same may succeed now.
 	ErrBusy = errors.New("the transaction was ended in favour of another")
 )
+
+// Located returns an error for a person with its place, where it has none yet;
+// every other error, and nil, as it is.
+func Located(err error, where string) error {
+	e, ok := errors.AsType[*Error](err)
+	if !ok || e.Where != "" {
+		return err
+	}
+	with := *e
+	with.Where = where
+	return &with
+}

@@ -68,7 +68,7 @@ func Open(ctx context.Context, env adapter.Env, config Config) (source.Source, e
 	}
 	opened, err := env.Objects(ctx, config.Store)
 	if err != nil {
-		return nil, located(err, s.where(""))
+		return nil, recount.Located(err, s.where(""))
 	}
 	s.shelf = objects{opened, publicURL(config.Store)}
 	return s, nil
@@ -122,13 +122,13 @@ func (s *Source) checkConfig() error {
 		s.names = names
 	}
 	if err := payload.CheckFields(s.env.Mapping.Fields); err != nil {
-		return located(err, s.where(""))
+		return recount.Located(err, s.where(""))
 	}
 	if _, err := payload.Keys(s.env.Mapping); err != nil {
-		return located(err, s.where(""))
+		return recount.Located(err, s.where(""))
 	}
 	if _, err := payload.Own(s.env.Mapping.Payload); err != nil {
-		return located(err, s.where(""))
+		return recount.Located(err, s.where(""))
 	}
 	return nil
 }
@@ -150,7 +150,7 @@ func (s *Source) Close() error { return nil }
 func (s *Source) Decoder(format, header string) (source.Decoder, error) {
 	d, err := payload.New(format, header, s.env.Mapping)
 	if err != nil {
-		return nil, located(err, s.where("")+", events archived before")
+		return nil, recount.Located(err, s.where("")+", events archived before")
 	}
 	return again{d}, nil
 }
@@ -266,17 +266,6 @@ func (s *Source) where(partition string) string {
 		return fmt.Sprintf("source %q, files", s.env.Stream)
 	}
 	return fmt.Sprintf("source %q, file %s", s.env.Stream, partition)
-}
-
-// located returns err with its place, if it is one that a person gets.
-func located(err error, where string) error {
-	var e *recount.Error
-	if !errors.As(err, &e) || e.Where != "" {
-		return err
-	}
-	with := *e
-	with.Where = where
-	return &with
 }
 
 // fault is a file that cannot be read.

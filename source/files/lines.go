@@ -162,7 +162,7 @@ func (s *Source) prepare(f file, l *lines, st *state) (*payload.Decoder, error) 
 func (s *Source) decoder(f file, payloadFormat, header string) (*payload.Decoder, error) {
 	d, err := payload.New(payloadFormat, header, s.env.Mapping)
 	if err != nil {
-		return nil, located(err, s.where(f.partition))
+		return nil, recount.Located(err, s.where(f.partition))
 	}
 	return d, nil
 }

@@ -158,7 +158,7 @@ func (s *Source) newSequence(list []file, cursor source.Cursor) (*sequence, erro
 		}
 		st, err := parseCursor(cursor[name])
 		if err != nil {
-			return nil, located(err, s.where(name))
+			return nil, recount.Located(err, s.where(name))
 		}
 		q.starts[n.partition] = append(q.starts[n.partition], n.offset)
 		q.end(n.partition, n.offset, n.offset+st.Records)

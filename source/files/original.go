@@ -48,7 +48,7 @@ func (s *Source) ReadOriginals(ctx context.Context, cursor source.Cursor, emit f
 func (s *Source) untouched(ctx context.Context, f file, note string) (size int64, ended bool, err error) {
 	st, err := parseCursor(note)
 	if err != nil {
-		return 0, false, located(err, s.where(f.partition))
+		return 0, false, recount.Located(err, s.where(f.partition))
 	}
 	if st.Whole && st.Done {
 		size, err = s.readFile(ctx, f, note, func(source.Batch) error { return nil })

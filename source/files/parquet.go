@@ -51,11 +51,11 @@ func (s *Source) openParquet(ctx context.Context, f file) (p *parquetFile, err e
 func (s *Source) checkColumns(f file, names []string) error {
 	keys, err := payload.Keys(s.env.Mapping)
 	if err != nil {
-		return located(err, s.where(f.partition))
+		return recount.Located(err, s.where(f.partition))
 	}
 	for _, key := range keys {
 		if !slices.Contains(names, key) {
-			return located(s.missing(f, key, names), s.where(f.partition))
+			return recount.Located(s.missing(f, key, names), s.where(f.partition))
 		}
 	}
 	return nil

@@ -13,7 +13,7 @@ import (
 func (s *Source) readFile(ctx context.Context, f file, cursor string, emit func(source.Batch) error) (int64, error) {
 	st, err := parseCursor(cursor)
 	if err != nil {
-		return 0, located(err, s.where(f.partition))
+		return 0, recount.Located(err, s.where(f.partition))
 	}
 	log, base := "", int64(0)
 	if f.log != f.partition {

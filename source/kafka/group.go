@@ -16,7 +16,7 @@ import (
 func (s *Source) Processed(ctx context.Context, group string, cursor source.Cursor) (map[string]string, error) {
 	known, err := holdings(cursor)
 	if err != nil {
-		return nil, located(err, s.where())
+		return nil, recount.Located(err, s.where())
 	}
 	if err := s.asleep(ctx, group); err != nil {
 		return nil, err

@@ -124,7 +124,7 @@ func (s *Source) checkConfig() error {
 		seen[topic] = true
 	}
 	if _, err := payload.Own(s.env.Mapping.Payload); err != nil {
-		return located(err, s.where())
+		return recount.Located(err, s.where())
 	}
 	return nil
 }
@@ -147,15 +147,4 @@ func (s *Source) Decoder(format, header string) (source.Decoder, error) {
 func (s *Source) Close() error {
 	s.client.Close()
 	return nil
-}
-
-// located returns err with its place, if it is one that a person gets.
-func located(err error, where string) error {
-	var e *recount.Error
-	if !errors.As(err, &e) || e.Where != "" {
-		return err
-	}
-	with := *e
-	with.Where = where
-	return &with
 }

@@ -272,7 +272,7 @@ func (s *Source) Overtaken(ctx context.Context, cursor source.Cursor) ([]recount
 func (s *Source) prepare(ctx context.Context, cursor source.Cursor) (assignment, view, error) {
 	known, err := holdings(cursor)
 	if err != nil {
-		return assignment{}, view{}, located(err, s.where())
+		return assignment{}, view{}, recount.Located(err, s.where())
 	}
 	v, err := s.look(ctx)
 	if err != nil {

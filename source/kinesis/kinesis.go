@@ -119,15 +119,7 @@ func (s *Source) misconfigured(what, why, next string) error {
 	return &recount.Error{Code: recount.CodeConfig, What: what, Where: s.where(), Why: why, Next: next}
 }
 
-func (s *Source) located(err error) error {
-	e, ok := errors.AsType[*recount.Error](err)
-	if !ok || e.Where != "" {
-		return err
-	}
-	with := *e
-	with.Where = s.where()
-	return &with
-}
+func (s *Source) located(err error) error { return recount.Located(err, s.where()) }
 
 // Info says what the stream is like.
 func (s *Source) Info() source.Info {

@@ -102,15 +102,7 @@ func (s *Source) wrong(what, why, next string) error {
 
 func (s *Source) where() string { return fmt.Sprintf("source %q, logs", s.env.Stream) }
 
-func (s *Source) located(err error) error {
-	e, ok := errors.AsType[*recount.Error](err)
-	if !ok || e.Where != "" {
-		return err
-	}
-	with := *e
-	with.Where = s.where()
-	return &with
-}
+func (s *Source) located(err error) error { return recount.Located(err, s.where()) }
 
 // Info says what the stream is like.
 func (s *Source) Info() source.Info {

@@ -198,7 +198,7 @@ func ended(h held) source.Batch {
 func (s *Source) prepare(ctx context.Context, cursor source.Cursor) (all []*reading, before []source.Batch, err error) {
 	known, err := holdings(cursor)
 	if err != nil {
-		return nil, nil, located(err, s.where())
+		return nil, nil, recount.Located(err, s.where())
 	}
 	for _, name := range s.config.Streams {
 		v, err := s.look(ctx, name)

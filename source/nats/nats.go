@@ -82,7 +82,7 @@ func Open(_ context.Context, env adapter.Env, config Config) (source.Source, err
 		seen[name] = true
 	}
 	if _, err := payload.Own(env.Mapping.Payload); err != nil {
-		return nil, located(err, s.where())
+		return nil, recount.Located(err, s.where())
 	}
 	var err error
 	s.decoder, err = record.New(record.Options{Mapping: env.Mapping, Values: config.Values, Where: s.where()})
@@ -96,16 +96,6 @@ func (s *Source) where() string { return fmt.Sprintf("source %q, nats", s.env.St
 
 func (s *Source) misconfigured(what, why, next string) error {
 	return &recount.Error{Code: recount.CodeConfig, What: what, Where: s.where(), Why: why, Next: next}
-}
-
-func located(err error, where string) error {
-	e, ok := errors.AsType[*recount.Error](err)
-	if !ok || e.Where != "" {
-		return err
-	}
-	with := *e
-	with.Where = where
-	return &with
 }
 
 // Info says what the stream is like.

@@ -15,16 +15,6 @@ func (s *Source) misconfigured(what, why, next string) error {
 	return &recount.Error{Code: recount.CodeConfig, What: what, Where: s.where(), Why: why, Next: next}
 }
 
-func located(err error, where string) error {
-	e, ok := errors.AsType[*recount.Error](err)
-	if !ok || e.Where != "" {
-		return err
-	}
-	with := *e
-	with.Where = where
-	return &with
-}
-
 // broken is a stream that says what cannot be.
 func (s *Source) broken(err error) error {
 	return &recount.Error{

@@ -199,7 +199,7 @@ func (s *Source) Check(ctx context.Context) error {
 func (s *Source) Overtaken(ctx context.Context, cursor source.Cursor) ([]recount.Gap, error) {
 	old, known, err := newest(cursor)
 	if err != nil || !known {
-		return nil, located(err, s.where())
+		return nil, recount.Located(err, s.where())
 	}
 	v, err := s.look(ctx)
 	if err != nil {

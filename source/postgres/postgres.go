@@ -144,13 +144,13 @@ func Open(_ context.Context, env adapter.Env, config Config) (source.Source, err
 	s.conn = conn
 	config.Complete(&s.env.Mapping)
 	if _, err := payload.Own(s.env.Mapping.Payload); err != nil {
-		return nil, located(err, s.where())
+		return nil, recount.Located(err, s.where())
 	}
 	if s.decoder, err = record.New(record.Options{Mapping: s.env.Mapping, Values: config.values(), Where: s.where()}); err != nil {
 		return nil, err
 	}
 	if s.columns, err = columnsOf(s.env.Mapping); err != nil {
-		return nil, located(err, s.where())
+		return nil, recount.Located(err, s.where())
 	}
 	return s, nil
 }
@@ -251,7 +251,7 @@ func (s *Source) Close() error {
 func (s *Source) Committed(_ context.Context, cursor source.Cursor) error {
 	newest, _, err := newest(cursor)
 	if err != nil {
-		return located(err, s.where())
+		return recount.Located(err, s.where())
 	}
 	s.mu.Lock()
 	s.archived = newest

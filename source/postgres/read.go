@@ -36,7 +36,7 @@ func (s *Source) Read(ctx context.Context, cursor source.Cursor, emit func(sourc
 	begun := s.env.Now()
 	_, known, err := newest(cursor)
 	if err != nil {
-		return source.End{}, located(err, s.where())
+		return source.End{}, recount.Located(err, s.where())
 	}
 	st, before, err := s.started(ctx, cursor)
 	if err != nil {

@@ -106,7 +106,7 @@ func (s *Source) started(ctx context.Context, cursor source.Cursor) (st *stream,
 	s.drop()
 	_, known, err := newest(cursor)
 	if err != nil {
-		return nil, nil, located(err, s.where())
+		return nil, nil, recount.Located(err, s.where())
 	}
 	v, err := s.look(ctx)
 	if err != nil {
@@ -139,7 +139,7 @@ func (s *Source) started(ctx context.Context, cursor source.Cursor) (st *stream,
 	}
 	m, before, err := assign(cursor, sys, v.database, v.confirmed, now)
 	if err != nil {
-		return nil, nil, located(err, s.where())
+		return nil, nil, recount.Located(err, s.where())
 	}
 	st = &stream{source: s, history: m, mark: m, told: cursor[m.partition()], floor: v.confirmed, at: m.spot().commit, relations: map[uint32]*relation{}}
 	if err := s.start(ctx, conn, st, v.timeout); err != nil {

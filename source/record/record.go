@@ -97,7 +97,7 @@ func newDecoder(o Options, values Values, s *shelf, where string) (*Decoder, err
 	d := &Decoder{options: o, values: values, shelf: s, lastConnect: &atomic.Pointer[connectText]{}}
 	d.scratch = &sync.Pool{New: func() any { return &payload.Scratch{} }}
 	if err := payload.CheckFields(o.Mapping.Fields); err != nil {
-		return nil, located(err, where)
+		return nil, recount.Located(err, where)
 	}
 	m := o.Mapping
 	if o.Keyed && m.Key == partKey {
@@ -113,7 +113,7 @@ func newDecoder(o Options, values Values, s *shelf, where string) (*Decoder, err
 		{&d.body, func(path string) bool { return !ofRecord(path) && !ofEnvelope(path) }},
 	} {
 		if *in.into, err = newReading(m, in.part); err != nil {
-			return nil, located(err, where)
+			return nil, recount.Located(err, where)
 		}
 	}
 	return d, nil
@@ -336,7 +336,7 @@ func (d *Decoder) Again(format, header string) (source.Decoder, error) {
 	}
 	s, err := readHeader(header)
 	if err != nil {
-		return nil, located(err, where)
+		return nil, recount.Located(err, where)
 	}
 	values.Registry = d.values.Registry
 	again, err := newDecoder(d.options, values, s, where)
@@ -360,14 +360,4 @@ func (a archived) Decode(e recount.Event) recount.Event {
 		now.IngestTime = e.IngestTime
 	}
 	return now
-}
-
-func located(err error, where string) error {
-	e, ok := err.(*recount.Error) //nolint:errorlint // made by this package's callee, never wrapped
-	if !ok || e.Where != "" {
-		return err
-	}
-	with := *e
-	with.Where = where
-	return &with
 }
