@@ -115,7 +115,7 @@ func TestLateEventsAfterTheFiguresWereReported(t *testing.T) {
 	same(t, "rows that the plan says remain wrong", heldWrong(planned), edited)
 
 	// More events come late: those since then are adjusted too, and nothing else.
-	since := st.comeLate(&late, 300)
+	since, until := st.comeLate(&late, 300)
 	st.quiet()
 	if more := st.differences(); len(more) <= len(edited) {
 		t.Fatal("no event came late")
@@ -128,7 +128,7 @@ func TestLateEventsAfterTheFiguresWereReported(t *testing.T) {
 		t.Errorf("the whole window again: %+v, %v; want entries for what came late since", whole.Plan.Body.Rows, err)
 	}
 	request = app.PlanRequest{Calculation: "daily", Out: "more.plan", Window: app.WindowRequest{
-		By: recount.ByIngest, From: since.Format(time.RFC3339), To: since.Add(300 * s.step).Format(time.RFC3339),
+		By: recount.ByIngest, From: since.Format(time.RFC3339), To: until.Format(time.RFC3339),
 	}}
 	planned = st.plan(a, request)
 	receipt = st.apply(a, planned)
@@ -144,9 +144,9 @@ func TestLateEventsAfterTheFiguresWereReported(t *testing.T) {
 	}
 }
 
-// comeLate produces events of which some come late, and returns when the first
-// came.
-func (st *stage) comeLate(late *int, n int) time.Time {
+// comeLate produces events of which some come late, and returns the times
+// between which they came: live traffic goes on meanwhile, and is late as well.
+func (st *stage) comeLate(late *int, n int) (from, to time.Time) {
 	st.t.Helper()
 	set := func(to int) time.Time {
 		st.mu.Lock()
@@ -155,10 +155,9 @@ func (st *stage) comeLate(late *int, n int) time.Time {
 		st.scene.played = st.made // the clock goes with the events
 		return st.at(st.made)
 	}
-	since := set(8)
+	from = set(8)
 	st.produce(n)
-	set(0)
-	return since
+	return from, set(0)
 }
 
 // reported lists the reported rows as they are, without entries.
