@@ -4,22 +4,51 @@ import "time"
 
 // Logic is one version of what a worker computes.
 type Logic struct {
-	Kind   string // "sql"
-	Text   string // the SQL
+	Kind   string // one of the kinds below
+	Text   string // the SQL; the name of a Go fold
 	Path   string // where it was read from, for messages
-	Digest string // SHA-256 of Text, or of the file of rows, hex; empty for a table until it is read
+	Digest string // SHA-256 of all that the logic is made of, hex; empty for a table until it is read
 	// Opening are the columns of the relation `opening` that the SQL may read
 	// besides `events`: the calculation's rows as they stood before the events
-	// that it is given. Nil: there is none.
+	// that it is given. Nil: there is none. Of a fold they are By and StateColumn.
 	Opening []Field
+	// By are the event's fields whose values make a fold's key: events with the
+	// same values are folded together. A fold alone has them.
+	By []string
+	// Worker is how a process is started; LogicWorker alone has it.
+	Worker *Worker
+}
+
+// Worker is a calculation that runs as a process: Recount writes events to its
+// standard input and reads rows from its standard output (docs/worker-protocol.md).
+type Worker struct {
+	// Command is the program, and its arguments. It is started in Dir.
+	Command []string
+	Dir     string // absolute: the project's folder
+	// Files are what it reads of the project, relative to Dir: they are part of
+	// the logic's digest, and with its interpreter all that it can read.
+	Files []string
+	// Timeout bounds the wait for an answer.
+	Timeout time.Duration
+	// MemoryMiB bounds each process; 0: the engine's default.
+	MemoryMiB int
 }
 
 // The kinds of logic.
 const (
-	LogicSQL   = "sql"
-	LogicRows  = "rows"  // Path is a file of rows that something else recalculated
-	LogicTable = "table" // Path is a table of the target's database that something else filled
+	LogicSQL    = "sql"
+	LogicWorker = "worker" // a fold that a process computes
+	LogicGo     = "go"     // a fold of this program's own, registered under Text
+	LogicRows   = "rows"   // Path is a file of rows that something else recalculated
+	LogicTable  = "table"  // Path is a table of the target's database that something else filled
 )
+
+// StateColumn is the pseudo column of a fold's result that holds the state of a
+// key, in the words of its worker. No other column can have the name.
+const StateColumn = "recount_state"
+
+// Fold says that the logic folds the events of a key, one after the other.
+func (l Logic) Fold() bool { return l.Kind == LogicWorker || l.Kind == LogicGo }
 
 // Brought says that the logic is not here: something else made its rows.
 func (l Logic) Brought() bool { return l.Kind == LogicRows || l.Kind == LogicTable }

@@ -74,6 +74,14 @@ const (
 	CodeNotKeyed      Code = "RC4011"
 	CodeRows          Code = "RC4012"
 	CodeOwnBus        Code = "RC4013"
+	CodeSandbox       Code = "RC4020"
+	CodeWorker        Code = "RC4021"
+	CodePoison        Code = "RC4022"
+	CodeWorkerAnswer  Code = "RC4023"
+	CodeLookup        Code = "RC4024"
+	CodeUpcast        Code = "RC4025"
+	CodeVersion       Code = "RC4026"
+	CodeShadow        Code = "RC4027"
 	CodeTwoWay        Code = "RC5001"
 	CodeNoRow         Code = "RC5002"
 	CodeDoctor        Code = "RC5003"
@@ -183,6 +191,14 @@ var Codes = []CodeInfo{
 	{CodeNotKeyed, ExitRefused, "the rows cannot be followed event by event"},
 	{CodeRows, ExitRefused, "rows that something else made cannot be used"},
 	{CodeOwnBus, ExitRefused, "a source reads the destination itself"},
+	{CodeSandbox, ExitRefused, "the worker cannot be isolated here"},
+	{CodeWorker, ExitError, "the worker stopped or does not answer"},
+	{CodePoison, ExitLimit, "too many events end the worker"},
+	{CodeWorkerAnswer, ExitRefused, "the worker's answer cannot be used"},
+	{CodeLookup, ExitRefused, "reference data says nothing about an event's time"},
+	{CodeUpcast, ExitRefused, "an old event cannot be brought to its new shape"},
+	{CodeVersion, ExitRefused, "no single version of the logic was in force"},
+	{CodeShadow, ExitError, "the shadow worker did not catch up"},
 	{CodeTwoWay, ExitRefused, "most rows are wrong and nothing says why"},
 	{CodeNoRow, ExitError, "the plan has no such row"},
 	{CodeDoctor, ExitRefused, "doctor found what must be mended first"},

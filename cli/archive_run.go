@@ -3,13 +3,12 @@ package cli
 import (
 	"context"
 	"errors"
-	"strconv"
-	"strings"
 
 	"github.com/spf13/cobra"
 
 	"recount/cli/metrics"
 	"recount/cli/views"
+	"recount"
 	"recount/internal/app"
 )
 
@@ -90,27 +89,9 @@ func (f *archiveFlags) request(c *call, args []string) (req app.ArchiveRequest, 
 		req.Span = &span
 	}
 	if f.memory != "" {
-		if req.Memory, err = bytesOf(f.memory); err != nil {
+		if req.Memory, err = recount.ParseSize(f.memory); err != nil {
 			return req, usage("--memory "+f.memory+" is no size", err.Error(), "write it such as 256MiB or 2GiB")
 		}
 	}
 	return req, nil
-}
-
-// bytesOf reads a size such as 256MiB.
-func bytesOf(text string) (int64, error) {
-	const leastMiB, mostMiB = 1, 1 << 24
-	digits := strings.TrimRight(text, "KMGTiB")
-	n, err := strconv.ParseInt(digits, 10, 64)
-	if err != nil {
-		return 0, errors.New("a size is a whole number with its unit: KiB, MiB or GiB")
-	}
-	shift, ok := map[string]int{"KiB": 10, "MiB": 20, "GiB": 30}[strings.TrimPrefix(text, digits)]
-	if !ok {
-		return 0, errors.New("the unit is KiB, MiB or GiB")
-	}
-	if n < 0 || n > mostMiB || n<<shift < leastMiB<<20 {
-		return 0, errors.New("a batch needs at least 1MiB")
-	}
-	return n << shift, nil
 }

@@ -53,6 +53,12 @@ type Input struct {
 	// Bucket is the grid from which Variant.Late counts; without one it counts
 	// from Window.To.
 	Bucket recount.Bucket
+	// Upcasts bring old shapes of events to the present one, each after the other,
+	// before anything else sees their fields.
+	Upcasts []Upcast
+	// Lookups add fields to the events: what a table of reference data said at
+	// the event's time. Fields names them too.
+	Lookups []Lookup
 	// Opening is a Parquet file of the rows that earlier events gave: what
 	// logics with Logic.Opening read as `opening`. Its columns are taken by name
 	// and cast. Empty: no row.
@@ -72,6 +78,38 @@ type File struct {
 type Limits struct {
 	MemoryMiB int
 	Threads   int
+}
+
+// Upcast is one step from an old shape of events to a newer one.
+type Upcast struct {
+	Name string
+	// When is an SQL condition over an event: whom the step is for.
+	When string
+	// Set are SQL expressions over the event, by the declared field that they
+	// replace; every expression sees the fields as they were before the step.
+	Set map[string]string
+}
+
+// Lookup is a table of reference data and how an event finds its row: that whose
+// Key equals the event's On and whose Time is the newest at or before the
+// event's. An event that finds none is an error of code CodeLookup, unless Missing.
+type Lookup struct {
+	Name string
+	// File is a Parquet file with the columns of Key, Time and Take.
+	File string
+	Key  []string
+	On   []string // fields of the event, as many as Key
+	Time string
+	// Take are the table's columns, by the field that the event gets.
+	Take map[string]string
+	// Missing lets events without a row have NULL.
+	Missing bool
+}
+
+// Layered is an engine that runs its kinds of logic over events that another
+// engine chooses. Over returns an engine of all kinds of both.
+type Layered interface {
+	Over(base Engine) Engine
 }
 
 // Session replays one input. It is used by one goroutine at a time.
@@ -114,6 +152,35 @@ type Session interface {
 	// of this session that was not closed, by digests of at least 128 bits. It is
 	// cheaper than reading both; false may also mean that it cannot tell.
 	Same(ctx context.Context, v Variant, earlier Rows) (bool, error)
+	// Effects runs the variant and lists what its logic would have sent, sorted by
+	// kind, key, then Seq. Logic of a kind that has no effects gives none.
+	Effects(ctx context.Context, v Variant) (Effects, error)
+	// Feed writes the events that a variant sees, whatever its logic, for an
+	// engine that runs its logic over them. An engine that runs over another's
+	// events has none: ErrUnsupported.
+	Feed(ctx context.Context, v Variant, q FeedQuery) (Feed, error)
+	Close() error
+}
+
+// FeedQuery says what a feed holds.
+type FeedQuery struct {
+	// Columns are columns of the envelope (id, stream, type, partition, position,
+	// time, ingest_time, key, data, headers), `hit`, and fields.
+	Columns []string
+}
+
+// Feed is a Parquet file: one row for each time that an event is processed, in no
+// order, with the columns `seq`, `recount_order`, a text by which the events of a
+// key are to be sorted (then by seq), and those of the query, typed as in the archive.
+type Feed struct {
+	Path string
+	Rows int64
+}
+
+// Effects are read to their end and closed. One is valid until the next call.
+type Effects interface {
+	Next() (recount.Effect, bool)
+	Err() error
 	Close() error
 }
 
@@ -149,15 +216,36 @@ type Variant struct {
 	// Keys, where not nil, names the rows that are wanted, by their key under the
 	// result's types; other rows may be left out.
 	Keys [][]recount.Value
+	// Within, where it has an edge, keeps the events of a span of event time; a
+	// zero edge is open.
+	Within recount.Window
 	// Split changes what must not change a result: 0 runs as configured; higher
-	// numbers use more threads, other splits and another order of files.
+	// numbers use more threads, other splits and another order of files; a fold
+	// changes all that Shake names.
 	Split int
+	// Shake changes single things that must not change a result.
+	Shake Shake
 	// Only, where not nil, names the events that the run sees, by Seq, whatever
 	// their marks.
 	Only []int64
 	// Probe replaces the broken fields of quarantined events: 0 by NULL, 1 by a
 	// small value of their type, 2 by a large one.
 	Probe int
+}
+
+// Shake names what a run changes though its result must stay the same. An engine
+// passes over what it does not have.
+type Shake struct {
+	Threads    bool `json:"threads,omitempty"`    // how many run side by side
+	Files      bool `json:"files,omitempty"`      // the order of the files
+	Batches    bool `json:"batches,omitempty"`    // how many events come at once
+	Interleave bool `json:"interleave,omitempty"` // the order between partitions, which the log does not give
+	Seed       bool `json:"seed,omitempty"`       // of random numbers and of hashes
+	Clock      bool `json:"clock,omitempty"`      // the wall clock, by years
+	Zone       bool `json:"zone,omitempty"`       // the process's time zone
+	Locale     bool `json:"locale,omitempty"`     // the process's language
+	Cores      bool `json:"cores,omitempty"`      // how many processors the process sees
+	Machine    bool `json:"machine,omitempty"`    // name of the host, process ids, folder, environment
 }
 
 // See chooses events by whether they are hit events.

@@ -118,6 +118,22 @@ func (s *session) Same(ctx context.Context, v engine.Variant, earlier engine.Row
 	return a.Same, nil
 }
 
+// Effects is empty: SQL sends nothing.
+func (s *session) Effects(context.Context, engine.Variant) (engine.Effects, error) {
+	return noEffects{}, nil
+}
+
+type noEffects struct{}
+
+func (noEffects) Next() (recount.Effect, bool) { return recount.Effect{}, false }
+func (noEffects) Err() error                   { return nil }
+func (noEffects) Close() error                 { return nil }
+
+// Feed writes the events that a variant sees.
+func (s *session) Feed(context.Context, engine.Variant, engine.FeedQuery) (engine.Feed, error) {
+	return engine.Feed{}, fmt.Errorf("feed the events of %s: %w", s.input.Stream, recount.ErrUnsupported)
+}
+
 // Close gives the child back. A child that does not close its input in good
 // order is not used again.
 func (s *session) Close() error {

@@ -100,8 +100,11 @@ var quarantineBlock = Block{
 var calculationBlock = Block{
 	Path: "calculations.NAME", Doc: "One calculation.", Keys: []Key{
 		{Name: "source", Type: "text", Doc: "The name of the source whose events it reads.", Required: true},
-		{Name: "sql", Type: "text", Doc: "The file of the SQL that gives the right rows. A calculation has sql or rows."},
+		{Name: "sql", Type: "text", Doc: "The file of the SQL that gives the right rows. A calculation has sql, worker, go or rows."},
 		{Name: "rows", Type: "text or {table}", Doc: "Right rows that something else made: a file (.parquet, .csv or .jsonl, these also .gz or .zst), or {table: NAME} of the target's database."},
+		{Name: "worker", Type: "mapping", Doc: "A process that folds the events of a key, one after the other."},
+		{Name: "go", Type: "text", Doc: "The name of a fold that this program was built with."},
+		{Name: "by", Type: "list of texts", Doc: "With worker or go, the event's fields whose values make a fold's key.", Default: "those of key that are fields of the event"},
 		{Name: "key", Type: "list of texts", Doc: "The result columns that name a row.", Required: true},
 		{Name: "memory", Type: "text", Doc: "How far back a row remembers. window: it depends on the events of its own bucket; a duration such as 24h: also on those before it, so far; unbounded: on all.", Default: "window"},
 		{Name: "opening", Type: "mapping", Doc: "With memory: unbounded, the columns of the relation opening that the SQL reads beside events, its rows as they stood before them: their types by name, the key's columns among them."},
@@ -124,6 +127,15 @@ var calculationBlock = Block{
 	},
 }
 
+var workerBlock = Block{
+	Path: "calculations.NAME.worker", Doc: "A process that is given events on its standard input and answers with rows on its standard output.", Keys: []Key{
+		{Name: "command", Type: "list of texts", Doc: "The program and its arguments. Files of the project among them are part of the logic's digest.", Required: true},
+		{Name: "files", Type: "list of texts", Doc: "Other files of the project that it reads, as patterns such as lib/*.py. They are part of the digest; what is not listed it cannot read."},
+		{Name: "timeout", Type: "duration", Doc: "How long one answer may take.", Default: "60s"},
+		{Name: "memory", Type: "size", Doc: "What each process may have, such as 512MiB.", Default: "1GiB"},
+	},
+}
+
 var rowsBlock = Block{
 	Path: "calculations.NAME.rows", Doc: "Right rows that stand in a table of the target's database.", Keys: []Key{
 		{Name: "table", Type: "text", Doc: "The table's name.", Required: true},
@@ -131,8 +143,11 @@ var rowsBlock = Block{
 }
 
 var previousBlock = Block{
-	Path: "calculations.NAME.previous", Doc: "The logic that wrote the live rows: sql or rows.", Keys: []Key{
+	Path: "calculations.NAME.previous", Doc: "The logic that wrote the live rows: sql, worker, go or rows. It may be of another kind than the right logic.", Keys: []Key{
 		{Name: "sql", Type: "text", Doc: "The file of its SQL."},
+		{Name: "worker", Type: "mapping", Doc: "Its process, as for the calculation."},
+		{Name: "go", Type: "text", Doc: "The name of its fold."},
+		{Name: "by", Type: "list of texts", Doc: "With worker or go, the fields of its key.", Default: "those of the calculation"},
 		{Name: "rows", Type: "text or {table}", Doc: "Rows that it made: a file, or {table: NAME}, as for the calculation."},
 	},
 }
@@ -225,7 +240,7 @@ var markBlock = Block{
 func Blocks() []Block {
 	return []Block{
 		rootBlock, sourceBlock, eventBlock, partBlock, fieldBlock, quarantineBlock,
-		calculationBlock, rowsBlock, previousBlock, missedBlock, processedBlock, againBlock, compareBlock, limitsBlock,
+		calculationBlock, workerBlock, rowsBlock, previousBlock, missedBlock, processedBlock, againBlock, compareBlock, limitsBlock,
 		cutBlock, positionBlock, targetBlock, adjustBlock, markBlock,
 	}
 }

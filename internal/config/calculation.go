@@ -32,6 +32,7 @@ func (l *loader) calculation(e entry) {
 		c.Memory = memory(v.value)
 	}
 	c.Logic, _ = l.logic(e.value, found)
+	l.by(&c, &c.Logic, found)
 	opening := openingOf(&c, found)
 	if v, ok := found["timezone"]; ok {
 		c.Bucket.Zone = zone(v.value)

@@ -13,6 +13,7 @@ func (l *loader) hypotheses(c *Calculation, found map[string]entry) {
 		if block := v.block(previousBlock, false); block != nil {
 			if logic, ok := l.logic(v.value, block); ok {
 				c.Previous = &logic
+				l.by(c, c.Previous, block)
 			}
 		}
 	}

@@ -16,17 +16,22 @@ import (
 	"recount"
 )
 
-// logic reads sql or rows, of a calculation or of previous: exactly one of them.
+// logicKeys are the keys that name a logic, of a calculation or of previous.
+var logicKeys = []string{"sql", "worker", "go", "rows"}
+
+// logic reads what makes the rows: exactly one of logicKeys.
 func (l *loader) logic(v value, found map[string]entry) (recount.Logic, bool) {
-	sql, hasSQL := found["sql"]
-	rows, hasRows := found["rows"]
+	var given []entry
+	for _, key := range logicKeys {
+		if e, ok := found[key]; ok {
+			given = append(given, e)
+		}
+	}
 	switch {
-	case hasSQL && hasRows:
-		v.r.problem(rows.at, "%s: sql stands there too; the rows come from one of them", rows.path)
-	case hasSQL:
-		return l.sql(sql.value)
-	case hasRows:
-		return l.rows(rows.value)
+	case len(given) > 1:
+		v.r.problem(given[1].at, "%s: %s stands there too; the rows come from one of them", given[1].path, given[0].key)
+	case len(given) == 1:
+		return map[string]func(value) (recount.Logic, bool){"sql": l.sql, "worker": l.worker, "go": l.goFold, "rows": l.rows}[given[0].key](given[0].value)
 	default:
 		if v.misspelled(found) {
 			return recount.Logic{}, false
@@ -35,18 +40,18 @@ func (l *loader) logic(v value, found map[string]entry) (recount.Logic, bool) {
 		if where == (pos{}) {
 			where = v.at()
 		}
-		v.r.problem(where, "%s is missing: the file of the SQL that gives the rows, or rows, where something else made them", join(v.path, "sql"))
+		v.r.problem(where, "%s is missing: the file of the SQL that gives the rows; or worker or go, a fold; or rows, where something else made them", join(v.path, "sql"))
 	}
 	return recount.Logic{}, false
 }
 
-// misspelled says whether an unknown key, reported already, was meant as sql or
-// rows.
+// misspelled says whether an unknown key, reported already, was meant as one of
+// logicKeys.
 func (v value) misspelled(found map[string]entry) bool {
 	before := v.r.problems
 	defer func() { v.r.problems = before }()
 	for _, e := range v.entries() {
-		if _, known := found[e.key]; !known && recount.Nearest(e.key, []string{"sql", "rows"}) != "" {
+		if _, known := found[e.key]; !known && recount.Nearest(e.key, logicKeys) != "" {
 			return true
 		}
 	}

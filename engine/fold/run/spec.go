@@ -1,0 +1,170 @@
+// Package run folds events by key: it reads Parquet files of events, gathers those
+// of a key, sorts them, hands them to a Stepper, and writes what that answers,
+// sorted, to files. Memory is bounded: what does not fit is spilled to the
+// scratch folder. It knows nothing of where a fold's code runs.
+package run
+
+import (
+	"context"
+
+	"github.com/apache/arrow-go/v18/arrow"
+
+	"recount"
+	"recount/engine"
+)
+
+// Spec is one run. It travels as JSON to the process that runs it.
+type Spec struct {
+	// Files are the archive's files in order of FirstSeq, or those of a feed.
+	Files []File `json:"files"`
+	// Feed says that Files are feeds: nothing is to be left out, and
+	// `recount_order` is the order of a key's events. Otherwise they are sorted by
+	// partition, then position.
+	Feed bool `json:"feed,omitempty"`
+	// Marks are files of marks: repeats are left out where Dedupe says so, other
+	// marked events always.
+	Marks  []string       `json:"marks,omitempty"`
+	Dedupe bool           `json:"dedupe,omitempty"`
+	Read   recount.Window `json:"read"`
+	// Hit is the span of event time whose events are hit.
+	Hit    recount.Window    `json:"hit"`
+	Until  map[string]string `json:"until,omitempty"`
+	Stream string            `json:"stream"`
+	Fields []recount.Field   `json:"fields"`
+	// Reads are the columns that the logic sees: of the envelope, `hit`, fields.
+	Reads []string `json:"reads"`
+	// By are the fields of the key; where Bucket has a size, the start of the
+	// event's bucket is a part of the key too.
+	By     []string       `json:"by"`
+	Bucket recount.Bucket `json:"bucket"`
+	// Keys, where not nil, are the only keys that are folded, by the values of By.
+	Keys [][]recount.Value `json:"keys,omitempty"`
+	// Opening is a Parquet file of states: By and recount.StateColumn, as text.
+	Opening string `json:"opening,omitempty"`
+	// Shape is the key and the value columns that are written to Out, out of those
+	// that the logic returns. A value column may be recount.StateColumn.
+	Shape recount.Shape `json:"shape"`
+	// Show asks for rows after each event, not only after the last of a key.
+	Show bool `json:"show,omitempty"`
+	// Alone folds every event for itself, each with a new state.
+	Alone   bool         `json:"alone,omitempty"`
+	Threads int          `json:"threads"`
+	Memory  int64        `json:"memory"` // bytes, for all threads together
+	Batch   int          `json:"batch"`  // events handed over at once; 0: the default
+	Shake   engine.Shake `json:"shake"`
+	Scratch string       `json:"scratch"`
+	// Out is the file of rows, Effects that of effects; empty: not wanted.
+	Out     string `json:"out,omitempty"`
+	Effects string `json:"effects,omitempty"`
+	// Digest names the logic and all that goes into the run. A run that finds work
+	// of a killed one with the same digest in Resume goes on from it.
+	Digest string `json:"digest"`
+	Resume string `json:"resume,omitempty"` // a folder that outlives the process; empty: none
+}
+
+// File is one Parquet file of events.
+type File struct {
+	Path     string `json:"path"`
+	Rows     int64  `json:"rows"`
+	FirstSeq int64  `json:"first_seq"`
+	LastSeq  int64  `json:"last_seq"`
+}
+
+// Batch are events of some keys: those of a key stand together, in their order. A
+// key may go on in the next batch.
+type Batch struct {
+	// Record has the columns of Spec.Reads in their order, one row an event.
+	Record arrow.RecordBatch
+	// Seq are the events' sequence numbers.
+	Seq    []int64
+	Groups []Group
+}
+
+// Group is a key's events in a batch: the rows [From, To).
+type Group struct {
+	// Number counts keys from 0 through the Stepper's life; it grows.
+	Number   int64
+	From, To int
+	// Begin says that the key begins here, with the state Opening or, where that
+	// is nil, with a new one.
+	Begin   bool
+	Opening []byte
+	// End says that the key ends here: its rows, and its state if Wants.State, are
+	// to be given after the last event. A group of no events can be both.
+	End bool
+	// Key are the values of By, canonical; Bucket is the start of the bucket in
+	// microseconds since 1970, where there is one.
+	Key    []recount.Value
+	Bucket int64
+}
+
+// Wants is what a stepper is to answer with.
+type Wants struct {
+	Columns []recount.Column // of rows, in this order
+	State   bool             // the state of each key at its end
+	Show    bool             // rows after each event; at the end of a key only those after the last
+	Effects bool
+}
+
+// Answer is what came of a batch, in order of groups.
+type Answer struct {
+	Rows    []Row
+	Effects []recount.Effect // Seq set; position, id and time are filled in from the event
+	States  []State
+}
+
+// Row is a row of a group after its event Seq; 0: it had no event.
+type Row struct {
+	Group  int64
+	Seq    int64
+	Values []recount.Value // canonical, as Wants.Columns
+}
+
+// State is the state of a group at its end.
+type State struct {
+	Group int64
+	Bytes []byte
+}
+
+// Stepper folds batches, one after the other, and is used by one goroutine. An
+// error of kind *Poison names an event that the fold cannot survive.
+type Stepper interface {
+	Step(ctx context.Context, in Batch) (Answer, error)
+	Close() error
+}
+
+// Steppers makes a stepper for each thread; n counts them from 0. Where a stepper
+// of a run is poisoned, another is made.
+type Steppers interface {
+	New(ctx context.Context, n int, w Wants) (Stepper, error)
+}
+
+// Poison is an event at which a fold's code ends: it dies, hangs or says that it
+// cannot go on.
+type Poison struct {
+	Group int64
+	Seq   int64 // 0: somewhere in the group
+	Err   error
+}
+
+func (p *Poison) Error() string { return p.Err.Error() }
+func (p *Poison) Unwrap() error { return p.Err }
+
+// Result is what a run did.
+type Result struct {
+	Events  int64 `json:"events"`
+	Keys    int64 `json:"keys"`
+	Rows    int64 `json:"rows"`
+	Effects int64 `json:"effects"`
+	// Poisoned are the events that were left out with their keys.
+	Poisoned []Poisoned `json:"poisoned,omitempty"`
+	Spilled  int64      `json:"spilled"` // bytes
+	Resumed  int        `json:"resumed"` // parts that an earlier run had done
+}
+
+// Poisoned is an event that the fold did not survive.
+type Poisoned struct {
+	Seq int64           `json:"seq"`
+	Key []recount.Value `json:"key"` // the values of By
+	Why string          `json:"why"`
+}
