@@ -6,9 +6,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"recount"
 	"recount/cli/metrics"
 	"recount/cli/views"
-	"recount"
 	"recount/internal/app"
 )
 
