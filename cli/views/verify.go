@@ -25,7 +25,14 @@ type verifyHuman struct{ o *Output }
 func (v verifyHuman) Verified(r app.Verified) error {
 	p := newPage(v.o.Style)
 	p.labelled("Window", 1, windowText(r.Window))
-	p.replayed(r.Runs, r.Unproved, r.Calculation, "digest "+short(r.Digest), took(r.TookMS))
+	if c := r.Certificate; c != nil {
+		p.certificate(*c, r.TookMS)
+		if !c.Deterministic {
+			return p.flush(v.o.Out)
+		}
+	} else {
+		p.replayed(r.Runs, r.Unproved, r.Calculation, "digest "+short(r.Digest), took(r.TookMS))
+	}
 	rows := r.Rows
 	if rows.Wrong() == 0 {
 		p.line(span{"  " + counted(rows.Checked, "row") + " checked, all right " + p.g.yes, blue})
@@ -66,6 +73,11 @@ func times(n int) string {
 type verifyJSON struct{ out io.Writer }
 
 func (v verifyJSON) Verified(r app.Verified) error {
+	if c := r.Certificate; c != nil {
+		if err := emit(v.out, jsonCertificate(*c)); err != nil || !c.Deterministic {
+			return err
+		}
+	}
 	o := verifyObject{
 		head: typed("verify"), Calculation: r.Calculation, Window: jsonWindow(r.Window), Runs: decimalCount(int64(r.Runs)),
 		Deterministic: r.Unproved == "", Digest: r.Digest, Rows: r.Rows, TookMS: r.TookMS,
