@@ -34,7 +34,7 @@ type Context struct {
 // Now is the event's time: the only clock of a replay. In Start it is the
 // zero time.
 func (c *Context) Now() time.Time {
-	if c.micros == noTime {
+	if c.micros == NoTime {
 		return time.Time{}
 	}
 	return time.UnixMicro(c.micros).UTC()
@@ -43,14 +43,15 @@ func (c *Context) Now() time.Time {
 // Bucket is the start of the event's bucket, where the calculation has a bucket;
 // else the zero time.
 func (c *Context) Bucket() time.Time {
-	if c.bucket == noTime {
+	if c.bucket == NoTime {
 		return time.Time{}
 	}
 	return time.UnixMicro(c.bucket).UTC()
 }
 
-// noTime stands for a time that there is not.
-const noTime = -1 << 63
+// NoTime stands for a time that there is not, where times are numbers. It is for
+// engines.
+const NoTime = -1 << 63
 
 // Key are the values of the fields by which events are gathered, as canonical
 // text. It is not to be changed.

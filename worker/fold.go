@@ -62,23 +62,28 @@ type Program interface {
 	// out, for Unsaved.
 	StateShape() string
 	Unsaved() string
-	// Machine makes what steps. Seed is where its random numbers begin.
-	Machine(seed uint64) Machine
+	// Machine makes what steps. Seed is where its random numbers begin, and
+	// columns are those of the rows that are wanted, in that order.
+	Machine(seed uint64, columns []string) (Machine, error)
 }
 
 // Machine runs a program over batches of events, one key after the other. It is
 // for engines, and is used by one goroutine.
 type Machine interface {
+	// Trail is where the machine notes the sequence number of the event that it is
+	// at, little end first, so that it can be found if the process ends there.
+	Trail(at []byte)
 	// Load takes the columns of a batch, in the order of Reads, and the events'
-	// sequence numbers and times in microseconds since 1970.
+	// sequence numbers and times, in microseconds since 1970 (NoTime: unknown).
 	Load(columns []Column, seq, micros []int64) error
 	// Begin begins a key with an opening state; nil: a new one. Bucket is in
-	// microseconds since 1970.
+	// microseconds since 1970, or NoTime. An opening state that cannot be used is
+	// an ErrState.
 	Begin(key []recount.Value, bucket int64, opening []byte) error
 	// Step takes the events [from, to) of the batch into the state. On an error
 	// it says at which of them it stopped.
 	Step(from, to int) (at int, err error)
-	// Rows appends the rows of the state, each canonical, in the order of Columns.
+	// Rows appends the rows of the state: the wanted columns, canonical.
 	Rows(to [][]recount.Value) ([][]recount.Value, error)
 	// State returns the state, as UTF-8 text.
 	State() ([]byte, error)

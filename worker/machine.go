@@ -1,10 +1,12 @@
 package worker
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"reflect"
 	"runtime"
+	"slices"
 	"strings"
 
 	"recount"
@@ -50,18 +52,23 @@ func (p *program[S, E, R]) Columns() []recount.Column {
 func (p *program[S, E, R]) StateShape() string { return p.codec.shape }
 func (p *program[S, E, R]) Unsaved() string    { return p.codec.why }
 
-func (p *program[S, E, R]) Machine(seed uint64) Machine {
-	m := &machine[S, E, R]{program: p, ctx: Context{seed: seed, micros: noTime, bucket: noTime}}
+func (p *program[S, E, R]) Machine(seed uint64, columns []string) (Machine, error) {
+	m := &machine[S, E, R]{program: p, ctx: Context{seed: seed, micros: NoTime, bucket: NoTime}}
 	event, row := reflect.ValueOf(&m.event).Elem(), reflect.ValueOf(&m.row).Elem()
 	for _, in := range p.inputs {
 		m.decoders = append(m.decoders, decoderOf(in, event))
 	}
-	for _, out := range p.outputs {
-		m.encoders = append(m.encoders, encoderOf(out, row))
+	for _, name := range columns {
+		i := slices.IndexFunc(p.outputs, func(o output) bool { return o.column.Name == name })
+		if i < 0 {
+			return nil, fmt.Errorf("the rows of the fold have no column %s", name)
+		}
+		m.encoders = append(m.encoders, encoderOf(p.outputs[i], row))
 	}
 	m.scrub = len(p.inputs) < reflect.TypeFor[E]().NumField()
 	m.emit = m.take
-	return m
+	m.trail = make([]byte, 8)
+	return m, nil
 }
 
 // machine is one thread's run of a program. Its event and its row are used
@@ -81,7 +88,10 @@ type machine[S, E, R any] struct {
 	columns     []Column
 	seq, micros []int64
 	at          int // the event that is stepped
+	trail       []byte
 }
+
+func (m *machine[S, E, R]) Trail(at []byte) { m.trail = at }
 
 func (m *machine[S, E, R]) Load(columns []Column, seq, micros []int64) error {
 	if len(columns) != len(m.decoders) {
@@ -94,7 +104,7 @@ func (m *machine[S, E, R]) Load(columns []Column, seq, micros []int64) error {
 func (m *machine[S, E, R]) Begin(key []recount.Value, bucket int64, opening []byte) (err error) {
 	defer m.caught(&err)
 	c := &m.ctx
-	c.key, c.bucket, c.micros, c.seq, c.seeded, c.err = key, bucket, noTime, 0, false, nil
+	c.key, c.bucket, c.micros, c.seq, c.seeded, c.err = key, bucket, NoTime, 0, false, nil
 	// A new one each time: what the author may have kept of the last stays whole.
 	m.state = new(S)
 	if opening != nil {
@@ -111,7 +121,7 @@ func (m *machine[S, E, R]) Begin(key []recount.Value, bucket int64, opening []by
 func (m *machine[S, E, R]) Step(from, to int) (at int, err error) {
 	defer func() { at = m.at }()
 	defer m.caught(&err)
-	c, step, state, event := &m.ctx, m.fold.Step, m.state, &m.event
+	c, step, state, event, trail := &m.ctx, m.fold.Step, m.state, &m.event, m.trail
 	for i := from; i < to; i++ {
 		m.at = i
 		if m.scrub {
@@ -129,6 +139,7 @@ func (m *machine[S, E, R]) Step(from, to int) (at int, err error) {
 			}
 		}
 		c.micros, c.seq, c.seeded = m.micros[i], m.seq[i], false
+		binary.LittleEndian.PutUint64(trail, uint64(c.seq))
 		if err = step(c, state, event); err != nil {
 			return i, err
 		}

@@ -36,7 +36,10 @@ func TestAFoldStepsThroughABatch(t *testing.T) {
 	if got := fmt.Sprint(p.Columns()); got != "[{account string  true false} {balance decimal(18,2)  false false} {payments int64  false false} {since timestamp  false false}]" {
 		t.Errorf("columns: got %s", got)
 	}
-	m := p.Machine(1)
+	m, err := p.Machine(1, []string{"account", "balance", "payments", "since"})
+	if err != nil {
+		t.Fatal(err)
+	}
 	m.Record(true)
 	coupon := texts("", "X", "")
 	coupon.Valid = []byte{0b010}
@@ -86,7 +89,10 @@ func BenchmarkStep(b *testing.B) {
 		micros, seq = append(micros, int64(i)*1e6), append(seq, int64(i))
 	}
 	columns := []worker.Column{texts(kinds...), {Decimals: amounts}, texts(coupons...), {Ints: micros}}
-	m := p.Machine(1)
+	m, err := p.Machine(1, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
 	if err := m.Load(columns, seq, micros); err != nil {
 		b.Fatal(err)
 	}

@@ -144,32 +144,33 @@ func (c codec) encode(s any) ([]byte, error) {
 	return append(out, text...), nil
 }
 
-// errOtherState says that a state is one of another type.
-var errOtherState = errors.New("it is the state of another type than the fold has now")
+// ErrState says that a text is no state of the fold, most often since the type of
+// its state was changed. It is for engines.
+var ErrState = errors.New("it is no state of this fold")
 
 // decode reads what encode wrote into s, which points to a zero state.
 func (c codec) decode(text []byte, s any) error {
 	shape, body, ok := bytes.Cut(text, []byte(" "))
 	if !ok || len(shape) != 12 {
-		return fmt.Errorf("%q is no state of a Go fold", clip(string(text)))
+		return fmt.Errorf("%q: %w", clip(string(text)), ErrState)
 	}
 	if string(shape) != c.shape {
-		return errOtherState
+		return fmt.Errorf("%w: the type of the state is another than it was", ErrState)
 	}
 	if u, ok := s.(encoding.BinaryUnmarshaler); ok && c.binary {
 		raw, err := base64.StdEncoding.AppendDecode(nil, body)
 		if err != nil {
-			return fmt.Errorf("read the state: %w", err)
+			return fmt.Errorf("%w: %w", ErrState, err)
 		}
 		if err := u.UnmarshalBinary(raw); err != nil {
-			return fmt.Errorf("read the state: %w", err)
+			return fmt.Errorf("%w: %w", ErrState, err)
 		}
 		return nil
 	}
 	dec := json.NewDecoder(bytes.NewReader(body))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(s); err != nil {
-		return fmt.Errorf("read the state: %w", err)
+		return fmt.Errorf("%w: %w", ErrState, err)
 	}
 	return nil
 }
