@@ -1,15 +1,14 @@
 package fold
 
 import (
-	"cmp"
 	"context"
+	"errors"
+	"os"
 	"path/filepath"
-	"slices"
-	"strconv"
 
 	"recount"
 	"recount/engine"
-	"recount/engine/result"
+	"recount/engine/fold/run"
 )
 
 // Each folds every event by itself.
@@ -21,48 +20,42 @@ func (s *session) Each(ctx context.Context, v engine.Variant) (engine.Contributi
 	if err != nil {
 		return nil, err
 	}
-	out := &contributions{shape: j.shape}
-	keep := newWanted(v.Keys)
-	err = s.show(ctx, j, true, func(one shownRow) error {
-		if one.row == nil {
-			return nil
-		}
-		if _, ok := keep.at[recount.KeyText(one.row.Key)]; !ok && v.Keys != nil {
-			return nil
-		}
-		e := one.event
-		out.list = append(out.list, engine.Contribution{
-			Seq: e.seq, Partition: e.partition, Position: e.position, ID: e.id, Hit: e.hit,
-			Row: recount.Row{Key: slices.Clone(one.row.Key), Values: slices.Clone(one.row.Values)},
-		})
-		return nil
-	})
+	r, err := s.show(ctx, j, true)
 	if err != nil {
 		return nil, err
 	}
-	slices.SortStableFunc(out.list, func(a, b engine.Contribution) int {
-		return cmp.Or(cmp.Compare(a.Partition, b.Partition), cmp.Compare(a.Position, b.Position), cmp.Compare(recount.KeyText(a.Row.Key), recount.KeyText(b.Row.Key)))
-	})
+	out := &contributions{shownRows: r, shape: j.shape}
+	if v.Keys != nil {
+		out.keep = newWanted(v.Keys).at
+	}
 	return out, nil
 }
 
-// contributions are held in memory: they are asked for of one window.
+// contributions are read from the file of a run.
 type contributions struct {
+	*shownRows
 	shape recount.Shape
-	list  []engine.Contribution
+	keep  map[string]int // nil: all
 }
 
 func (c *contributions) Shape() recount.Shape { return c.shape }
-func (c *contributions) Err() error           { return nil }
-func (c *contributions) Close() error         { return nil }
 
 func (c *contributions) Next() (engine.Contribution, bool) {
-	if len(c.list) == 0 {
-		return engine.Contribution{}, false
+	for {
+		one, ok := c.shownRows.Next()
+		if !ok {
+			return engine.Contribution{}, false
+		}
+		if !one.Made {
+			continue
+		}
+		if c.keep != nil {
+			if _, wanted := c.keep[recount.KeyText(one.Row.Key)]; !wanted {
+				continue
+			}
+		}
+		return engine.Contribution{Seq: one.Seq, Partition: one.Partition, Position: one.Position, ID: one.ID, Hit: one.Hit, Row: one.Row}, true
 	}
-	one := c.list[0]
-	c.list = c.list[1:]
-	return one, true
 }
 
 // Effects runs a fold for what it would send.
@@ -75,7 +68,7 @@ func (s *session) Effects(ctx context.Context, v engine.Variant) (engine.Effects
 		return nil, err
 	}
 	if !j.fold.Effects {
-		return &effects{}, nil
+		return noEffects{}, nil
 	}
 	dir, err := s.folder()
 	if err != nil {
@@ -86,48 +79,46 @@ func (s *session) Effects(ctx context.Context, v engine.Variant) (engine.Effects
 	if keys, keyed := j.keysBy(); keyed {
 		spec.Keys = keys
 	}
-	if err := s.finish(ctx, j, &spec); err != nil {
-		return nil, err
+	if err = s.finish(ctx, j, &spec); err == nil {
+		_, err = s.run(ctx, j, spec)
 	}
-	if _, err := s.run(ctx, j, spec); err != nil {
-		return nil, err
-	}
-	texts, err := result.OpenTexts(ctx, spec.Effects, effectColumns)
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
-	return &effects{texts: texts, where: name(v.Logic)}, nil
+	r, err := run.OpenEffects(ctx, spec.Effects)
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	return &effects{EffectRows: r, dir: dir, where: name(v.Logic)}, nil
 }
 
-// effectColumns are those of a file of effects.
-var effectColumns = []string{"kind", "key", "seq", "partition", "position", "id", "time", "payload"}
+type noEffects struct{}
 
-// effects are read from their file; without one there are none.
+func (noEffects) Next() (recount.Effect, bool) { return recount.Effect{}, false }
+func (noEffects) Err() error                   { return nil }
+func (noEffects) Close() error                 { return nil }
+
+// effects are read from the file of a run, and their payloads brought to their
+// canonical form.
 type effects struct {
-	texts *result.Texts
+	*run.EffectRows
+	dir   string
 	where string
 	err   error
 }
 
-func (e *effects) Next() (one recount.Effect, ok bool) {
-	if e.texts == nil || e.err != nil {
-		return one, false
+func (e *effects) Next() (recount.Effect, bool) {
+	if e.err != nil {
+		return recount.Effect{}, false
 	}
-	row, ok := e.texts.Next()
+	one, ok := e.EffectRows.Next()
 	if !ok {
 		return one, false
 	}
-	one = recount.Effect{Kind: row[0].Text, Key: row[1].Text, Partition: row[3].Text, Position: row[4].Text, EventID: row[5].Text}
-	if one.Seq, e.err = strconv.ParseInt(row[2].Text, 10, 64); e.err == nil && !row[6].Null {
-		one.Time, e.err = recount.ParseTimestamp(row[6].Text)
-	}
-	payload := ""
-	if e.err == nil {
-		payload, e.err = recount.Canonical(recount.Type{Kind: recount.KindJSON}, row[7].Text)
-	}
-	if e.err != nil {
+	payload, err := recount.Canonical(recount.Type{Kind: recount.KindJSON}, string(one.Payload))
+	if err != nil {
 		e.err = &recount.Error{
-			Code: recount.CodeWorkerAnswer, What: "an effect cannot be read", Where: e.where, Why: e.err.Error(),
+			Code: recount.CodeWorkerAnswer, What: "an effect cannot be read", Where: e.where, Why: "its payload is no JSON: " + err.Error(),
 			Next: "let the fold give JSON as the payload of an effect",
 		}
 		return one, false
@@ -136,11 +127,6 @@ func (e *effects) Next() (one recount.Effect, ok bool) {
 	return one, true
 }
 
-func (e *effects) Err() error { return e.err }
+func (e *effects) Err() error { return errors.Join(e.err, e.EffectRows.Err()) }
 
-func (e *effects) Close() error {
-	if e.texts == nil {
-		return nil
-	}
-	return closing(e.texts, e.texts.Err())
-}
+func (e *effects) Close() error { return errors.Join(e.EffectRows.Close(), os.RemoveAll(e.dir)) }

@@ -52,13 +52,13 @@ func (j job) groups(w wanted) (groups, error) {
 		for n, c := range at {
 			by[n] = key[c]
 		}
-		bucket := time.Time{}
+		bucket := recount.Null
 		if !j.v.Logic.Bucket.None() {
 			start, err := bucketOf(key[timed].Text, j.shape.Key[timed].Type, j.v.Logic.Bucket)
 			if err != nil {
 				continue // no event has such a bucket
 			}
-			bucket = start
+			bucket = recount.Text(recount.FormatTimestamp(start))
 		}
 		text := groupText(by, bucket)
 		g[text] = append(g[text], i)
@@ -74,12 +74,8 @@ func (j job) notKeyed(why string) error {
 }
 
 // groupText is a fold's key as one text.
-func groupText(by []recount.Value, bucket time.Time) string {
-	text := recount.KeyText(by)
-	if !bucket.IsZero() {
-		text += "\x00\x02" + recount.FormatTimestamp(bucket)
-	}
-	return text
+func groupText(by []recount.Value, bucket recount.Value) string {
+	return recount.KeyText(append(slices.Clone(by), bucket))
 }
 
 func bucketOf(text string, t recount.Type, b recount.Bucket) (time.Time, error) {
@@ -143,9 +139,9 @@ func (s *session) histories(ctx context.Context, v engine.Variant, logics []engi
 	err := s.eachEvent(ctx, v, folds, func(e known, by [][]recount.Value, at time.Time) {
 		mine := slices.Clone(others[e.seq])
 		for i, j := range folds {
-			bucket := time.Time{}
+			bucket := recount.Null
 			if !j.v.Logic.Bucket.None() {
-				bucket = j.v.Logic.Bucket.Floor(at)
+				bucket = recount.Text(recount.FormatTimestamp(j.v.Logic.Bucket.Floor(at)))
 			}
 			mine = append(mine, of[i][groupText(by[i], bucket)]...)
 		}

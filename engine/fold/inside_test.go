@@ -8,6 +8,7 @@ import (
 	"math/big"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -27,8 +28,8 @@ type inside struct{}
 func (inside) Name() string { return kindInside }
 func (inside) Close() error { return nil }
 
-// fold is the code of one meaning.
-type fold struct {
+// code is that of one meaning.
+type code struct {
 	says run.Description
 	new  func() state
 }
@@ -59,7 +60,7 @@ var (
 	daysRow    = []recount.Column{userColumn, {Name: "day", Type: text(recount.KindDate)}, {Name: "n", Type: text(recount.KindInt64)}}
 )
 
-var folds = map[enginetest.Meaning]fold{
+var folds = map[enginetest.Meaning]code{
 	enginetest.Totals:   {run.Description{Columns: totalsRow, Reads: []string{"value"}, State: true}, func() state { return &sum{} }},
 	enginetest.Poison:   {run.Description{Columns: totalsRow, Reads: []string{"value"}, State: true}, func() state { return &sum{dies: true} }},
 	enginetest.Mails:    {run.Description{Columns: totalsRow, Reads: []string{"value"}, State: true, Effects: true}, func() state { return &sum{mails: true} }},
@@ -85,7 +86,7 @@ func (inside) Run(ctx context.Context, logic recount.Logic, spec run.Spec) (run.
 	return run.Execute(ctx, spec, steppers{folds[enginetest.Meaning(logic.Text)]})
 }
 
-type steppers struct{ fold fold }
+type steppers struct{ fold code }
 
 func (s steppers) New(_ context.Context, _ int, w run.Wants) (run.Stepper, error) {
 	return &stepper{fold: s.fold, wants: w}, nil
@@ -93,7 +94,7 @@ func (s steppers) New(_ context.Context, _ int, w run.Wants) (run.Stepper, error
 
 // stepper holds the state of the newest group.
 type stepper struct {
-	fold   fold
+	fold   code
 	wants  run.Wants
 	state  state
 	key    []recount.Value
@@ -125,7 +126,11 @@ func (s *stepper) Step(_ context.Context, in run.Batch) (out run.Answer, err err
 				s.answer(&out, g.Number, i)
 			}
 		}
-		if g.End && !(s.wants.Show && g.To > g.From) {
+		switch {
+		case !g.End:
+		case g.To == g.From:
+			s.answer(&out, g.Number, -1)
+		case !s.wants.Show:
 			s.answer(&out, g.Number, g.To-1)
 		}
 	}
@@ -249,5 +254,5 @@ func (s *days) Add(event) ([]byte, error) {
 }
 
 func (s *days) Rows(key []recount.Value, bucket int64) [][]recount.Value {
-	return [][]recount.Value{{key[0], recount.Text(recount.FormatTimestamp(micro(bucket))[:len("2024-06-10")]), recount.Text(fmt.Sprint(s.n))}}
+	return [][]recount.Value{{key[0], recount.Text(time.UnixMicro(bucket).UTC().Format(time.DateOnly)), recount.Text(fmt.Sprint(s.n))}}
 }

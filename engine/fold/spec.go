@@ -61,6 +61,9 @@ func (s *session) events(ctx context.Context, j job, spec *run.Spec) error {
 	if !spec.Bucket.None() {
 		columns = append(columns, "time")
 	}
+	if spec.Logged = s.input.Order == "" || j.v.Arrival; spec.Logged {
+		columns = append(columns, "partition", "position")
+	}
 	if spec.Show || spec.Alone {
 		columns = append(columns, "hit")
 	}
