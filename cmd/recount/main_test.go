@@ -8,13 +8,13 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"recount/engine/duckdb"
+	"recount/command"
 )
 
 // TestMain lets the test binary be what scripts call recount, and what the
 // engine starts as its child.
 func TestMain(m *testing.M) {
-	if handled, exit := duckdb.Child(os.Args[1:], os.Stdin, os.Stdout, os.Stderr); handled {
+	if handled, exit := command.Child(os.Args[1:], os.Stdin, os.Stdout, os.Stderr); handled {
 		os.Exit(exit)
 	}
 	testscript.Main(m, map[string]func(){"recount": main})
