@@ -23,7 +23,7 @@ func kept[T any](t *testing.T, make func() T) (worker.Program, string, string, e
 	f := worker.Fold[T, none, row]{
 		Start: func(*worker.Context) T { return make() },
 		Step:  func(*worker.Context, *T, *none) error { return nil },
-		Rows:  func(_ *worker.Context, s *T, emit func(row)) { emit(row{State: fmt.Sprintf("%v", *s)}) },
+		Rows:  func(_ *worker.Context, s *T, emit func(row)) { emit(row{State: fmt.Sprintf("%q", fmt.Sprint(*s))}) },
 	}
 	p, err := f.Bind([]recount.Field{{Name: "k", Type: recount.Type{Kind: recount.KindString}}}, []string{"k"})
 	if err != nil {
