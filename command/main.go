@@ -29,6 +29,7 @@ import (
 	"recount/engine/duckdb"
 	"recount/engine/fold/gofold"
 	"recount/internal/clock"
+	"recount/internal/sandbox"
 )
 
 // Main is the command: it reads the program's arguments and ends the process. It is
@@ -45,8 +46,14 @@ func Main() {
 // children are the second lives of a program, each of which says by its arguments
 // and environment whether it is meant.
 var children = []func(args []string, stdin io.Reader, stdout, stderr io.Writer) (handled bool, exit int){
+	isolated,     // where workers run
 	gofold.Child, // folds that the program was built with
 	duckdb.Child, // SQL
+}
+
+// isolated is what the sandbox starts, before it is another program.
+func isolated(args []string, _ io.Reader, _, _ io.Writer) (handled bool, exit int) {
+	return sandbox.Child(args...)
 }
 
 // Child does what a parent of the same program asks for, if one does. Main calls

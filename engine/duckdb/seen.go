@@ -157,10 +157,10 @@ func (in *input) chosen(ctx context.Context, v variant, twice, numbered bool) (q
 // source returns a SELECT of the events that are there to be seen, and the
 // condition under which one of them is a hit event.
 func (in *input) source(ctx context.Context, v variant, twice bool) (source, hit string, err error) {
-	reversed := v.Split%2 == 1
+	backwards := reversed(v.Variant)
 	hit = in.hit("e")
 	if v.Only == nil {
-		source = in.window(in.columns(stored), sees{dedupe: v.Dedupe && !twice, flagged: twice, reversed: reversed})
+		source = in.window(in.columns(stored), sees{dedupe: v.Dedupe && !twice, flagged: twice, reversed: backwards})
 	} else {
 		if source, err = in.only(ctx, v.Variant); err != nil {
 			return "", "", err
@@ -169,7 +169,7 @@ func (in *input) source(ctx context.Context, v variant, twice bool) (source, hit
 			hit = "coalesce(" + within("e.time", in.hitWindow()) + ", false)"
 		}
 	}
-	if reversed && v.logic.sorted {
+	if backwards && v.logic.sorted {
 		// Rows in another order show ties: where an order leaves two rows equal,
 		// another of them comes first. It costs a sort, so only what depends on
 		// an order pays for it.
