@@ -48,7 +48,7 @@ func (r *runner) write(ctx context.Context) error {
 var effectColumns = []string{"kind", "key", "seq", "partition", "position", "id", "time", "payload"}
 
 func (r *runner) writeRows(ctx context.Context) error {
-	names := r.outColumns()
+	names := outColumns(r.spec)
 	w, err := newWriter(r.spec.Out, names)
 	if err != nil {
 		return err
@@ -103,17 +103,17 @@ func (r *runner) checkShown(row []recount.Value, twice bool) error {
 
 // outColumns names the columns of Out: k0, k1… for the key and v0, v1… for the
 // values, as the other engine does; of shown rows, what stands before them too.
-func (r *runner) outColumns() (names []string) {
-	if r.named() {
-		for i := range r.spec.By {
+func outColumns(s *Spec) (names []string) {
+	if s.Show || s.Alone {
+		for i := range s.By {
 			names = append(names, fmt.Sprintf("by%d", i))
 		}
 		names = append(names, shownOwn...)
 	}
-	for i := range r.spec.Shape.Key {
+	for i := range s.Shape.Key {
 		names = append(names, fmt.Sprintf("k%d", i))
 	}
-	for i := range r.spec.Shape.Values {
+	for i := range s.Shape.Values {
 		names = append(names, fmt.Sprintf("v%d", i))
 	}
 	return names
