@@ -10,6 +10,7 @@ import (
 
 	"recount"
 	"recount/engine"
+	"recount/engine/result"
 )
 
 const (
@@ -31,7 +32,7 @@ func (w *worker) states(ctx context.Context, r statesRequest) (runAnswer, error)
 	if err != nil {
 		return runAnswer{}, err
 	}
-	if err := in.use(ctx, v.Split); err != nil {
+	if err := in.useFor(ctx, v.Variant); err != nil {
 		return runAnswer{}, err
 	}
 	if err := in.ownFunctions(v.shape); err != nil {
@@ -64,7 +65,7 @@ func (w *worker) states(ctx context.Context, r statesRequest) (runAnswer, error)
 func (w *worker) touching(ctx context.Context, v variant, others []engine.Variant) (tables []string, err error) {
 	all := []variant{v}
 	for _, o := range others {
-		other, err := w.variant(ctx, engine.Variant{Logic: o.Logic, Key: o.Key, Split: v.Split}, nil)
+		other, err := w.variant(ctx, engine.Variant{Logic: o.Logic, Key: o.Key, Split: v.Split, Shake: v.Shake}, nil)
 		if err != nil {
 			return nil, err
 		}
@@ -264,7 +265,7 @@ func (in *input) crossCheck(ctx context.Context, v variant, keys [][]recount.Val
 		return fmt.Errorf("compare states: %w", err)
 	}
 	if twice != nil {
-		return (&rows{shape: renamed(v.shape, v.Variant), where: v.Logic.Path, row: recount.Row{Key: keys[*twice]}}).twice()
+		return result.Twice(renamed(v.shape, v.Variant), keys[*twice], v.Logic.Path)
 	}
 	if err := in.makeEvents(ctx, v); err != nil {
 		return err
@@ -287,7 +288,7 @@ func (in *input) crossCheck(ctx context.Context, v variant, keys [][]recount.Val
 		return fmt.Errorf("compare states: %w", err)
 	}
 	if first != nil {
-		shown := (&rows{shape: renamed(v.shape, v.Variant), row: recount.Row{Key: keys[*first]}}).keyText()
+		shown := result.KeyText(renamed(v.shape, v.Variant), keys[*first])
 		return notKeyed(v, "the row of "+shown+" is not the same when the SQL sees the events of that key alone")
 	}
 	return nil

@@ -11,18 +11,21 @@ import (
 // sameAndKeys holds Session.Same and Variant.Keys.
 func sameAndKeys(t *testing.T, h Harness) {
 	l := marked(t, h).open()
-	first, err := l.session.Run(t.Context(), variant())
+	first, err := l.session.Run(t.Context(), l.spell(variant()))
 	if err != nil {
 		t.Fatalf("run: %v", err)
 	}
 	same := func(what string, want bool, options ...func(*engine.Variant)) {
 		t.Helper()
-		got, err := l.session.Same(t.Context(), variant(options...), first)
+		got, err := l.session.Same(t.Context(), l.spell(variant(options...)), first)
 		if err != nil || got != want {
 			t.Errorf("%s: same is %t, %v, want %t", what, got, err, want)
 		}
 	}
 	same("another split", true, func(v *engine.Variant) { v.Split = 1 })
+	for _, shake := range engine.Shakes(variant().Logic) {
+		same("shaken "+shake.String(), true, func(v *engine.Variant) { v.Shake = shake })
+	}
 	same("repeats counted", false, func(v *engine.Variant) { v.Dedupe = false })
 	same("one row only", false, func(v *engine.Variant) { v.Only = []int64{1} })
 	same("swapped columns", false, func(v *engine.Variant) {
