@@ -50,6 +50,8 @@ func Run(t *testing.T, h Harness) {
 		{"states", states},
 		{"states and each against an oracle", histories},
 		{"within", spansOfTime},
+		{"upcasts", upcasts},
+		{"lookups", lookups},
 		{"feed", feeds},
 		{"count", counts},
 		{"count compacted", compacted},
