@@ -30,7 +30,7 @@ func TestConformance(t *testing.T) {
 			return l, true
 		}
 		enginetest.Run(t, enginetest.Harness{Logic: logic, New: func(tb testing.TB) engine.Engine {
-			e := fold.New(process.New()).Over(duckdb.New())
+			e := fold.New(process.New(process.Options{})).Over(duckdb.New())
 			tb.Cleanup(func() {
 				if err := e.(*fold.Engine).Close(); err != nil { //nolint:forcetypeassert // it is what Over returns
 					tb.Error(err)
