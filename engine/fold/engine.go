@@ -30,7 +30,9 @@ func init() {
 type Config struct{}
 
 // builtin are the kinds that the program has.
-func builtin() []Kind { return []Kind{gofold.New(gofold.Options{}), process.New()} }
+func builtin() []Kind {
+	return []Kind{gofold.New(gofold.Options{}), process.New(process.Options{})}
+}
 
 // Engine runs folds. By itself it only checks them: a session needs an engine
 // below it (Over).
