@@ -232,9 +232,16 @@ func (s *scatterer) take(block *chunk) error {
 			return err
 		}
 	}
+	if s.plan.place != none {
+		if err := s.fillPlaces(block); err != nil {
+			return err
+		}
+	}
 	s.choose(block)
-	for i := range block.columns {
-		s.spread(block, i)
+	for i, slot := range s.plan.slots {
+		if slot.kept {
+			s.spread(block, i)
+		}
 	}
 	for _, to := range s.to {
 		s.open[to].n++
