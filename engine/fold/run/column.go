@@ -123,6 +123,15 @@ func (c *chunk) reset() {
 	c.n, c.ranked = 0, false
 }
 
+// reserve makes room for so many rows' fixed values.
+func (p *plan) reserve(c *chunk, rows int) {
+	for i, s := range p.slots {
+		if size := rows * s.width; s.kept && cap(c.columns[i].data) < size {
+			c.columns[i].data = make([]byte, 0, size)
+		}
+	}
+}
+
 // appendRow adds a row's kept values.
 func (p *plan) appendRow(to, from *chunk, row int) {
 	for i, s := range p.slots {

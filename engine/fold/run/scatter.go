@@ -274,6 +274,7 @@ func (s *scatterer) choose(block *chunk) {
 		}
 		if s.open[part] == nil {
 			c := s.memory.chunk(s.plan)
+			s.plan.reserve(c, s.memory.chunkRows)
 			c.order = s.n<<32 | s.made
 			s.made++
 			s.open[part] = c
