@@ -260,3 +260,8 @@ func (s *steppers) greet(c *child, seed uint64, w run.Wants) (hello, error) {
 	}
 	return h, nil
 }
+
+// Run folds the events of a spec with a process for each thread.
+func (k *Kind) Run(ctx context.Context, logic recount.Logic, spec run.Spec) (run.Result, error) {
+	return run.Execute(ctx, spec, k.Steppers(logic, spec))
+}
