@@ -41,6 +41,9 @@ type Options struct {
 	User     string // who asks, for plans and ledger
 	Program  string // name and version, for plans and commits
 	Getenv   func(string) (string, bool)
+	// Waits is told once when a worker that runs beside the live one is waited for;
+	// nil: nobody is.
+	Waits func(ShadowStatus)
 }
 
 // App is one project with what it opened so far. It is used by one goroutine at
