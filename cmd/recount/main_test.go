@@ -10,14 +10,14 @@ import (
 
 	"recount/command"
 	"recount/examples/go-worker/limits"
-	"recount/worker"
+	sdk "recount/worker"
 )
 
 // TestMain lets the test binary be what scripts call recount, and go-worker, and
 // what these start as their children.
 func TestMain(m *testing.M) {
-	worker.Register("limits", limits.Fold)
-	worker.Register("limits-v1", limits.V1)
+	sdk.Register("limits", limits.Fold)
+	sdk.Register("limits-v1", limits.V1)
 	if handled, exit := command.Child(os.Args[1:], os.Stdin, os.Stdout, os.Stderr); handled {
 		os.Exit(exit)
 	}
