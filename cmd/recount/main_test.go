@@ -30,6 +30,10 @@ func TestScripts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	python, err := filepath.Abs(filepath.Join(top, "python", "src", "recount"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	testscript.Run(t, testscript.Params{
 		Dir:                 filepath.Join("testdata", "script"),
 		RequireExplicitExec: true,
@@ -38,6 +42,8 @@ func TestScripts(t *testing.T) {
 			// The seed's files, for scripts that copy them.
 			env.Setenv("SEED", seed)
 			env.Setenv("ORDERS", orders)
+			// The package for workers in Python, which their folders take a copy of.
+			env.Setenv("PYTHON", python)
 			env.Setenv("FROM", "2024-06-10T12:00:00Z")
 			env.Setenv("TO", "2024-06-10T12:30:00Z")
 			return nil
