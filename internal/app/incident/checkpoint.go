@@ -32,6 +32,9 @@ const checkpointGrid = time.Hour
 // checkpoints says that the calculation's SQL reads `opening`, and that nothing
 // needs the history before it: a version counts all events of a row.
 func (r *Incident) checkpoints() bool {
+	if slices.ContainsFunc(r.tables, func(t *table) bool { return t.stream != nil }) {
+		return false // a change that comes late would be lost on them
+	}
 	return len(r.calc.Logic.Opening) > 0 && r.calc.Memory.Kind == recount.MemoryUnbounded && !r.whole && r.calc.Cut.Is != recount.IsVersion
 }
 
@@ -96,11 +99,14 @@ func (r *Incident) checkpointLogic() (string, error) {
 	if err != nil {
 		return "", err
 	}
+	var inputs recount.PlanBody
+	r.bodyOfInputs(&inputs)
 	text, err := json.Marshal(struct {
 		Logic, Mapping, Order string
 		Opening, Fields       []recount.Field
 		Dedupe                bool
-	}{r.calc.Logic.Digest, mapping, r.source.Mapping.Order, r.calc.Logic.Opening, r.source.Mapping.Fields, r.calc.Dedupe})
+		Upcasts, Lookups      []recount.PlanInput `json:",omitempty"`
+	}{r.calc.Logic.Digest, mapping, r.source.Mapping.Order, r.calc.Logic.Opening, r.source.Mapping.Fields, r.calc.Dedupe, inputs.Upcasts, inputs.Lookups})
 	if err != nil {
 		return "", fmt.Errorf("digest checkpoint of %s: %w", r.calc.Name, err)
 	}

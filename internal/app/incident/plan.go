@@ -170,6 +170,7 @@ func (r *Incident) body(l *live, counts recount.EventCounts, found comparison) r
 	if r.calc.Previous != nil {
 		b.Previous = r.digestOf(*r.calc.Previous)
 	}
+	r.bodyOfInputs(&b)
 	r.bodyOfHits(&b, found)
 	r.bodyOfWrite(&b, l)
 	for i, rule := range r.rules() {
@@ -289,7 +290,7 @@ const mostTouched = 50_000
 func (r *Incident) touched(ctx context.Context, pairs []diff.Pair, steps []recount.MinuteCount) ([]recount.MinuteCount, error) {
 	var fields []string
 	for _, c := range r.shape.Key {
-		i := slices.IndexFunc(r.source.Mapping.Fields, func(f recount.Field) bool { return f.Name == c.Name && f.Type.Kind == c.Type.Kind })
+		i := slices.IndexFunc(r.eventFields(), func(f recount.Field) bool { return f.Name == c.Name && f.Type.Kind == c.Type.Kind })
 		plain := []recount.Kind{recount.KindString, recount.KindInt64, recount.KindDate, recount.KindBool}
 		if i < 0 || !slices.Contains(plain, c.Type.Kind) {
 			return steps, nil

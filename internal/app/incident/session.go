@@ -18,7 +18,10 @@ import (
 
 // check asks the engine what the logic returns and fits it to the configuration.
 func (r *Incident) check(ctx context.Context) error {
-	fields := r.source.Mapping.Fields
+	if err := r.checkFields(ctx); err != nil {
+		return err
+	}
+	fields := r.eventFields()
 	columns, err := r.columnsOf(ctx, r.calc.Logic)
 	if err != nil {
 		return err
@@ -209,8 +212,21 @@ func (r *Incident) start(ctx context.Context) error {
 	return nil
 }
 
-// open opens a session over files of the archive, which are verified first.
+// open opens a session over files of the archive, with the reference data beside
+// the events.
 func (r *Incident) open(ctx context.Context, input engine.Input, files []recount.DataFile) (s broughtSession, err error) {
+	read := input.Read
+	if read == (recount.Window{}) {
+		read = input.Window
+	}
+	if input.Lookups, err = r.lookups(ctx, read); err != nil {
+		return s, err
+	}
+	return r.openEvents(ctx, input, files)
+}
+
+// openEvents opens a session over files of the archive, which are verified first.
+func (r *Incident) openEvents(ctx context.Context, input engine.Input, files []recount.DataFile) (s broughtSession, err error) {
 	scratch, err := r.host.Scratch("replay")
 	if err != nil {
 		return s, err
@@ -226,7 +242,11 @@ func (r *Incident) open(ctx context.Context, input engine.Input, files []recount
 	if err != nil {
 		return s, err
 	}
-	input.Stream, input.Fields, input.Files, input.Marks = r.source.Name, r.source.Mapping.Fields, staged.Files, staged.Marks
+	input.Stream, input.Files, input.Marks = r.source.Name, staged.Files, staged.Marks
+	if input.Fields = r.source.Mapping.Fields; len(input.Lookups) > 0 {
+		input.Fields = r.eventFields()
+	}
+	input.Upcasts, input.Faults = r.upcasts(), r.source.QuarantineMax
 	input.Order, input.Bucket, input.Scratch = r.source.Mapping.Order, r.calc.Bucket, scratch
 	session, err := r.engine.Open(ctx, input)
 	if err != nil {
