@@ -1,7 +1,9 @@
 package config
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 
 	"recount"
 )
@@ -108,4 +110,27 @@ func edgesOnGrid(c *Calculation, v entry) {
 				recount.FormatTimestamp(from), c.Bucket, recount.FormatTimestamp(c.Bucket.Floor(from)))
 		}
 	}
+}
+
+// AsVersion returns the calculation with one of its versions for all events.
+func (c Calculation) AsVersion(name string) (Calculation, error) {
+	var known []string
+	for _, v := range c.Logic.Versions {
+		if v.Name == name {
+			c.Logic, c.As = v.Logic, name
+			return c, nil
+		}
+		known = append(known, v.Name)
+	}
+	e := &recount.Error{
+		Code: recount.CodeVersion, What: fmt.Sprintf("calculation %s has no version %s", c.Name, clip(name)), Where: "--as " + name,
+		Why: "it has no versions", Next: "leave --as away",
+	}
+	if len(known) > 0 {
+		e.Why, e.Next = "its versions are "+strings.Join(known, ", "), "name one of them"
+		if near := recount.Nearest(name, known); near != "" {
+			e.Next = "did you mean " + near + "?"
+		}
+	}
+	return c, e
 }

@@ -215,6 +215,9 @@ func (b *brought) badKey(why string) error {
 
 // columnsOf returns the columns of what a logic gives.
 func (r *Incident) columnsOf(ctx context.Context, logic recount.Logic) ([]recount.Column, error) {
+	if logic.Kind == recount.LogicVersions {
+		return r.columnsOfVersions(ctx, logic)
+	}
 	if !logic.Brought() {
 		return r.engine.Check(ctx, logic, r.eventFields())
 	}

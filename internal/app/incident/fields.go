@@ -245,6 +245,9 @@ func (r *Incident) readStream(ctx context.Context, t *table) (err error) {
 
 // bodyOfInputs names what the plan depends on besides events and logic.
 func (r *Incident) bodyOfInputs(b *recount.PlanBody) {
+	for _, v := range r.used {
+		b.Versions = append(b.Versions, recount.PlanVersion{Name: v.Name, From: v.Effective.From, To: v.Effective.To, Digest: v.Logic.Digest})
+	}
 	for _, u := range r.source.Upcasts {
 		b.Upcasts = append(b.Upcasts, recount.PlanInput{Name: u.Name, Digest: u.Digest()})
 	}
@@ -277,4 +280,119 @@ func (r *Incident) sameInputs(p recount.PlanBody) error {
 		Code: recount.CodeLogicFile, What: what + " not the plan's", Where: config.FileName + ", calculation " + r.calc.Name,
 		Why: "it was edited since, so the steps would not be the plan's", Next: "plan again, then explain the new plan",
 	}
+}
+
+// columnsOfVersions returns the columns that all versions of a logic give.
+func (r *Incident) columnsOfVersions(ctx context.Context, logic recount.Logic) (columns []recount.Column, err error) {
+	for i, v := range logic.Versions {
+		got, err := r.engine.Check(ctx, v.Logic, r.eventFields())
+		if err != nil {
+			return nil, err
+		}
+		if i == 0 {
+			columns = got
+			continue
+		}
+		for _, c := range columns {
+			at := slices.IndexFunc(got, func(o recount.Column) bool { return o.Name == c.Name })
+			why := fmt.Sprintf("version %s returns it, and version %s does not", logic.Versions[0].Name, v.Name)
+			if at >= 0 {
+				why = fmt.Sprintf("it is %s in version %s and %s in version %s", c.Type, logic.Versions[0].Name, got[at].Type, v.Name)
+			}
+			if at < 0 || got[at].Type != c.Type {
+				return nil, &recount.Error{
+					Code: recount.CodeVersion, What: fmt.Sprintf("the versions of calculation %s differ in column %s", r.calc.Name, c.Name), Where: v.Logic.Path, Why: why,
+					Next: fmt.Sprintf("let every version return the same columns, such as CAST(… AS %s) AS %s", c.Type, c.Name),
+				}
+			}
+		}
+	}
+	return columns, nil
+}
+
+// splits says whether a window may need several versions: each bucket's rows come
+// of its own events, and an edge between versions is one between buckets.
+func (r *Incident) splits() bool {
+	return r.bucketed() && r.calc.Memory.Kind == recount.MemoryWindow
+}
+
+// inForce finds the versions that the window needs, and refuses what none is for
+// or what would need several at once.
+func (r *Incident) inForce() error {
+	logic := r.calc.Logic
+	if logic.Kind != recount.LogicVersions {
+		return nil
+	}
+	if !covers(lifetime(logic.Versions), r.read) {
+		span := lifetime(logic.Versions)
+		return r.noVersion("no version was in force for a part of what is read", fmt.Sprintf("what is read is %s, and the versions are in force %s", openSpan(r.read), openSpan(span)),
+			"choose a window inside, or one version for all")
+	}
+	r.used = logic.Over(r.read)
+	if r.splits() {
+		return nil
+	}
+	if len(r.used) > 1 {
+		edge := r.used[1].Effective.From
+		why := fmt.Sprintf("its rows remember events of %s and of %s, and no version reads both (memory: %s)", r.used[0].Name, r.used[1].Name, r.calc.Memory)
+		if r.calc.Memory.Kind == recount.MemoryWindow {
+			why = fmt.Sprintf("its rows hold the whole window, of which the part before %s is of version %s and the other of %s", recount.FormatTimestamp(edge), r.used[0].Name, r.used[1].Name)
+		}
+		return r.noVersion("the window needs several versions at once", why, "choose a window that reads nothing beyond "+recount.FormatTimestamp(edge)+", or one version for all")
+	}
+	r.versioned = &logic
+	r.calc.Logic, r.right.Logic = r.used[0].Logic, r.used[0].Logic
+	return nil
+}
+
+func (r *Incident) noVersion(what, why, next string) error {
+	var names []string
+	for _, v := range r.calc.Logic.Versions {
+		names = append(names, "--as "+v.Name)
+	}
+	return &recount.Error{
+		Code: recount.CodeVersion, What: what, Where: fmt.Sprintf("%s, calculation %s", r.hits, r.calc.Name), Why: why, Next: next + ": " + strings.Join(names, ", "),
+	}
+}
+
+// lifetime is the span of event time in which any version was in force.
+func lifetime(list []recount.Version) recount.Window {
+	return recount.Window{From: list[0].Effective.From, To: list[len(list)-1].Effective.To}
+}
+
+// covers says whether a span lies in another; a zero edge is open.
+func covers(outer, inner recount.Window) bool {
+	from := outer.From.IsZero() || !inner.From.IsZero() && !inner.From.Before(outer.From)
+	to := outer.To.IsZero() || !inner.To.IsZero() && !inner.To.After(outer.To)
+	return from && to
+}
+
+func openSpan(w recount.Window) string {
+	from, to := "from the beginning", "on"
+	if !w.From.IsZero() {
+		from = "from " + recount.FormatTimestamp(w.From)
+	}
+	if !w.To.IsZero() {
+		to = "to " + recount.FormatTimestamp(w.To)
+	}
+	return from + " " + to
+}
+
+// alike says whether a span can be replayed by the versions that the window was.
+func (r *Incident) alike(read recount.Window) bool {
+	switch {
+	case r.versioned != nil: // one version, and it has to be the same
+		return covers(r.used[0].Effective, read)
+	case r.calc.Logic.Kind == recount.LogicVersions:
+		return covers(lifetime(r.calc.Logic.Versions), read)
+	}
+	return true
+}
+
+// logicDigest is the digest of all of the calculation's logic.
+func (r *Incident) logicDigest() string {
+	if r.versioned != nil {
+		return r.versioned.Digest
+	}
+	return r.digestOf(r.calc.Logic)
 }

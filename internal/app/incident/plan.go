@@ -161,7 +161,7 @@ func (r *Incident) found(ctx context.Context, l *live, counts recount.EventCount
 func (r *Incident) body(l *live, counts recount.EventCounts, found comparison) recount.PlanBody {
 	b := recount.PlanBody{
 		Kind: recount.PlanApply, Calculation: r.calc.Name, Window: r.window, Asked: r.typed(), Bucket: r.calc.Bucket.String(), Zone: r.zone().String(),
-		Stream: r.source.Name, Snapshot: r.snapshot.ID, Watermark: r.snapshot.Watermark, Logic: r.digestOf(r.calc.Logic), Unproved: r.unproved(),
+		Stream: r.source.Name, Snapshot: r.snapshot.ID, Watermark: r.snapshot.Watermark, Logic: r.logicDigest(), As: r.calc.As, Unproved: r.unproved(),
 		Missed: r.calc.Missed, Unexplained: r.calc.Unexplained, Extra: r.calc.Extra, Where: r.calc.Where,
 		Target: l.info.Identity, Fingerprint: l.info.Fingerprint, Hazards: append([]string{}, l.info.Hazards...), LastRun: l.info.LastRun,
 		Key: planColumns(l.key, r.shape.Key), Columns: planColumns(l.columns, r.shape.Values), Events: counts, Digest: found.Digest,

@@ -10,6 +10,7 @@ import (
 
 	"recount"
 	"recount/engine"
+	"recount/internal/app/versions"
 	"recount/internal/archive"
 	"recount/internal/archive/cover"
 	"recount/internal/config"
@@ -178,6 +179,9 @@ func (r *Incident) start(ctx context.Context) error {
 	if err := r.locate(ctx); err != nil {
 		return err
 	}
+	if err := r.inForce(); err != nil {
+		return err
+	}
 	if err := r.complete(); err != nil {
 		return err
 	}
@@ -215,14 +219,18 @@ func (r *Incident) start(ctx context.Context) error {
 // open opens a session over files of the archive, with the reference data beside
 // the events.
 func (r *Incident) open(ctx context.Context, input engine.Input, files []recount.DataFile) (s broughtSession, err error) {
-	read := input.Read
-	if read == (recount.Window{}) {
-		read = input.Window
-	}
-	if input.Lookups, err = r.lookups(ctx, read); err != nil {
+	if input.Lookups, err = r.lookups(ctx, spanOf(input)); err != nil {
 		return s, err
 	}
 	return r.openEvents(ctx, input, files)
+}
+
+// spanOf is the event time of which an input reads events.
+func spanOf(input engine.Input) recount.Window {
+	if input.Read == (recount.Window{}) {
+		return input.Window
+	}
+	return input.Read
 }
 
 // openEvents opens a session over files of the archive, which are verified first.
@@ -251,6 +259,9 @@ func (r *Incident) openEvents(ctx context.Context, input engine.Input, files []r
 	session, err := r.engine.Open(ctx, input)
 	if err != nil {
 		return s, err
+	}
+	if r.calc.Logic.Kind == recount.LogicVersions {
+		session = versions.Session{Session: session, Span: spanOf(input), Time: r.bucketTime}
 	}
 	return broughtSession{session, r, input.Window}, nil
 }
