@@ -255,6 +255,9 @@ func (r *Incident) openEvents(ctx context.Context, input engine.Input, files []r
 		input.Fields = r.eventFields()
 	}
 	input.Upcasts, input.Faults = r.upcasts(), r.source.QuarantineMax
+	if input.Faults == 0 {
+		input.Faults = -1 // none may fail
+	}
 	input.Order, input.Bucket, input.Scratch = r.source.Mapping.Order, r.calc.Bucket, scratch
 	session, err := r.engine.Open(ctx, input)
 	if err != nil {
