@@ -28,6 +28,9 @@ func (a *App) Replay(ctx context.Context, req PlanRequest, w io.Writer, asJSON b
 	began := a.now()
 	a.as = req.As
 	r, err := a.prepare(ctx, req.Calculation, req.Window)
+	if err == nil {
+		err = a.shadowed(ctx, r)
+	}
 	if err != nil {
 		return out, err
 	}
