@@ -324,8 +324,17 @@ type ColumnSum struct {
 	Net    string `json:"net"`
 }
 
-// AskedFlags are the words of the command line that ask for the plan's window.
+// AskedFlags are the words of the command line that ask for the plan's window, and
+// for the one version that it was made with.
 func (b PlanBody) AskedFlags() []string {
+	flags := b.windowFlags()
+	if b.As != "" {
+		flags = append(flags, "--as", b.As)
+	}
+	return flags
+}
+
+func (b PlanBody) windowFlags() []string {
 	var flags []string
 	switch {
 	case len(b.Positions) > 0:
