@@ -15,6 +15,8 @@ import (
 	"recount"
 	"recount/adapter"
 	"recount/engine"
+	"recount/engine/fold/gofold"
+	"recount/engine/fold/process"
 	"recount/engine/fold/run"
 )
 
@@ -28,7 +30,9 @@ func init() {
 type Config struct{}
 
 // builtin are the kinds that the program has.
-func builtin() []Kind { return nil }
+func builtin() []Kind {
+	return []Kind{gofold.New(gofold.Options{}), process.New(process.Options{})}
+}
 
 // Engine runs folds. By itself it only checks them: a session needs an engine
 // below it (Over).

@@ -43,7 +43,7 @@ func newBench(t *testing.T, o gofold.Options, types ...string) *bench {
 	b.Add(events...)
 	in := b.Input(noon, noon.Add(time.Hour))
 	k := gofold.New(o)
-	logic := recount.Logic{Kind: recount.LogicGo, Text: "totals", Path: "go: totals", By: []string{"user_id"}}
+	logic := recount.Logic{Kind: recount.LogicGo, Text: "orders", Path: "go: orders", By: []string{"user_id"}}
 	s := &bench{t: t, kind: k, logic: logic, spec: run.Spec{
 		Read: in.Window, Hit: in.Window, Stream: in.Stream, Fields: in.Fields, By: logic.By, Threads: 2, Memory: 256 << 20, Where: logic.Path,
 	}}
@@ -214,10 +214,10 @@ func TestShakenRunsHaveAnotherPlace(t *testing.T) {
 
 func TestFoldsThatAreNotThereOrDoNotFit(t *testing.T) {
 	k := gofold.New(gofold.Options{})
-	logic := recount.Logic{Kind: recount.LogicGo, Text: "total", Path: "go: total", By: []string{"user_id"}}
+	logic := recount.Logic{Kind: recount.LogicGo, Text: "order", Path: "go: order", By: []string{"user_id"}}
 	_, err := k.Describe(t.Context(), logic, enginetest.Fields)
-	wantError(t, err, recount.CodeFold, "did you mean totals?")
-	logic.Text = "totals"
+	wantError(t, err, recount.CodeFold, "did you mean orders?")
+	logic.Text = "orders"
 	_, err = k.Describe(t.Context(), logic, enginetest.Fields[:1])
 	wantError(t, err, recount.CodeFold, "Event.Value: the source has no field value; it has user_id")
 }

@@ -24,6 +24,7 @@ func TestMain(m *testing.M) {
 		os.Exit(exit)
 	}
 	registerAll()
+	registerMeanings()
 	gofold.RunTests(m)
 }
 
@@ -48,7 +49,7 @@ type totals struct {
 // type says so.
 func registerAll() {
 	var kept []byte
-	worker.Register("totals", worker.Fold[sum, order, totals]{
+	worker.Register("orders", worker.Fold[sum, order, totals]{
 		Step: func(c *worker.Context, s *sum, o *order) error {
 			s.Total, s.N = s.Total.Add(o.Value), s.N+1
 			switch o.Type {

@@ -54,6 +54,7 @@ func (r *Incident) check(ctx context.Context) error {
 	return r.checkBucket()
 }
 
+<<<<<<< HEAD
 // fitFolds gives folds what their calculation says of their states: rows that
 // remember their bucket alone are folded by bucket, and those that remember
 // everything begin with the states of a checkpoint. The previous fold has states
@@ -92,6 +93,8 @@ func (r *Incident) fitFold(l *recount.Logic, right bool) {
 	l.Opening = append(l.Opening, recount.Field{Name: recount.StateColumn, Type: recount.Type{Kind: recount.KindString}})
 }
 
+=======
+>>>>>>> calc
 // inList says in which list a condition stands.
 func (r *Incident) inList(i int, err error) error {
 	name := fmt.Sprintf("missed[%d]", i+1)
@@ -187,13 +190,6 @@ func (r *Incident) sameKinds(previous recount.Shape) error {
 		}
 	}
 	return nil
-}
-
-func nextKind(logic recount.Logic, name string, want recount.Type) string {
-	if logic.Fold() {
-		return fmt.Sprintf("let the previous fold return %s as %s", name, want)
-	}
-	return fmt.Sprintf("cast it in the previous logic, such as %s::%s", name, want)
 }
 
 func (r *Incident) checkBucket() error {
