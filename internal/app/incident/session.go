@@ -54,47 +54,6 @@ func (r *Incident) check(ctx context.Context) error {
 	return r.checkBucket()
 }
 
-<<<<<<< HEAD
-// fitFolds gives folds what their calculation says of their states: rows that
-// remember their bucket alone are folded by bucket, and those that remember
-// everything begin with the states of a checkpoint. The previous fold has states
-// of its own, of which there is none.
-func (r *Incident) fitFolds() {
-	logics := []*recount.Logic{&r.calc.Logic}
-	if r.calc.Previous != nil {
-		previous := *r.calc.Previous
-		r.calc.Previous = &previous
-		logics = append(logics, &previous)
-	}
-	for _, l := range logics {
-		r.fitFold(l, l == &r.calc.Logic)
-	}
-	r.calc.Logic.Versions = slices.Clone(r.calc.Logic.Versions)
-	for i := range r.calc.Logic.Versions {
-		r.fitFold(&r.calc.Logic.Versions[i].Logic, true)
-	}
-}
-
-func (r *Incident) fitFold(l *recount.Logic, right bool) {
-	if !l.Fold() {
-		return
-	}
-	if r.calc.Memory.Kind == recount.MemoryWindow {
-		l.Bucket = r.calc.Bucket
-	}
-	if !right || r.calc.Memory.Kind != recount.MemoryUnbounded {
-		return
-	}
-	for _, name := range l.By {
-		if i := slices.IndexFunc(r.source.Mapping.Fields, func(f recount.Field) bool { return f.Name == name }); i >= 0 {
-			l.Opening = append(l.Opening, r.source.Mapping.Fields[i])
-		}
-	}
-	l.Opening = append(l.Opening, recount.Field{Name: recount.StateColumn, Type: recount.Type{Kind: recount.KindString}})
-}
-
-=======
->>>>>>> calc
 // inList says in which list a condition stands.
 func (r *Incident) inList(i int, err error) error {
 	name := fmt.Sprintf("missed[%d]", i+1)
