@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -15,7 +17,11 @@ const ClockVariable = "RECOUNT_CLOCK"
 
 // environment is what the process gets.
 func (s Spec) environment() []string {
-	env := append([]string{}, s.Env...)
+	env := slices.Clone(s.Env)
+	// Without one, libraries look for it among the machine's accounts.
+	if !slices.ContainsFunc(env, func(v string) bool { return strings.HasPrefix(v, "HOME=") }) {
+		env = append(env, "HOME=/tmp")
+	}
 	if !s.Clock.IsZero() {
 		env = append(env, ClockVariable+"="+s.Clock.UTC().Format(time.RFC3339Nano))
 	}

@@ -24,11 +24,12 @@ type Spec struct {
 	// Read are files and folders that it may read besides the system's libraries
 	// and its own program. They must exist.
 	Read []string
-	// Env is all of its environment, as NAME=VALUE.
+	// Env is all of its environment, as NAME=VALUE, but for HOME, which is /tmp
+	// where it is not given, and ClockVariable.
 	Env []string
 	// MemoryMiB, Processes and FileMiB bound it; 0: the defaults. Memory is each
 	// process's own; Processes is how many it may be at once, by default itself
-	// alone; FileMiB is the largest file, and what /tmp holds.
+	// alone; FileMiB is the largest file.
 	MemoryMiB int
 	Processes int
 	FileMiB   int

@@ -1,3 +1,5 @@
+//go:build amd64 || arm64
+
 package sandbox
 
 import (
@@ -6,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
@@ -30,6 +33,8 @@ type keeper struct {
 	ended   chan struct{} // closed when all is known of the end
 	exit    Exit
 	told    bool // the stub said how the process ended
+	warden  *warden
+	watched chan struct{} // closed when the warden has ended; nil: there is none
 	err     error
 }
 
@@ -212,7 +217,7 @@ func (k *keeper) listen() {
 		case saidHello:
 			greeted = true
 		case saidFilter:
-			_ = r
+			k.supervise(rights[:r])
 		case saidFailed:
 			running = true
 			k.started <- k.failure(rest)
@@ -231,6 +236,9 @@ func (k *keeper) listen() {
 func (k *keeper) finish(greeted, running bool) {
 	k.kill()
 	<-k.gone
+	if k.watched != nil {
+		<-k.watched
+	}
 	switch {
 	case running && !k.told:
 		k.exit = Exit{Code: -1, Signal: syscall.SIGKILL.String()}
@@ -239,6 +247,21 @@ func (k *keeper) finish(greeted, running bool) {
 		k.started <- errForgotten()
 	default:
 		k.started <- fmt.Errorf("start %s: its stub ended: %s", k.name, k.cmd.ProcessState)
+	}
+	k.count()
+}
+
+// count adds up what was refused.
+func (k *keeper) count() {
+	k.exit.Blocked = map[string]int64{}
+	if k.warden != nil {
+		maps.Copy(k.exit.Blocked, k.warden.blocked)
+	}
+	switch k.exit.Signal {
+	case unix.SIGXCPU.String():
+		k.exit.Blocked[BlockedCPU]++
+	case unix.SIGXFSZ.String():
+		k.exit.Blocked[BlockedFile]++
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"testing"
+	"time"
 
 	"recount/internal/sandbox"
 )
@@ -49,11 +50,14 @@ func TestARunningProcessHasItsStreams(t *testing.T) {
 
 func TestDebug(t *testing.T) {
 	for _, c := range []string{
-		`import os,sys;print(os.getpid(),os.getuid(),os.uname());print(os.listdir("/"),os.listdir("/proc"),os.listdir("/dev"));print(open("/proc/self/mounts").read());print(open("/proc/self/status").read())`,
+		`import os,sys,time;print(os.getpid(),os.getuid(),os.uname());print(os.urandom(8),time.time(),time.time(),hash("a"));`,
+		`import os,sys,time;print(os.getpid(),os.getuid(),os.uname());print(os.urandom(8),time.time(),time.time(),hash("a"));`,
 		`import os;os.kill(os.getpid(),9)`,
 		`import os;print(open("/proc/1/environ").read())`,
+		`import subprocess;subprocess.run(["true"])`,
+		`import os;os.execv("/bin/true",["x"])`,
 	} {
-		got := run(t, sandbox.Spec{Command: []string{"python3", "-c", c}}, "")
+		got := run(t, sandbox.Spec{Command: []string{"python3", "-c", c}, Clock: time.Date(2024, 1, 2, 3, 4, 5, 0, time.UTC), Seed: 5}, "")
 		t.Logf("%s\n%s\n%+v", got.out, got.errs, got.exit)
 	}
 }

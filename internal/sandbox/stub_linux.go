@@ -1,3 +1,5 @@
+//go:build amd64 || arm64
+
 package sandbox
 
 import (
@@ -122,6 +124,11 @@ func (c *cell) start() (int, error) {
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return 0, step(err, "gain no privileges")
 	}
+	if c.has(layerLandlock) {
+		if err := c.lock(); err != nil {
+			return 0, err
+		}
+	}
 	return c.execute()
 }
 
@@ -155,8 +162,11 @@ func (c *cell) execute() (int, error) {
 	}
 	var report [16]byte
 	n, err := io.ReadFull(os.NewFile(uintptr(ends[0]), "report"), report[:])
-	if n == 0 {
-		return pid, nil // the pipe was closed by the exec
+	if n == 0 { // the pipe was closed by the exec
+		if c.has(layerClock) {
+			return pid, step(c.prepareImage(pid), "give it its clock and its chance")
+		}
+		return pid, nil
 	}
 	if err != nil {
 		return 0, step(err, "hear from the child")
@@ -203,16 +213,17 @@ func (c *cell) calls(pipe int) ([]call, error) {
 	if err != nil {
 		return nil, step(err, "start %s", c.Program)
 	}
-	list := []call{{name: "go to " + c.Dir, number: unix.SYS_CHDIR, args: [6]uintptr{pointer(dir)}}}
+	var list []call
 	if c.has(layerCaps) {
+		// First: who may do less than its child cannot prepare it.
 		list = append(list, noCapabilities())
 	}
+	if c.has(layerClock) {
+		list = append(list, call{name: "be prepared", number: unix.SYS_PTRACE, args: [6]uintptr{unix.PTRACE_TRACEME}})
+	}
+	list = append(list, call{name: "go to " + c.Dir, number: unix.SYS_CHDIR, args: [6]uintptr{pointer(dir)}})
 	if c.has(layerSession) {
 		list = append(list, call{name: "make a session", number: unix.SYS_SETSID})
-	}
-	if c.has(layerFiles) {
-		list = append(list, call{name: "close descriptors", number: unix.SYS_CLOSE_RANGE, args: [6]uintptr{3, uintptr(pipe - 1)}},
-			call{name: "close descriptors", number: unix.SYS_CLOSE_RANGE, args: [6]uintptr{uintptr(pipe + 1), uintptr(^uint32(0))}})
 	}
 	if c.has(layerLimits) {
 		for _, l := range c.Limits {
@@ -223,6 +234,11 @@ func (c *cell) calls(pipe int) ([]call, error) {
 			list = append(list, call{name: "set limits", number: unix.SYS_PRLIMIT64, args: [6]uintptr{0, uintptr(l.Resource), pointer(most)}})
 			kept = append(kept, most)
 		}
+	}
+	list = append(list, c.filterCalls()...)
+	if c.has(layerFiles) {
+		list = append(list, call{name: "close descriptors", number: unix.SYS_CLOSE_RANGE, args: [6]uintptr{3, uintptr(pipe - 1)}},
+			call{name: "close descriptors", number: unix.SYS_CLOSE_RANGE, args: [6]uintptr{uintptr(pipe + 1), uintptr(^uint32(0))}})
 	}
 	kept = append(kept, path, dir, args, env)
 	return append(list, takeSignals(),

@@ -1,0 +1,4 @@
+package sandbox
+
+// stackRegister is which of the general registers is the stack pointer.
+const stackRegister = 19
