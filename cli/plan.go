@@ -2,7 +2,9 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -91,13 +93,18 @@ func (c *call) verifyCommand() *cobra.Command {
 		req    app.PlanRequest
 	)
 	cmd := &cobra.Command{
-		Use: "verify CALC", Short: "proves that a window known to be good gives no difference",
+		Use: "verify CALC", Short: "certifies that a calculation is deterministic and a good window right",
+		Long: "Certifies that a calculation is deterministic: it is run as it is configured, and once for each\n" +
+			"thing that must not matter (threads, files, clock, time zone, seed, machine), and every run is\n" +
+			"compared with the first. Then its rows are compared with the live table, over a window that is\n" +
+			"known to be good.",
 		Example: examples("recount verify user_totals --from 2024-06-10T11:00:00Z --to 2024-06-10T12:00:00Z",
 			"recount verify user_totals --from 2024-06-10T11:00:00Z --to 2024-06-10T12:00:00Z --json"),
 		Args:              c.takes(1, 1, "the name of one calculation"),
 		ValidArgsFunction: c.completeNames(calculations),
 	}
 	window.add(cmd)
+	cmd.Flags().StringVar(&req.Out, "out", "", "keep the certificate in this `FILE`, as JSON")
 	addOverrides(cmd, &req.Overrides)
 	cmd.RunE = c.run(func(ctx context.Context, args []string) (err error) {
 		if req.Window, err = window.request(c); err != nil {
@@ -112,10 +119,41 @@ func (c *call) verifyCommand() *cobra.Command {
 			if err := views.NewVerify(c.output()).Verified(done); err != nil {
 				return err
 			}
-			return differences(done)
+			return errors.Join(shaken(done), differences(done))
 		})
 	})
 	return cmd
+}
+
+// shaken is the error of a calculation that is not deterministic.
+func shaken(v app.Verified) error {
+	c := v.Certificate
+	if c == nil || c.Deterministic {
+		return nil
+	}
+	var varied, columns []string
+	why := ""
+	for _, r := range c.Runs {
+		if r.Same {
+			continue
+		}
+		varied = append(varied, r.Varied)
+		if why == "" {
+			why = views.WhyShaken(r.Varied)
+		}
+	}
+	for _, column := range c.Columns {
+		columns = append(columns, column.Column)
+	}
+	where := c.Calculation + ", " + v.Window.String()
+	if len(columns) > 0 {
+		where += ", columns that disagree: " + strings.Join(columns, ", ")
+	}
+	return &recount.Error{
+		Code: recount.CodeNondetermined, What: "the calculation is not deterministic", Where: where,
+		Why:  fmt.Sprintf("run over the same events it gave other rows where this was varied: %s; most likely %s", strings.Join(varied, ", "), why),
+		Next: "mend the logic, then recount verify " + views.ShellWord(c.Calculation) + " again; docs/determinism.md lists what each of them finds",
+	}
 }
 
 // differences is the error of a window that was to have none. Excluded rows are

@@ -238,6 +238,15 @@ func everyView() map[string]func(*Output) error {
 		"verify": func(o *Output) error {
 			return NewVerify(o).Verified(app.Verified{Calculation: "user_totals", Window: fixtureWindow(), Runs: 2, Digest: "0f5c1d2b9a", Rows: recount.RowCounts{Checked: 400, Right: 400}, TookMS: 80})
 		},
+		"verify_certified": func(o *Output) error {
+			return NewVerify(o).Verified(app.Verified{
+				Calculation: "user_totals", Window: fixtureWindow(), Runs: 2, Digest: "0f5c1d2b9a", Rows: recount.RowCounts{Checked: 400, Right: 400}, TookMS: 1080,
+				Certificate: fixtureCertificate(false),
+			})
+		},
+		"verify_shaken": func(o *Output) error {
+			return NewVerify(o).Verified(app.Verified{Calculation: "user_totals", Window: fixtureWindow(), TookMS: 1080, Certificate: fixtureCertificate(true)})
+		},
 		"verify_red": func(o *Output) error {
 			return NewVerify(o).Verified(app.Verified{
 				Calculation: "user_totals", Window: fixtureWindow(), Runs: 2, Digest: "0f5c1d2b9a", Rows: recount.RowCounts{Checked: 400, Right: 399, Update: 1},

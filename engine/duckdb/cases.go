@@ -266,7 +266,7 @@ func keyTexts(alias string, key []recount.Column) (list []string) {
 // texts of the key, c0 and so on; repeats are in it.
 func (in *input) touches(ctx context.Context, v variant) (string, error) {
 	plain := v
-	plain.Variant = engine.Variant{Logic: v.Logic, Key: v.Key, Split: v.Split}
+	plain.Variant = engine.Variant{Logic: v.Logic, Key: v.Key, Split: v.Split, Shake: v.Shake}
 	plain.wheres = nil
 	key, err := json.Marshal(plain.Variant)
 	if err != nil {
@@ -311,7 +311,7 @@ func (w *worker) each(ctx context.Context, r runRequest) (runAnswer, error) {
 	if err != nil {
 		return runAnswer{}, err
 	}
-	if err := in.use(ctx, v.Split); err != nil {
+	if err := in.useFor(ctx, v.Variant); err != nil {
 		return runAnswer{}, err
 	}
 	if err := in.ownFunctions(v.shape); err != nil {

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"recount"
+	"recount/engine"
 )
 
 // defaultMemoryMiB is what a session may use where nobody says otherwise.
@@ -31,6 +32,8 @@ type input struct {
 	counted bool
 	// alone has what was found out about events alone, by what was asked.
 	alone map[string]string
+	// reshaping is what is still to be done to the events' fields; nil: nothing.
+	reshaping *reshaping
 }
 
 // column is one column of the relation besides the declared fields.
@@ -90,6 +93,18 @@ func (in *input) use(ctx context.Context, split int) error {
 	in.splits[split], in.db = db, db
 	return in.loadMarks(ctx)
 }
+
+// useFor takes the database of a variant: shaken threads are those of the first
+// split.
+func (in *input) useFor(ctx context.Context, v engine.Variant) error {
+	if v.Split == 0 && v.Shake.Threads {
+		return in.use(ctx, 1)
+	}
+	return in.use(ctx, v.Split)
+}
+
+// reversed says that a variant reads files and events from the end.
+func reversed(v engine.Variant) bool { return v.Split%2 == 1 || v.Shake.Files }
 
 // threads are more for each split, so that rows meet in another order.
 func threads(base, split int) int {

@@ -31,7 +31,7 @@ func (w *worker) states(ctx context.Context, r statesRequest) (runAnswer, error)
 	if err != nil {
 		return runAnswer{}, err
 	}
-	if err := in.use(ctx, v.Split); err != nil {
+	if err := in.useFor(ctx, v.Variant); err != nil {
 		return runAnswer{}, err
 	}
 	if err := in.ownFunctions(v.shape); err != nil {
@@ -64,7 +64,7 @@ func (w *worker) states(ctx context.Context, r statesRequest) (runAnswer, error)
 func (w *worker) touching(ctx context.Context, v variant, others []engine.Variant) (tables []string, err error) {
 	all := []variant{v}
 	for _, o := range others {
-		other, err := w.variant(ctx, engine.Variant{Logic: o.Logic, Key: o.Key, Split: v.Split}, nil)
+		other, err := w.variant(ctx, engine.Variant{Logic: o.Logic, Key: o.Key, Split: v.Split, Shake: v.Shake}, nil)
 		if err != nil {
 			return nil, err
 		}

@@ -19,7 +19,7 @@ func (w *worker) run(ctx context.Context, r runRequest) (runAnswer, error) {
 		return runAnswer{}, err
 	}
 	shape := v.shape
-	if err := in.use(ctx, v.Split); err != nil {
+	if err := in.useFor(ctx, v.Variant); err != nil {
 		return runAnswer{}, err
 	}
 	if err := in.makeEvents(ctx, v); err != nil {
@@ -187,7 +187,7 @@ func (in *input) only(ctx context.Context, v engine.Variant) (string, error) {
 	if len(touched) == 0 {
 		return in.nothing(), nil
 	}
-	if v.Split%2 == 1 {
+	if reversed(v) {
 		slices.Reverse(touched)
 	}
 	from := readParquet(in.paths(touched)) + " AS e SEMI JOIN recount_only AS o ON e.seq = o.seq"

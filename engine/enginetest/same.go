@@ -23,6 +23,9 @@ func sameAndKeys(t *testing.T, h Harness) {
 		}
 	}
 	same("another split", true, func(v *engine.Variant) { v.Split = 1 })
+	for _, shake := range engine.Shakes(variant().Logic) {
+		same("shaken "+shake.String(), true, func(v *engine.Variant) { v.Shake = shake })
+	}
 	same("repeats counted", false, func(v *engine.Variant) { v.Dedupe = false })
 	same("one row only", false, func(v *engine.Variant) { v.Only = []int64{1} })
 	same("swapped columns", false, func(v *engine.Variant) {

@@ -2,12 +2,16 @@ package app
 
 import (
 	"context"
+	"encoding/json"
+	"io"
 
+	"recount"
 	"recount/internal/app/incident"
 )
 
-// Verify shows that a calculation is deterministic, and that a window known to
-// be good gives no difference.
+// Verify certifies that a calculation is deterministic, and shows that a window
+// known to be good gives no difference. The certificate is kept in req.Out, where
+// that is set.
 func (a *App) Verify(ctx context.Context, req PlanRequest) (out Verified, err error) {
 	began := a.now()
 	r, err := a.prepare(ctx, req.Calculation, req.Window)
@@ -18,7 +22,30 @@ func (a *App) Verify(ctx context.Context, req PlanRequest) (out Verified, err er
 		return out, err
 	}
 	out.TookMS = a.now().Sub(began).Milliseconds()
-	return out, nil
+	if out.Certificate != nil {
+		out.Certificate.Program = a.opts.Program
+	}
+	if req.Out == "" {
+		return out, nil
+	}
+	if out.Certificate == nil {
+		return out, &recount.Error{
+			Code: recount.CodeUnsupported, What: "there is no certificate to keep", Where: "recount.yaml, calculations: " + req.Calculation,
+			Why: out.Unproved + ", so nothing was run", Next: "leave --out away, or give the calculation its logic",
+		}
+	}
+	return out, writeWhole(a.path(req.Out), func(w io.Writer) error { return writeCertificate(w, out.Certificate) })
+}
+
+// writeCertificate writes what --json prints.
+func writeCertificate(w io.Writer, c *recount.Certificate) error {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	return enc.Encode(struct {
+		Type   string `json:"type"`
+		Schema int    `json:"schema"`
+		*recount.Certificate
+	}{"certificate", 1, c})
 }
 
 // Explain replays the events of one row alone, step by step, under the right

@@ -16,7 +16,7 @@ import (
 )
 
 // Proved are the rows of a calculation that was run twice, with other threads,
-// splits and order of files. They are the rows of the first run; where the
+// splits and order of files, a fold with all that engine.Shake names. They are the rows of the first run; where the
 // second disagrees, Next goes on to the end and Err names what disagrees: rows
 // may be used only when Err is nil at the end.
 type Proved struct {

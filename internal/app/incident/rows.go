@@ -101,6 +101,10 @@ func (s *Rows) Each(ctx context.Context, line func(values []recount.Value, check
 // is expected.
 type Verified struct {
 	Calculation string
+	// Certificate says what was varied and whether the rows stayed the same; nil
+	// where there is no logic here to be run. Of a calculation that is not
+	// deterministic it is all that is known.
+	Certificate *recount.Certificate
 	Window      recount.Window
 	Runs        int
 	Unproved    string // why determinism is not proved; empty where it is
@@ -113,8 +117,9 @@ type Verified struct {
 	TookMS      int64
 }
 
-// Verify proves the calculation and compares a window that is known to be good.
-// TookMS is left open.
+// Verify certifies that the calculation is deterministic and, where it is, compares
+// a window that is known to be good. TookMS and the certificate's program are left
+// open.
 func (r *Incident) Verify(ctx context.Context, overrides Overrides) (out Verified, err error) {
 	l, err := r.openLive(ctx)
 	if err != nil {
@@ -125,13 +130,22 @@ func (r *Incident) Verify(ctx context.Context, overrides Overrides) (out Verifie
 		return out, err
 	}
 	defer joined(&err, r.close)
+	if out.Unproved = r.unproved(); out.Unproved == "" {
+		if out.Certificate, err = r.certify(ctx, overrides); err != nil {
+			return out, err
+		}
+		if !out.Certificate.Deterministic {
+			out.Calculation, out.Window = r.calc.Name, r.window
+			return out, nil
+		}
+	}
 	overrides.AcceptTwoWay = true // how much is wrong is what verify is to say
 	p, err := r.makePlan(ctx, l, overrides)
 	if err != nil {
 		return out, err
 	}
 	out = Verified{
-		Calculation: r.calc.Name, Window: r.window, Runs: 2, Unproved: r.unproved(), Digest: p.Body.Digest, Rows: p.Body.Rows,
+		Calculation: r.calc.Name, Certificate: out.Certificate, Window: r.window, Runs: 2, Unproved: out.Unproved, Digest: p.Body.Digest, Rows: p.Body.Rows,
 		Key: p.Body.Key, Columns: p.Body.Columns,
 	}
 	if out.Unproved != "" {
@@ -145,4 +159,30 @@ func (r *Incident) Verify(ctx context.Context, overrides Overrides) (out Verifie
 	}
 	out.Red, err = r.verified(ctx, l)
 	return out, err
+}
+
+// certify runs the right logic under every shake that its kind has.
+func (r *Incident) certify(ctx context.Context, overrides Overrides) (*recount.Certificate, error) {
+	c := &recount.Certificate{
+		Calculation: r.calc.Name, Kind: r.calc.Logic.Kind, Logic: r.calc.Logic.Digest, Window: r.window, Stream: r.source.Name, Snapshot: r.snapshot.ID,
+		Key: names(r.shape.Key),
+	}
+	c.Window.From, c.Window.To, c.Window.By = c.Window.From.UTC(), c.Window.To.UTC(), r.hits.Window.By
+	var err error
+	if c.Events, err = r.session.Count(ctx, r.calc.Dedupe); err != nil {
+		return nil, err
+	}
+	if err := r.refuseEmpty(c.Events, overrides.AllowEmpty); err != nil {
+		return nil, err
+	}
+	scratch, err := r.host.Scratch("certificate")
+	if err != nil {
+		return nil, err
+	}
+	done, err := replay.Certify(ctx, r.session, r.right, scratch, r.host.Progress())
+	if err != nil {
+		return nil, err
+	}
+	c.Rows, c.Checksum, c.Runs, c.Columns, c.Deterministic = done.Rows, done.Checksum, done.Runs, done.Columns, done.Same()
+	return c, nil
 }
