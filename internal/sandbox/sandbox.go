@@ -21,6 +21,8 @@ type Spec struct {
 	Command []string
 	// Dir is the folder that it may write, and its working folder.
 	Dir string
+	// Write are further folders that it may write. They must exist.
+	Write []string
 	// Read are files and folders that it may read besides the system's libraries
 	// and its own program. They must exist.
 	Read []string

@@ -15,6 +15,7 @@ import (
 	"runtime"
 	"sync"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -32,7 +33,8 @@ type keeper struct {
 	gone    chan struct{} // closed when the stub has been waited for
 	ended   chan struct{} // closed when all is known of the end
 	exit    Exit
-	told    bool // the stub said how the process ended
+	cpu     time.Duration // that the process has used
+	told    bool          // the stub said how the process ended
 	warden  *warden
 	watched chan struct{} // closed when the warden has ended; nil: there is none
 	err     error
@@ -225,8 +227,7 @@ func (k *keeper) listen() {
 			running = true
 			k.started <- nil
 		case saidEnded:
-			k.told = true
-			k.exit.set(rest)
+			k.told = k.set(rest)
 		}
 	}
 	k.finish(greeted, running)
@@ -257,10 +258,10 @@ func (k *keeper) count() {
 	if k.warden != nil {
 		maps.Copy(k.exit.Blocked, k.warden.blocked)
 	}
-	switch k.exit.Signal {
-	case unix.SIGXCPU.String():
+	switch {
+	case k.exit.Signal == unix.SIGXCPU.String(), k.exit.Signal != "" && k.spec.CPU > 0 && k.cpu >= k.spec.CPU:
 		k.exit.Blocked[BlockedCPU]++
-	case unix.SIGXFSZ.String():
+	case k.exit.Signal == unix.SIGXFSZ.String():
 		k.exit.Blocked[BlockedFile]++
 	}
 }
@@ -280,16 +281,18 @@ func (k *keeper) failure(text []byte) error {
 }
 
 // set reads an outcome.
-func (e *Exit) set(text []byte) {
+func (k *keeper) set(text []byte) bool {
 	var o outcome
 	if _, err := binary.Decode(text, binary.NativeEndian, &o); err != nil {
-		return
+		return false
 	}
 	status := syscall.WaitStatus(o.Status)
-	e.Code, e.PeakMiB = status.ExitStatus(), int(o.PeakKiB>>10)
+	k.exit.Code, k.exit.PeakMiB = status.ExitStatus(), int(o.PeakKiB>>10)
+	k.cpu = time.Duration(o.CPU) * time.Microsecond
 	if status.Signaled() {
-		e.Code, e.Signal = -1, status.Signal().String()
+		k.exit.Code, k.exit.Signal = -1, status.Signal().String()
 	}
+	return true
 }
 
 func errForgotten() error {

@@ -41,8 +41,8 @@ type failed struct {
 	Start bool // the sandbox stands, but the program does not start
 }
 
-// outcome is how the process ended.
-type outcome struct{ Status, PeakKiB uint64 }
+// outcome is how the process ended. CPU is in microseconds.
+type outcome struct{ Status, PeakKiB, CPU uint64 }
 
 // Child runs the stub if args, without the program's name, ask for it. A program
 // that starts processes in a sandbox calls it first of all in main and, if it was
@@ -157,6 +157,10 @@ func (c *cell) execute() (int, error) {
 			return 0, err
 		}
 	}
+	// Nobody looks into this process, which is the process's own parent.
+	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
+		return 0, step(err, "hide the stub")
+	}
 	if err := releaseStreams(ends[1]); err != nil {
 		return 0, step(err, "let go of the streams")
 	}
@@ -265,6 +269,8 @@ func reap(pid int) error {
 			continue
 		}
 		rest := binary.NativeEndian.AppendUint64(nil, uint64(status))
-		return say(saidEnded, binary.NativeEndian.AppendUint64(rest, uint64(use.Maxrss)))
+		rest = binary.NativeEndian.AppendUint64(rest, uint64(use.Maxrss))
+		cpu := use.Utime.Nano() + use.Stime.Nano()
+		return say(saidEnded, binary.NativeEndian.AppendUint64(rest, uint64(cpu/1000)))
 	}
 }

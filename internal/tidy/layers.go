@@ -35,6 +35,7 @@ var layers = []layer{
 	{folder: "worker", may: []string{"."}, why: "an author's worker needs the vocabulary and the standard library alone"},
 	{folder: "worker/", may: []string{".", "worker", "worker/"}, vendor: true, why: "helpers of the SDK stand beside it"},
 	{folder: "command", may: []string{".", "adapter", "adapters/all", "cli", "cli/", "engine", "engine/", "worker", "internal/clock", "internal/sandbox", "ADAPTER"}, vendor: true, why: "it is the whole command for an author's own binary"},
+	{folder: "internal/sandbox/escape", vendor: true, why: "tests alone: attempts to get out of a sandbox"},
 	{folder: "internal/sandbox", may: []string{"."}, vendor: true, why: "a sandbox knows processes, and nothing of what they compute"},
 	{folder: "internal/clock", why: "the clock stands alone"},
 	{folder: "internal/fault", may: []string{".", "source", "store", "engine", "target"}, why: "faults wrap ports"},
