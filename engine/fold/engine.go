@@ -15,20 +15,25 @@ import (
 	"recount"
 	"recount/adapter"
 	"recount/engine"
+	"recount/engine/fold/gofold"
 	"recount/engine/fold/run"
 )
 
 func init() {
 	adapter.Register(adapter.Declare(adapter.Engine, "fold",
 		"Runs folds, of a process or of this program's own, over events that another engine chooses.",
-		func(context.Context, adapter.Env, Config) (engine.Engine, error) { return New(builtin()...), nil }))
+		func(_ context.Context, env adapter.Env, _ Config) (engine.Engine, error) {
+			return New(builtin(env.Unsandboxed)...), nil
+		}))
 }
 
 // Config is the engine's block: it has no key.
 type Config struct{}
 
 // builtin are the kinds that the program has.
-func builtin() []Kind { return nil }
+func builtin(unsandboxed bool) []Kind {
+	return []Kind{gofold.New(gofold.Options{Unsandboxed: unsandboxed})}
+}
 
 // Engine runs folds. By itself it only checks them: a session needs an engine
 // below it (Over).

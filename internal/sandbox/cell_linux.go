@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// cell is what the stub builds around itself and then runs, worked out by the
+// cell is what the builder builds around itself and then runs, worked out by the
 // parent.
 type cell struct {
 	Off     layer

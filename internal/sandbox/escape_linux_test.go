@@ -36,7 +36,7 @@ var counted = map[string]string{
 // rootOnly are the attempts that need root even where nothing holds them.
 var rootOnly = []string{
 	"raw", "packet", "file handle", "device", "kernel log", "cgroup", "chroot", "mount", "setns", "bpf", "module", "kernel ring",
-	"set clock", "set host",
+	"set clock", "set host", "unshare",
 }
 
 // onlyInside are the attempts that would harm the machine of the test.

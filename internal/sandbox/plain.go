@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"recount"
 )
 
 // ClockVariable stands in the environment of a process whose clock is given. It
@@ -56,4 +58,12 @@ func startPlain(ctx context.Context, s Spec) (*Process, error) {
 		return ended(cmd.ProcessState), nil
 	})
 	return &Process{Stdin: in, Stdout: out, kill: kill, wait: wait}, nil
+}
+
+// refused says why nothing was started.
+func refused(why string) error {
+	return &recount.Error{
+		Code: recount.CodeSandbox, What: "the worker cannot be isolated here", Why: why,
+		Next: "run it on a machine whose kernel has what is missing (recount doctor lists it), or, for a worker that you trust, add --unsandboxed",
+	}
 }

@@ -17,7 +17,7 @@ import (
 // old is where the machine's own root lies while the new one is built.
 const old = "/.old"
 
-// stepError is what the stub could not do.
+// stepError is what the builder could not do.
 type stepError struct {
 	step string
 	err  error

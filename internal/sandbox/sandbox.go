@@ -2,9 +2,9 @@
 // folder of its own, with a clean environment, no new privileges, and bounds on
 // memory, processes and time; its clock and its randomness are given to it.
 //
-// The program that calls Start is executed once more as a stub, which takes
-// everything away from itself and then becomes the process: Child must be called
-// first of all in main. docs/isolation.md says what is taken away, by which layer.
+// The program that calls Start is executed once more, as a builder, which takes
+// everything away from itself and of which the process is then a part: Child must
+// be called first of all in main. docs/isolation.md says what is taken away, by which layer.
 package sandbox
 
 import (
@@ -110,4 +110,16 @@ func Start(ctx context.Context, s Spec) (*Process, error) {
 		return startPlain(ctx, s)
 	}
 	return start(ctx, s)
+}
+
+// Support is what this machine has of what isolates a process.
+type Support struct {
+	Kernel string
+	// Has are the means that are there.
+	Has []string
+	// Lacks are those that are not, and that a sandbox can do without; each says
+	// what follows.
+	Lacks []string
+	// Err is why no process can be isolated here; nil: a process was.
+	Err error
 }

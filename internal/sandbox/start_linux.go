@@ -22,7 +22,7 @@ import (
 	"recount"
 )
 
-// keeper is the parent's side of a running stub.
+// keeper is the parent's side of a running builder.
 type keeper struct {
 	cmd     *exec.Cmd
 	control *net.UnixConn
@@ -30,21 +30,24 @@ type keeper struct {
 	spec    Spec
 
 	started chan error    // gets one, when the process runs or cannot
-	gone    chan struct{} // closed when the stub has been waited for
+	gone    chan struct{} // closed when the builder has been waited for
 	ended   chan struct{} // closed when all is known of the end
 	exit    Exit
 	cpu     time.Duration // that the process has used
-	told    bool          // the stub said how the process ended
+	told    bool          // the builder said how the process ended
 	warden  *warden
 	watched chan struct{} // closed when the warden has ended; nil: there is none
 	err     error
 }
 
 func start(ctx context.Context, s Spec) (*Process, error) {
-	if os.Getenv(stubMark) != "" {
+	if os.Getenv(builderMark) != "" {
 		return nil, errForgotten()
 	}
 	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if err := missing(); err != nil {
 		return nil, err
 	}
 	c, err := newCell(s)
@@ -77,7 +80,7 @@ func start(ctx context.Context, s Spec) (*Process, error) {
 	return &Process{Stdin: in, Stdout: out, kill: k.kill, wait: wait}, nil
 }
 
-// pipes are the process's streams, and what else the stub finds open.
+// pipes are the process's streams, and what else the builder finds open.
 type pipes struct {
 	stdin, stdout, cell *os.File // the parent's ends
 	theirs              []*os.File
@@ -91,7 +94,7 @@ func (p *pipes) close() {
 	}
 }
 
-// launch starts the stub and hands it the cell.
+// launch starts the builder and hands it the cell.
 func (k *keeper) launch(text []byte) (*os.File, *os.File, error) {
 	p := &pipes{}
 	ours, err := k.connect(p)
@@ -112,7 +115,7 @@ func (k *keeper) launch(text []byte) (*os.File, *os.File, error) {
 		_ = f.Close()
 	}
 	go func() {
-		_, _ = p.cell.Write(text) // a stub that is gone says so itself
+		_, _ = p.cell.Write(text) // a builder that is gone says so itself
 		_ = p.cell.Close()
 	}()
 	go k.listen()
@@ -149,13 +152,13 @@ func (k *keeper) connect(p *pipes) (*net.UnixConn, error) {
 	return conn.(*net.UnixConn), nil
 }
 
-// prepare says how the stub is started: in namespaces of its own, where it may
+// prepare says how the builder is started: in namespaces of its own, where it may
 // build its cell.
 func (k *keeper) prepare(p *pipes) {
-	k.cmd = exec.Command("/proc/self/exe", stubArg) //nolint:noctx // its life is watched by Start
+	k.cmd = exec.Command("/proc/self/exe", builderArg) //nolint:noctx // its life is watched by Start
 	k.cmd.Args[0] = os.Args[0]
-	k.cmd.Env = []string{stubMark + "=1", "GOTRACEBACK=none", "GOMAXPROCS=1"}
-	// Where the loader finds libraries is no secret, and the stub needs it.
+	k.cmd.Env = []string{builderMark + "=1", "GOTRACEBACK=none", "GOMAXPROCS=1"}
+	// Where the loader finds libraries is no secret, and the builder needs it.
 	if libraries := os.Getenv("LD_LIBRARY_PATH"); libraries != "" {
 		k.cmd.Env = append(k.cmd.Env, "LD_LIBRARY_PATH="+libraries)
 	}
@@ -171,14 +174,14 @@ func (k *keeper) prepare(p *pipes) {
 		}
 	}
 	k.cmd.SysProcAttr = &syscall.SysProcAttr{
-		Cloneflags: flags, Pdeathsig: syscall.SIGKILL, Setsid: k.spec.has(layerSession), AmbientCaps: stubCaps,
+		Cloneflags: flags, Pdeathsig: syscall.SIGKILL, Setsid: k.spec.has(layerSession), AmbientCaps: builderCaps,
 		UidMappings: []syscall.SysProcIDMap{{ContainerID: uidInside, HostID: os.Geteuid(), Size: 1}},
 		GidMappings: []syscall.SysProcIDMap{{ContainerID: uidInside, HostID: os.Getegid(), Size: 1}},
 	}
 }
 
-// run starts the stub and waits for its end, on one thread: the kernel kills the
-// stub when the thread that started it is gone.
+// run starts the builder and waits for its end, on one thread: the kernel kills the
+// builder when the thread that started it is gone.
 func (k *keeper) run(running chan<- error) {
 	defer close(k.gone)
 	runtime.LockOSThread()
@@ -191,7 +194,7 @@ func (k *keeper) run(running chan<- error) {
 	_ = k.cmd.Wait()
 }
 
-// cannotStart says why there is no stub.
+// cannotStart says why there is no builder.
 func (k *keeper) cannotStart(err error) error {
 	switch {
 	case errors.Is(err, unix.ENOSPC):
@@ -204,7 +207,7 @@ func (k *keeper) cannotStart(err error) error {
 	return fmt.Errorf("start %s: %w", k.name, err)
 }
 
-// listen hears what the stub says until it is gone.
+// listen hears what the builder says until it is gone.
 func (k *keeper) listen() {
 	defer close(k.ended)
 	defer k.control.Close() //nolint:errcheck // nothing more is said
@@ -233,7 +236,7 @@ func (k *keeper) listen() {
 	k.finish(greeted, running)
 }
 
-// finish waits for the stub's end, which has closed the connection.
+// finish waits for the builder's end, which has closed the connection.
 func (k *keeper) finish(greeted, running bool) {
 	k.kill()
 	<-k.gone
@@ -247,7 +250,7 @@ func (k *keeper) finish(greeted, running bool) {
 	case !greeted:
 		k.started <- errForgotten()
 	default:
-		k.started <- fmt.Errorf("start %s: its stub ended: %s", k.name, k.cmd.ProcessState)
+		k.started <- fmt.Errorf("start %s: its builder ended: %s", k.name, k.cmd.ProcessState)
 	}
 	k.count()
 }
@@ -268,11 +271,11 @@ func (k *keeper) count() {
 
 func (k *keeper) kill() { _ = k.cmd.Process.Kill() }
 
-// failure is what the stub could not do, for a person.
+// failure is what the builder could not do, for a person.
 func (k *keeper) failure(text []byte) error {
 	var f failed
 	if err := json.Unmarshal(text, &f); err != nil {
-		return fmt.Errorf("start %s: read what its stub said: %w", k.name, err)
+		return fmt.Errorf("start %s: read what its builder said: %w", k.name, err)
 	}
 	if f.Start {
 		return fmt.Errorf("start %s: %s", k.name, f.Why)

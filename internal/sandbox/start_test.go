@@ -3,6 +3,7 @@ package sandbox_test
 import (
 	"bytes"
 	"io"
+	"runtime"
 	"testing"
 
 	"recount/internal/sandbox"
@@ -44,5 +45,13 @@ func TestARunningProcessHasItsStreams(t *testing.T) {
 	got := run(t, sandbox.Spec{Command: []string{"cat"}}, "hello\n")
 	if got.out != "hello\n" || got.exit.Code != 0 {
 		t.Errorf("cat: got %+v, want its input", got)
+	}
+}
+
+func TestThisMachineIsolates(t *testing.T) {
+	s := sandbox.Supported(t.Context(), t.TempDir())
+	t.Logf("%+v", s)
+	if s.Err != nil && runtime.GOOS == "linux" {
+		t.Errorf("a sandbox: got %v", s.Err)
 	}
 }

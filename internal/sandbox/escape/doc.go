@@ -1,3 +1,5 @@
+//go:build linux
+
 // Package escape tries to get out of a sandbox: to the network, to files,
 // processes and the kernel. Tests of the sandbox run each attempt where it must
 // fail and where it must succeed; testdata/escape.py has the same attempts.

@@ -10,8 +10,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
-	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -239,7 +237,6 @@ func loader() string {
 // Sleep waits for the end of the process.
 func Sleep() {
 	for {
-		time.Sleep(time.Hour) //nolint:forbidigo // an attempt
-		_ = syscall.Getpid()
+		_, _ = unix.Poll(nil, -1)
 	}
 }

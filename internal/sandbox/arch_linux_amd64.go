@@ -13,3 +13,6 @@ var deniedHere = map[uint32]string{
 	unix.SYS_IOPL: BlockedKernel, unix.SYS_IOPERM: BlockedKernel, unix.SYS_MODIFY_LDT: BlockedKernel, unix.SYS_USELIB: BlockedKernel,
 	unix.SYS_CREATE_MODULE: BlockedKernel, unix.SYS_QUERY_MODULE: BlockedKernel, unix.SYS__SYSCTL: BlockedKernel,
 }
+
+// stackRegister is which of the general registers is the stack pointer.
+const stackRegister = 19

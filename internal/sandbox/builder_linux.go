@@ -15,17 +15,17 @@ import (
 )
 
 const (
-	stubArg = "__sandbox"
-	// stubMark stands in the stub's environment alone. A program that has it
-	// starts no stub of its own, so that one which forgets to call Child does not
+	builderArg = "__sandbox"
+	// builderMark stands in the builder's environment alone. A program that has it
+	// starts no builder of its own, so that one which forgets to call Child does not
 	// start itself without end.
-	stubMark = "RECOUNT_SANDBOX_STUB"
-	// What the stub finds open, besides the process's own three streams.
+	builderMark = "RECOUNT_SANDBOX_BUILDER"
+	// What the builder finds open, besides the process's own three streams.
 	cellFD    = 3
 	controlFD = 4
 )
 
-// What the stub says to the parent, each a message: one letter, then its rest.
+// What the builder says to the parent, each a message: one letter, then its rest.
 const (
 	saidHello   = 'h'
 	saidFailed  = 'f' // a failed
@@ -44,22 +44,25 @@ type failed struct {
 // outcome is how the process ended. CPU is in microseconds.
 type outcome struct{ Status, PeakKiB, CPU uint64 }
 
-// Child runs the stub if args, without the program's name, ask for it. A program
+// Child runs the builder if args, without the program's name, ask for it. A program
 // that starts processes in a sandbox calls it first of all in main and, if it was
 // handled, exits with the code.
 func Child(args ...string) (handled bool, exit int) {
-	if len(args) != 1 || args[0] != stubArg || os.Getenv(stubMark) == "" {
+	if len(args) == 1 && args[0] == probeArg {
+		return true, 0
+	}
+	if len(args) != 1 || args[0] != builderArg || os.Getenv(builderMark) == "" {
 		return false, 0
 	}
-	if err := stub(); err != nil {
+	if err := build(); err != nil {
 		return true, 1
 	}
 	return true, 0
 }
 
-// stub builds the cell, starts the process in it, and stays as the first process
+// build builds the cell, starts the process in it, and stays as the first process
 // of its namespace: when it ends, all do.
-func stub() error {
+func build() error {
 	// What is taken away is taken from this thread, of which the process is a copy.
 	runtime.LockOSThread()
 	unix.CloseOnExec(cellFD)
@@ -159,7 +162,7 @@ func (c *cell) execute() (int, error) {
 	}
 	// Nobody looks into this process, which is the process's own parent.
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
-		return 0, step(err, "hide the stub")
+		return 0, step(err, "hide the builder")
 	}
 	if err := releaseStreams(ends[1]); err != nil {
 		return 0, step(err, "let go of the streams")

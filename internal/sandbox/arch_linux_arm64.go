@@ -11,3 +11,6 @@ var clockCalls = []uint32{unix.SYS_GETTIMEOFDAY}
 var forkCalls []uint32
 
 var deniedHere = map[uint32]string{}
+
+// stackRegister is which of the general registers is the stack pointer.
+const stackRegister = 31
