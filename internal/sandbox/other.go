@@ -19,3 +19,6 @@ func Supported(ctx context.Context, _ string) Support {
 
 // Child is never asked for anything here.
 func Child(...string) (handled bool, exit int) { return false, 0 }
+
+// Forbid takes nothing here.
+func Forbid() error { return nil }

@@ -4,6 +4,8 @@ package sandbox
 
 import (
 	"encoding/binary"
+	"fmt"
+	"runtime"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -40,7 +42,6 @@ var denied = map[uint32]string{
 
 	unix.SYS_PTRACE: BlockedTrace, unix.SYS_PROCESS_VM_READV: BlockedTrace, unix.SYS_PROCESS_VM_WRITEV: BlockedTrace,
 	unix.SYS_PROCESS_MADVISE: BlockedTrace, unix.SYS_PIDFD_GETFD: BlockedTrace, unix.SYS_KCMP: BlockedTrace,
-	unix.SYS_PIDFD_SEND_SIGNAL: BlockedSignal,
 
 	unix.SYS_MOUNT: BlockedMount, unix.SYS_UMOUNT2: BlockedMount, unix.SYS_PIVOT_ROOT: BlockedMount, unix.SYS_CHROOT: BlockedMount,
 	unix.SYS_OPEN_TREE: BlockedMount, unix.SYS_MOVE_MOUNT: BlockedMount, unix.SYS_FSOPEN: BlockedMount, unix.SYS_FSCONFIG: BlockedMount,
@@ -93,10 +94,13 @@ const (
 
 // filter is a program for seccomp. What it refuses is asked of the parent, which
 // counts and refuses it.
-type filter []unix.SockFilter
+type filter struct {
+	code    []unix.SockFilter
+	refusal uint32 // the answer to what is refused
+}
 
 func (f *filter) add(code uint16, k uint32, yes, no int) {
-	*f = append(*f, unix.SockFilter{Code: code, K: k, Jt: uint8(yes), Jf: uint8(no)})
+	f.code = append(f.code, unix.SockFilter{Code: code, K: k, Jt: uint8(yes), Jf: uint8(no)})
 }
 
 func (f *filter) load(at uint32) { f.add(unix.BPF_LD|unix.BPF_W|unix.BPF_ABS, at, 0, 0) }
@@ -105,16 +109,16 @@ func (f *filter) answer(a uint32) { f.add(unix.BPF_RET|unix.BPF_K, a, 0, 0) }
 
 // on answers calls of one number by rules, which must always answer.
 func (f *filter) on(number uint32, rules func(*filter)) {
-	var body filter
+	body := filter{refusal: f.refusal}
 	rules(&body)
-	f.add(unix.BPF_JMP|unix.BPF_JEQ|unix.BPF_K, number, 0, len(body))
-	*f = append(*f, body...)
+	f.add(unix.BPF_JMP|unix.BPF_JEQ|unix.BPF_K, number, 0, len(body.code))
+	f.code = append(f.code, body.code...)
 }
 
 func arg(i int) uint32 { return uint32(atArgs + 8*i) }
 
 // ask is the rule without a condition.
-func ask(f *filter) { f.answer(answerAsk) }
+func ask(f *filter) { f.answer(f.refusal) }
 
 // askIf asks where an argument, of 32 bits, is one of the values.
 func askIf(i int, values ...uint32) func(*filter) {
@@ -122,7 +126,7 @@ func askIf(i int, values ...uint32) func(*filter) {
 		f.load(arg(i))
 		for _, v := range values {
 			f.add(unix.BPF_JMP|unix.BPF_JEQ|unix.BPF_K, v, 0, 1)
-			f.answer(answerAsk)
+			f.answer(f.refusal)
 		}
 		f.answer(answerAllow)
 	}
@@ -133,7 +137,7 @@ func askUnless(i int, bits uint32) func(*filter) {
 	return func(f *filter) {
 		f.load(arg(i))
 		f.add(unix.BPF_JMP|unix.BPF_JSET|unix.BPF_K, bits, 1, 0)
-		f.answer(answerAsk)
+		f.answer(f.refusal)
 		f.answer(answerAllow)
 	}
 }
@@ -143,7 +147,7 @@ func askIfAny(i int, bits uint32) func(*filter) {
 	return func(f *filter) {
 		f.load(arg(i))
 		f.add(unix.BPF_JMP|unix.BPF_JSET|unix.BPF_K, bits, 0, 1)
-		f.answer(answerAsk)
+		f.answer(f.refusal)
 		f.answer(answerAllow)
 	}
 }
@@ -154,7 +158,7 @@ func askIfAll(i int, bits uint32) func(*filter) {
 		f.load(arg(i))
 		f.add(unix.BPF_ALU|unix.BPF_AND|unix.BPF_K, bits, 0, 0)
 		f.add(unix.BPF_JMP|unix.BPF_JEQ|unix.BPF_K, bits, 0, 1)
-		f.answer(answerAsk)
+		f.answer(f.refusal)
 		f.answer(answerAllow)
 	}
 }
@@ -164,10 +168,10 @@ func askIfSet(i int) func(*filter) {
 	return func(f *filter) {
 		f.load(arg(i))
 		f.add(unix.BPF_JMP|unix.BPF_JEQ|unix.BPF_K, 0, 1, 0)
-		f.answer(answerAsk)
+		f.answer(f.refusal)
 		f.load(arg(i) + 4)
 		f.add(unix.BPF_JMP|unix.BPF_JEQ|unix.BPF_K, 0, 1, 0)
-		f.answer(answerAsk)
+		f.answer(f.refusal)
 		f.answer(answerAllow)
 	}
 }
@@ -184,15 +188,22 @@ const (
 	initPID  = 1
 )
 
-// program builds the filter of a cell.
-func (c *cell) filter() filter {
-	var f filter
+// newFilter begins a filter: calls of another kind of processor end the process,
+// and later kernels' calls do not exist.
+func newFilter(refusal uint32) *filter {
+	f := &filter{refusal: refusal}
 	f.load(atArch)
 	f.add(unix.BPF_JMP|unix.BPF_JEQ|unix.BPF_K, auditArch, 1, 0)
 	f.answer(answerKill)
 	f.load(atNumber)
 	f.add(unix.BPF_JMP|unix.BPF_JGT|unix.BPF_K, lastKnown, 0, 1)
 	f.answer(answerNoCall)
+	return f
+}
+
+// filter builds the filter of a cell.
+func (c *cell) filter() *filter {
+	f := newFilter(answerAsk)
 	if c.Clock && c.has(layerClock) {
 		f.on(unix.SYS_CLOCK_GETTIME, askIf(0, wallClocks...))
 		for _, number := range clockCalls {
@@ -203,18 +214,18 @@ func (c *cell) filter() filter {
 		f.on(unix.SYS_GETRANDOM, ask)
 	}
 	if c.has(layerSeccomp) {
-		c.deny(&f)
+		f.deny(c.Forks)
 	}
 	f.answer(answerAllow)
 	return f
 }
 
 // deny adds what is refused.
-func (c *cell) deny(f *filter) {
+func (f *filter) deny(forks bool) {
 	// Its flags lie in memory, which a filter cannot read; libraries fall back to
 	// clone.
 	f.on(unix.SYS_CLONE3, func(f *filter) { f.answer(answerNoCall) })
-	if c.Forks {
+	if forks {
 		f.on(unix.SYS_CLONE, askIfAny(0, namespaces))
 	} else {
 		f.on(unix.SYS_CLONE, askUnless(0, unix.CLONE_THREAD))
@@ -233,7 +244,7 @@ func (c *cell) deny(f *filter) {
 			f.on(number, ask)
 		}
 	}
-	if !c.Forks {
+	if !forks {
 		for _, number := range forkCalls {
 			f.on(number, ask)
 		}
@@ -283,7 +294,7 @@ const atDescriptor = unix.SizeofCmsghdr
 func (c *cell) filterCalls() []call {
 	f := c.filter()
 	kept = append(kept, f)
-	asking.program = unix.SockFprog{Len: uint16(len(f)), Filter: &f[0]}
+	asking.program = unix.SockFprog{Len: uint16(len(f.code)), Filter: &f.code[0]}
 	asking.text[0] = saidFilter
 	asking.vector = unix.Iovec{Base: &asking.text[0], Len: 1}
 	binary.NativeEndian.PutUint64(asking.rights[0:], uint64(unix.CmsgLen(4)))
@@ -302,4 +313,31 @@ func (c *cell) filterCalls() []call {
 		},
 		{name: "hand over the filter", number: unix.SYS_SENDMSG, args: [6]uintptr{controlFD, pointer(&asking.message)}},
 	}
+}
+
+// Forbid takes from all threads of this program what its own work never needs:
+// sockets, other programs and processes, mounts, and the rarer parts of the
+// kernel. It is for a process that cannot be made in a sandbox, but still runs
+// what others wrote. Where the kernel has no seccomp, nothing is taken.
+func Forbid() error {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	f := newFilter(unix.SECCOMP_RET_ERRNO | uint32(unix.EPERM))
+	f.deny(false)
+	f.answer(answerAllow)
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		return fmt.Errorf("gain no privileges: %w", err)
+	}
+	program := unix.SockFprog{Len: uint16(len(f.code)), Filter: &f.code[0]}
+	// A thread that has another filter, which cannot be, would be told as a number.
+	thread, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_TSYNC, pointer(&program))
+	switch {
+	case errno == unix.ENOSYS, errno == unix.EINVAL:
+		return nil
+	case errno != 0:
+		return fmt.Errorf("set a filter: %w", errno)
+	case thread != 0:
+		return fmt.Errorf("set a filter: thread %d has another", thread)
+	}
+	return nil
 }
