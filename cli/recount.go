@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 
 	"recount"
+	"recount/cli/views"
 	"recount/internal/app"
 )
 
@@ -23,6 +24,7 @@ type Recount interface {
 	ArchiveRegister(ctx context.Context, req app.RegisterRequest) ([]app.ArchiveRegistered, error)
 	Replay(ctx context.Context, req app.PlanRequest, w io.Writer, json bool) (app.Replayed, error)
 	Publish(ctx context.Context, req app.PublishRequest) (app.Published, error)
+	Effects(ctx context.Context, req app.EffectsRequest, w io.Writer, json bool) (app.Effected, error)
 	Diff(ctx context.Context, req app.PlanRequest) (app.Planned, error)
 	Plan(ctx context.Context, req app.PlanRequest) (app.Planned, error)
 	Show(ctx context.Context, file string) (app.Shown, error)
@@ -63,9 +65,18 @@ func (c *call) open(ctx context.Context, work func(Recount) error) (err error) {
 // options are what the project needs of the process.
 func (c *call) options() app.Options {
 	return app.Options{
-		Dir: c.dir(), Registry: c.env.Registry, Clock: c.env.Clock, Progress: c.progress(),
+		Waits: c.waits,
+		Dir:   c.dir(), Registry: c.env.Registry, Clock: c.env.Clock, Progress: c.progress(),
 		User: c.env.User, Program: "recount " + c.env.Build.Version, Getenv: c.env.Getenv,
 		Unsandboxed: c.unsandboxed,
+	}
+}
+
+// waits says how a worker that runs beside the live one is to be started.
+func (c *call) waits(s app.ShadowStatus) {
+	if !c.flags.quiet {
+		c.progress().clear()
+		_ = views.NewReplay(c.output()).Waits(s) // it is beside the result
 	}
 }
 

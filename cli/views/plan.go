@@ -113,6 +113,7 @@ type planObject struct {
 	WorkerState   recount.WorkerState `json:"worker_state"`
 	Cut           any                 `json:"cut"`
 	Unproved      any                 `json:"unproved"`
+	Effects       []recount.KindCount `json:"effects,omitempty"` // held back
 }
 
 type controlJSON struct {
@@ -177,6 +178,7 @@ func jsonPart(p *recount.Plan, n int, file string, tookMS int64) planObject {
 	}
 	o.Control = jsonControl(b.Control)
 	o.Tables = p.Tables()
+	o.Effects = b.Effects
 	jsonWrite(&o, b)
 	return o
 }
@@ -214,6 +216,7 @@ type changeObject struct {
 	Before any            `json:"before"`
 	After  any            `json:"after"`
 	Cause  recount.Cause  `json:"cause"`
+	Event  string         `json:"event,omitempty"`
 	Delta  any            `json:"delta,omitempty"`
 	At     string         `json:"at,omitempty"`
 	Table  string         `json:"table,omitempty"`
@@ -222,7 +225,7 @@ type changeObject struct {
 }
 
 func jsonChange(c recount.Change, key, cols []recount.PlanColumn) changeObject {
-	o := changeObject{head: typed("change"), Action: c.Action, Key: named(key, list(c.Key)), Cause: c.Cause, Adjusted: c.Adjusted}
+	o := changeObject{head: typed("change"), Action: c.Action, Key: named(key, list(c.Key)), Cause: c.Cause, Event: c.Event, Adjusted: c.Adjusted}
 	if o.Cause == "" {
 		o.Cause = recount.CauseUnknown
 	}

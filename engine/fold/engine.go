@@ -16,6 +16,7 @@ import (
 	"recount/adapter"
 	"recount/engine"
 	"recount/engine/fold/gofold"
+	"recount/engine/fold/process"
 	"recount/engine/fold/run"
 )
 
@@ -32,7 +33,9 @@ type Config struct{}
 
 // builtin are the kinds that the program has.
 func builtin(unsandboxed bool) []Kind {
-	return []Kind{gofold.New(gofold.Options{Unsandboxed: unsandboxed})}
+	processes := process.New()
+	processes.Unsandboxed = unsandboxed
+	return []Kind{gofold.New(gofold.Options{Unsandboxed: unsandboxed}), processes}
 }
 
 // Engine runs folds. By itself it only checks them: a session needs an engine

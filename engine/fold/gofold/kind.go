@@ -67,6 +67,14 @@ func bind(name, path string, by []string, fields []recount.Field) (worker.Progra
 	if !ok {
 		return nil, unknownFold(name, path)
 	}
+	for _, field := range by {
+		if !slices.ContainsFunc(fields, func(f recount.Field) bool { return f.Name == field }) {
+			return nil, &recount.Error{
+				Code: recount.CodeWorkerAnswer, What: "the key of the fold cannot be used", Where: path,
+				Why: "by names " + field + ", which is no field of the stream", Next: "name fields of the source under by:",
+			}
+		}
+	}
 	p, err := d.Bind(fields, by)
 	if err != nil {
 		return nil, recount.Located(err, path)

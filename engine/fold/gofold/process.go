@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"recount"
 	"recount/engine/fold/run"
@@ -46,9 +47,16 @@ func (k *Kind) once(ctx context.Context, r request) (run.Result, error) {
 		_, _ = p.Wait() // it has answered: how it ends is its own affair
 		return a.Result, nil
 	}
-	p.Kill()
+	// One that has ended by itself says how; one that only closed its output, or
+	// goes on printing, does not hold up the run.
+	grace := lastBreath
+	if err == nil {
+		grace = 0
+	}
+	kill := time.AfterFunc(grace, p.Kill)
 	_, _ = io.Copy(io.Discard, p.Stdout)
 	exit, errWait := p.Wait()
+	kill.Stop()
 	switch {
 	case ctx.Err() != nil:
 		return run.Result{}, ctx.Err()
@@ -60,6 +68,9 @@ func (k *Kind) once(ctx context.Context, r request) (run.Result, error) {
 	}
 	return run.Result{}, newDeath(a, exit, errors.Join(err, errWait), said, r)
 }
+
+// lastBreath is how long a process may take to end that does not answer.
+const lastBreath = 2 * time.Second
 
 // memoryMiB is what a process may have besides what its run does: the program
 // itself, and what its threads and the garbage collector take.

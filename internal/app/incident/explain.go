@@ -348,6 +348,15 @@ func (e *explaining) fields(ev engine.ReplayEvent) []NamedValue {
 
 // hypothesis is the one that the row's cause names; nil where there is none.
 func (e *explaining) hypothesis() *replay.Hypothesis {
+	if c := e.out.Change; c.Cause.Single() {
+		i := slices.IndexFunc(e.events, func(ev engine.ReplayEvent) bool { return eventName(ev) == c.Event })
+		if i < 0 {
+			return nil
+		}
+		v := e.right
+		singled(&v, c.Cause, e.events[i:i+1])
+		return &replay.Hypothesis{Cause: c.Cause, Variant: v}
+	}
 	list, _ := replay.Hypotheses(e.calc.Calculation, e.right, true, e.processed)
 	for _, h := range list {
 		if h.Cause == e.out.Change.Cause && !h.Variant.Logic.Brought() {
@@ -377,6 +386,9 @@ func (e *explaining) note(ev engine.ReplayEvent, step ExplainStep, i int) string
 	}
 	if e.under == nil || step.Under == nil && step.Values == nil {
 		return ""
+	}
+	if e.under.Cause == recount.CauseRepeatedEvent && eventName(ev) == e.out.Change.Event {
+		return "processed twice by the worker, once here"
 	}
 	before := func(of func(ExplainStep) []recount.Value) []recount.Value {
 		if i == 0 {
