@@ -21,6 +21,13 @@ func TestMain(m *testing.M) {
 			os.Exit(escape.Run(os.Args[2], os.Args[3], os.Stderr))
 		case escape.EscapedArg:
 			os.Exit(escape.Escaped)
+		case escape.ChanceArg:
+			escape.Chance(os.Stdout)
+			os.Exit(0)
+		case escape.FamilyArg:
+			os.Exit(escape.Family())
+		case escape.CallsArg:
+			os.Exit(escape.Calls(os.Args[2], os.Args[3]))
 		case escape.SleepArg:
 			escape.Sleep()
 		}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"recount"
@@ -47,8 +48,16 @@ func startPlain(ctx context.Context, s Spec) (*Process, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", s.Command[0], err)
 	}
+	var over atomic.Bool // the number may be another's by now
+	killOnce := kill
+	kill = func() {
+		if !over.Load() {
+			killOnce()
+		}
+	}
 	wait := sync.OnceValues(func() (Exit, error) {
 		err := cmd.Wait()
+		over.Store(true)
 		if e, ok := errors.AsType[*exec.ExitError](err); ok {
 			return ended(e.ProcessState), nil
 		}

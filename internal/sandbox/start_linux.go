@@ -67,6 +67,7 @@ func start(ctx context.Context, s Spec) (*Process, error) {
 	if err := <-k.started; err != nil {
 		stop()
 		<-k.ended
+		_, _ = in.Close(), out.Close()
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
@@ -280,7 +281,16 @@ func (k *keeper) failure(text []byte) error {
 	if f.Start {
 		return fmt.Errorf("start %s: %s", k.name, f.Why)
 	}
-	return refused(f.Step + ": " + f.Why)
+	return refused(f.Step + ": " + f.Why + k.hint())
+}
+
+// hint says what is known to take the rights of a user namespace away.
+func (k *keeper) hint() string {
+	const setting = "/proc/sys/kernel/apparmor_restrict_unprivileged_userns"
+	if on, err := os.ReadFile(setting); err == nil && len(on) > 0 && on[0] == '1' && os.Geteuid() != 0 {
+		return "; this system gives user namespaces no rights (sysctl kernel.apparmor_restrict_unprivileged_userns)"
+	}
+	return ""
 }
 
 // set reads an outcome.

@@ -93,12 +93,19 @@ func (v *view) addIf(path string) error {
 }
 
 // paths lists the binds, each folder before what lies in it. One that a folder
-// shows already, with the same rights, is left out.
+// shows already, with the same rights, is left out: a program in a folder that may
+// be written is not.
 func (v *view) paths() []string {
 	var list []string
 	for _, path := range sorted(v.Binds) {
 		covered := slices.ContainsFunc(list, func(over string) bool {
-			return strings.HasPrefix(path, over+"/") && (v.Binds[over] == mayWrite || v.Binds[path] != mayWrite)
+			if !strings.HasPrefix(path, over+"/") {
+				return false
+			}
+			if v.Binds[over] == mayWrite {
+				return v.Binds[path] != mayRun
+			}
+			return v.Binds[path] != mayWrite
 		})
 		if !covered {
 			list = append(list, path)
