@@ -82,6 +82,7 @@ const (
 	CodeUpcast        Code = "RC4025"
 	CodeVersion       Code = "RC4026"
 	CodeShadow        Code = "RC4027"
+	CodeFold          Code = "RC4030"
 	CodeTwoWay        Code = "RC5001"
 	CodeNoRow         Code = "RC5002"
 	CodeDoctor        Code = "RC5003"
@@ -199,6 +200,7 @@ var Codes = []CodeInfo{
 	{CodeUpcast, ExitRefused, "an old event cannot be brought to its new shape"},
 	{CodeVersion, ExitRefused, "no single version of the logic was in force"},
 	{CodeShadow, ExitError, "the shadow worker did not catch up"},
+	{CodeFold, ExitUsage, "the fold does not fit its source"},
 	{CodeTwoWay, ExitRefused, "most rows are wrong and nothing says why"},
 	{CodeNoRow, ExitError, "the plan has no such row"},
 	{CodeDoctor, ExitRefused, "doctor found what must be mended first"},

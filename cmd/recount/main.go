@@ -20,11 +20,16 @@ import (
 	"recount/cli/views"
 	"recount/engine/duckdb"
 	"recount/internal/clock"
+	"recount/internal/sandbox"
 )
 
 func main() {
 	// The engine runs SQL in a process of its own: this program once more.
 	if handled, exit := duckdb.Child(os.Args[1:], os.Stdin, os.Stdout, os.Stderr); handled {
+		os.Exit(exit)
+	}
+	// So is the place in which a worker runs.
+	if handled, exit := sandbox.Child(os.Args[1:]...); handled {
 		os.Exit(exit)
 	}
 	os.Exit(run())

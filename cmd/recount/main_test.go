@@ -9,12 +9,16 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"recount/engine/duckdb"
+	"recount/internal/sandbox"
 )
 
 // TestMain lets the test binary be what scripts call recount, and what the
-// engine starts as its child.
+// engine and the sandbox start as their child.
 func TestMain(m *testing.M) {
 	if handled, exit := duckdb.Child(os.Args[1:], os.Stdin, os.Stdout, os.Stderr); handled {
+		os.Exit(exit)
+	}
+	if handled, exit := sandbox.Child(os.Args[1:]...); handled {
 		os.Exit(exit)
 	}
 	testscript.Main(m, map[string]func(){"recount": main})

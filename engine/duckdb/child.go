@@ -171,6 +171,8 @@ func (w *worker) do(ctx context.Context, r request) (any, error) {
 		return w.states(ctx, *r.States)
 	case r.Each != nil:
 		return w.each(ctx, *r.Each)
+	case r.Feed != nil:
+		return w.feed(ctx, *r.Feed)
 	case r.Close != nil:
 		err := w.input.close()
 		w.input = nil

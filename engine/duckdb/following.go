@@ -65,6 +65,11 @@ func (s *session) request(ctx context.Context, v engine.Variant) (runRequest, er
 	if err := s.engine.onlySQL(v.Logic); err != nil {
 		return runRequest{}, err
 	}
+	return s.sent(ctx, v)
+}
+
+// sent is request for a variant whose logic is not run.
+func (s *session) sent(ctx context.Context, v engine.Variant) (runRequest, error) {
 	sent, err := s.sentVariant(v)
 	if err != nil {
 		return runRequest{}, err

@@ -33,6 +33,7 @@ type request struct {
 	Arrivals    *struct{}       `json:"arrivals,omitempty"`
 	States      *statesRequest  `json:"states,omitempty"`
 	Each        *runRequest     `json:"each,omitempty"`
+	Feed        *feedRequest    `json:"feed,omitempty"`
 	Close       *struct{}       `json:"close,omitempty"`
 }
 
@@ -138,4 +139,10 @@ type runAnswer struct {
 type statesRequest struct {
 	runRequest
 	Query engine.StatesQuery `json:"query"`
+}
+
+// feedRequest asks for the events of a variant, whose logic it leaves out.
+type feedRequest struct {
+	runRequest
+	Columns []string `json:"columns"`
 }

@@ -108,13 +108,34 @@ func emptyRelation(fields []recount.Field) string {
 // sees it; numbered adds their sequence numbers.
 func (in *input) seen(ctx context.Context, v variant, numbered bool) (string, error) {
 	twice := v.Twice && v.Dedupe && v.Only == nil
-	source, hit, err := in.source(ctx, v, twice)
+	query, where, err := in.chosen(ctx, v, twice, numbered)
 	if err != nil {
 		return "", err
 	}
+	position, err := in.order(v)
+	if err != nil {
+		return "", err
+	}
+	if where == "" && len(v.Again) == 0 && position == "" { // Twice and Late have their conditions
+		return query, nil
+	}
+	if position == "" {
+		position = "events.position"
+	}
+	return "SELECT " + in.ordered(position, numbered) + " FROM (" + query + ") AS events" + where, nil
+}
+
+// chosen returns a SELECT of the columns that SQL sees, with the log's position
+// and some columns of ours, and the WHERE clause over `events` that leaves the
+// events which a variant sees.
+func (in *input) chosen(ctx context.Context, v variant, twice, numbered bool) (query, where string, err error) {
+	source, hit, err := in.source(ctx, v, twice)
+	if err != nil {
+		return "", "", err
+	}
 	if v.Late != nil {
 		if err := in.lateTable(ctx, *v.Late, v.edges); err != nil {
-			return "", err
+			return "", "", err
 		}
 	}
 	hidden := ""
@@ -124,24 +145,13 @@ func (in *input) seen(ctx context.Context, v variant, numbered bool) (string, er
 	if numbered || v.Late != nil {
 		hidden += ", e.seq AS " + seqColumn
 	}
-	query := "SELECT " + in.public(hit) + hidden + " FROM (" + source + ") AS e"
-	conditions := in.conditions(v, twice)
-	position, err := in.order(v)
-	if err != nil {
-		return "", err
-	}
-	if len(conditions) == 0 && len(v.Again) == 0 && position == "" && (hidden == "" || numbered) {
-		return query, nil
-	}
-	where := in.where(strings.Join(conditions, " AND "))
+	query = "SELECT " + in.public(hit) + hidden + " FROM (" + source + ") AS e"
+	where = in.where(strings.Join(in.conditions(v, twice), " AND "))
 	if copies := in.copies(v); copies != "" {
 		// A list that is unnested beside a row repeats the row.
 		query, where = "SELECT *, unnest(range("+copies+")) FROM ("+query+") AS events"+where, ""
 	}
-	if position == "" {
-		position = "events.position"
-	}
-	return "SELECT " + in.ordered(position, numbered) + " FROM (" + query + ") AS events" + where, nil
+	return query, where, nil
 }
 
 // source returns a SELECT of the events that are there to be seen, and the
@@ -176,6 +186,9 @@ func (in *input) conditions(v variant, twice bool) (list []string) {
 	case engine.SeeUnhit:
 		list = append(list, "NOT hit")
 	case engine.SeeAll:
+	}
+	if !v.Within.From.IsZero() || !v.Within.To.IsZero() {
+		list = append(list, within("events.time", v.Within))
 	}
 	if v.Part != nil && v.Part.Of > 1 {
 		list = append(list, fmt.Sprintf("hash(coalesce(events.id, events.partition || ' ' || events.position)) %% %d = %d", v.Part.Of, v.Part.N))

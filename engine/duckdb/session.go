@@ -129,11 +129,6 @@ func (noEffects) Next() (recount.Effect, bool) { return recount.Effect{}, false 
 func (noEffects) Err() error                   { return nil }
 func (noEffects) Close() error                 { return nil }
 
-// Feed writes the events that a variant sees.
-func (s *session) Feed(context.Context, engine.Variant, engine.FeedQuery) (engine.Feed, error) {
-	return engine.Feed{}, fmt.Errorf("feed the events of %s: %w", s.input.Stream, recount.ErrUnsupported)
-}
-
 // Close gives the child back. A child that does not close its input in good
 // order is not used again.
 func (s *session) Close() error {

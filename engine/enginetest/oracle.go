@@ -78,7 +78,10 @@ func (w *world) of(v engine.Variant, e known) bool {
 
 // times is how often a variant sees an event.
 func (w *world) times(v engine.Variant, e known) int {
-	if !w.of(v, e) || v.See == engine.SeeHit && !w.hit(e) || v.See == engine.SeeUnhit && w.hit(e) {
+	if !w.of(v, e) || !v.Within.From.IsZero() && e.Time.Before(v.Within.From) || !v.Within.To.IsZero() && !e.Time.Before(v.Within.To) {
+		return 0
+	}
+	if v.See == engine.SeeHit && !w.hit(e) || v.See == engine.SeeUnhit && w.hit(e) {
 		return 0
 	}
 	for _, m := range v.Missed {
@@ -366,6 +369,7 @@ func randomVariant(r *rand.Rand, n int) engine.Variant {
 		wait := time.Duration(r.IntN(15)) * time.Minute
 		v.Late = &wait
 	}
+	v.Within = randomWithin(r)
 	v.See = []engine.See{engine.SeeAll, engine.SeeAll, engine.SeeHit, engine.SeeUnhit}[r.IntN(4)]
 	return v
 }
@@ -398,6 +402,7 @@ func History(t *testing.T, h Harness, seed uint64) {
 			t.Fatal(err)
 		}
 		want(t, "each: "+what, got, w.each(v)...)
+		want(t, "feed: "+what, l.feed(v), w.feed(v)...)
 		if t.Failed() {
 			return
 		}

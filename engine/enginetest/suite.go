@@ -46,6 +46,8 @@ func Run(t *testing.T, h Harness) {
 		{"each", each},
 		{"states", states},
 		{"states and each against an oracle", histories},
+		{"within", spansOfTime},
+		{"feed", feeds},
 		{"count", counts},
 		{"count compacted", compacted},
 		{"refusals", refusals},

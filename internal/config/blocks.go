@@ -100,10 +100,11 @@ var quarantineBlock = Block{
 var calculationBlock = Block{
 	Path: "calculations.NAME", Doc: "One calculation.", Keys: []Key{
 		{Name: "source", Type: "text", Doc: "The name of the source whose events it reads.", Required: true},
-		{Name: "sql", Type: "text", Doc: "The file of the SQL that gives the right rows. A calculation has sql, worker, go or rows."},
+		{Name: "sql", Type: "text", Doc: "The file of the SQL that gives the right rows. A calculation has sql, worker, go, rows or shadow."},
 		{Name: "rows", Type: "text or {table}", Doc: "Right rows that something else made: a file (.parquet, .csv or .jsonl, these also .gz or .zst), or {table: NAME} of the target's database."},
 		{Name: "worker", Type: "mapping", Doc: "A process that folds the events of a key, one after the other."},
 		{Name: "go", Type: "text", Doc: "The name of a fold that this program was built with."},
+		{Name: "shadow", Type: "mapping", Doc: "The production worker, run beside the live one on a topic and a table of its own."},
 		{Name: "by", Type: "list of texts", Doc: "With worker or go, the event's fields whose values make a fold's key.", Default: "those of key that are fields of the event"},
 		{Name: "key", Type: "list of texts", Doc: "The result columns that name a row.", Required: true},
 		{Name: "memory", Type: "text", Doc: "How far back a row remembers. window: it depends on the events of its own bucket; a duration such as 24h: also on those before it, so far; unbounded: on all.", Default: "window"},
@@ -118,6 +119,7 @@ var calculationBlock = Block{
 		{Name: "late", Type: "duration", Doc: "A hypothesis: events that came later than this after their bucket's end were left out. Needs event.ingest_time."},
 		{Name: "order", Type: "text", Doc: "arrival: a hypothesis: events were applied as they came. Needs event.order."},
 		{Name: "unexplained", Type: "text", Doc: "hold or correct: what happens to rows that no given hypothesis explains.", Default: "hold where a hypothesis is given, else correct"},
+		{Name: "effects", Type: "mapping", Doc: "What the worker sends besides its rows, and where what was sent is noted."},
 		{Name: "compare", Type: "mapping", Doc: "When values are equal, by result column: exact, or {abs: \"0.01\"}.", Default: "exact"},
 		{Name: "limits", Type: "mapping", Doc: "Bounds on a plan."},
 		{Name: "cut", Type: "text or {paused}", Doc: "How it is known which events the live rows have absorbed. closed: their buckets are over; paused: the worker stands still, at the positions of the file {paused: FILE}, of its consumer group {paused: \"group:NAME\"}, or of --paused.", Default: "position where that is given; else closed with memory: window; else found by replay, row by row"},
@@ -147,6 +149,7 @@ var previousBlock = Block{
 		{Name: "sql", Type: "text", Doc: "The file of its SQL."},
 		{Name: "worker", Type: "mapping", Doc: "Its process, as for the calculation."},
 		{Name: "go", Type: "text", Doc: "The name of its fold."},
+		{Name: "shadow", Type: "mapping", Doc: "The production worker, run beside the live one on a topic and a table of its own."},
 		{Name: "by", Type: "list of texts", Doc: "With worker or go, the fields of its key.", Default: "those of the calculation"},
 		{Name: "rows", Type: "text or {table}", Doc: "Rows that it made: a file, or {table: NAME}, as for the calculation."},
 	},
@@ -240,7 +243,7 @@ var markBlock = Block{
 func Blocks() []Block {
 	return []Block{
 		rootBlock, sourceBlock, eventBlock, partBlock, fieldBlock, quarantineBlock,
-		calculationBlock, workerBlock, rowsBlock, previousBlock, missedBlock, processedBlock, againBlock, compareBlock, limitsBlock,
+		calculationBlock, workerBlock, rowsBlock, shadowBlock, previousBlock, missedBlock, processedBlock, againBlock, effectsBlock, effectLogBlock, effectKindBlock, compareBlock, limitsBlock,
 		cutBlock, positionBlock, targetBlock, adjustBlock, markBlock,
 	}
 }

@@ -31,7 +31,7 @@ func (l *loader) calculation(e entry) {
 	if v, ok := found["memory"]; ok {
 		c.Memory = memory(v.value)
 	}
-	c.Logic, _ = l.logic(e.value, found)
+	c.Logic, _ = l.logicOf(&c, e.value, found)
 	l.by(&c, &c.Logic, found)
 	opening := openingOf(&c, found)
 	if v, ok := found["timezone"]; ok {
@@ -57,6 +57,9 @@ func (l *loader) calculation(e entry) {
 	l.hypotheses(&c, found)
 	if c.Previous != nil && c.Previous.Kind == recount.LogicSQL {
 		c.Previous.Opening = opening
+	}
+	if v, ok := found["effects"]; ok {
+		l.effects(&c, v.value)
 	}
 	cut(&c, found)
 	c.WorkerState = recount.StateRow

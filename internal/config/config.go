@@ -66,8 +66,10 @@ type Source struct {
 // Calculation is one entry of `calculations`.
 type Calculation struct {
 	recount.Calculation
-	Target Target
-	Line   int
+	Target  Target
+	Effects *Effects // nil: nothing is said of them
+	Shadow  *Shadow  // nil: the logic is no worker that runs by itself
+	Line    int
 }
 
 // Target is the live table of a calculation.

@@ -1,6 +1,10 @@
 // Package sandbox runs a process where it can do no harm: without a network, in a
 // folder of its own, with a clean environment, no new privileges, and bounds on
 // memory, processes and time; its clock and its randomness are given to it.
+//
+// The program that calls Start is executed once more as a stub, which takes
+// everything away from itself and then becomes the process: Child must be called
+// first of all in main. docs/isolation.md says what is taken away, by which layer.
 package sandbox
 
 import (
@@ -11,16 +15,20 @@ import (
 
 // Spec is a process and all that it may have.
 type Spec struct {
-	// Command is the program, absolute or found in PATH, and its arguments.
+	// Command is the program, absolute or found in PATH, and its arguments. A
+	// script is run by the interpreter that its first line names. It cannot start
+	// another program.
 	Command []string
 	// Dir is the folder that it may write, and its working folder.
 	Dir string
 	// Read are files and folders that it may read besides the system's libraries
-	// and its own program.
+	// and its own program. They must exist.
 	Read []string
 	// Env is all of its environment, as NAME=VALUE.
 	Env []string
-	// MemoryMiB, Processes and FileMiB bound it; 0: the defaults.
+	// MemoryMiB, Processes and FileMiB bound it; 0: the defaults. Memory is each
+	// process's own; Processes is how many it may be at once, by default itself
+	// alone; FileMiB is the largest file, and what /tmp holds.
 	MemoryMiB int
 	Processes int
 	FileMiB   int
@@ -34,7 +42,37 @@ type Spec struct {
 	Stderr io.Writer
 	// Unsandboxed leaves out all that needs the kernel's help.
 	Unsandboxed bool
+
+	off layer // what tests leave out
 }
+
+// The bounds of a process whose Spec has none.
+const (
+	DefaultMemoryMiB = 8 << 10
+	DefaultProcesses = 1
+	DefaultFileMiB   = 16 << 10
+)
+
+// layer is one of the means that isolate a process. Each can be left out by a
+// test alone, to see that something escapes then.
+type layer uint
+
+const (
+	layerNet layer = 1 << iota
+	layerPID
+	layerMount
+	layerIPC
+	layerUTS
+	layerLandlock
+	layerSeccomp
+	layerLimits
+	layerCaps
+	layerFiles // descriptors are closed
+	layerClock
+	layerSession
+)
+
+func (s Spec) has(l layer) bool { return s.off&l == 0 }
 
 // Process is a running process. Its methods may be called from several goroutines.
 type Process struct {
@@ -64,4 +102,9 @@ func (p *Process) Wait() (Exit, error) { return p.wait() }
 // Start starts a process. If ctx ends, the process is killed. Where the kernel
 // lacks what isolation needs, it is refused with CodeSandbox, unless
 // Spec.Unsandboxed.
-func Start(ctx context.Context, s Spec) (*Process, error) { return start(ctx, s) }
+func Start(ctx context.Context, s Spec) (*Process, error) {
+	if s.Unsandboxed {
+		return startPlain(ctx, s)
+	}
+	return start(ctx, s)
+}

@@ -18,8 +18,9 @@ type Spec struct {
 	// Files are the archive's files in order of FirstSeq, or those of a feed.
 	Files []File `json:"files"`
 	// Feed says that Files are feeds: nothing is to be left out, and
-	// `recount_order` is the order of a key's events. Otherwise they are sorted by
-	// partition, then position.
+	// `recount_order`, then `seq`, is the order of a key's events. Otherwise they are
+	// sorted by partition, then position, then seq. Under Show, Alone or with Effects
+	// a feed needs id, partition, position and time, under Show and Alone `hit` too.
 	Feed bool `json:"feed,omitempty"`
 	// Marks are files of marks: repeats are left out where Dedupe says so, other
 	// marked events always.
@@ -36,18 +37,24 @@ type Spec struct {
 	// By are the fields of the key; where Bucket has a size, the start of the
 	// event's bucket is a part of the key too.
 	By     []string       `json:"by"`
-	Bucket recount.Bucket `json:"bucket"`
+	Bucket recount.Bucket `json:"bucket"` // see MarshalJSON
 	// Keys, where not nil, are the only keys that are folded, by the values of By.
 	Keys [][]recount.Value `json:"keys,omitempty"`
 	// Opening is a Parquet file of states: By and recount.StateColumn, as text.
 	Opening string `json:"opening,omitempty"`
 	// Shape is the key and the value columns that are written to Out, out of those
-	// that the logic returns. A value column may be recount.StateColumn.
+	// that the logic returns. A value column may be recount.StateColumn; where it is
+	// the only one and the key is By, each key has one row, whatever the logic returns.
 	Shape recount.Shape `json:"shape"`
-	// Show asks for rows after each event, not only after the last of a key.
+	// Where names the logic in messages.
+	Where string `json:"where,omitempty"`
+	// Show asks for rows after each event of a key, not only after its last: those
+	// that its events up to that sequence number give, in their order (OpenShown).
 	Show bool `json:"show,omitempty"`
-	// Alone folds every event for itself, each with a new state.
-	Alone   bool         `json:"alone,omitempty"`
+	// Alone folds every event for itself, each with a new state (OpenShown).
+	Alone bool `json:"alone,omitempty"`
+	// MaxPoisoned bounds Result.Poisoned; 0: the default.
+	MaxPoisoned int          `json:"max_poisoned,omitempty"`
 	Threads int          `json:"threads"`
 	Memory  int64        `json:"memory"` // bytes, for all threads together
 	Batch   int          `json:"batch"`  // events handed over at once; 0: the default
@@ -82,7 +89,7 @@ type Batch struct {
 
 // Group is a key's events in a batch: the rows [From, To).
 type Group struct {
-	// Number counts keys from 0 through the Stepper's life; it grows.
+	// Number counts groups from 0 through the Stepper's life; it grows.
 	Number   int64
 	From, To int
 	// Begin says that the key begins here, with the state Opening or, where that
@@ -100,9 +107,9 @@ type Group struct {
 
 // Wants is what a stepper is to answer with.
 type Wants struct {
-	Columns []recount.Column // of rows, in this order
-	State   bool             // the state of each key at its end
-	Show    bool             // rows after each event; at the end of a key only those after the last
+	Columns []recount.Column // of rows, in this order; none: no row is wanted
+	State   bool             // the state of each key at its end; under Show, after each event
+	Show    bool             // rows after each event, of which a key's end has no more of its own
 	Effects bool
 }
 
@@ -113,16 +120,20 @@ type Answer struct {
 	States  []State
 }
 
-// Row is a row of a group after its event Seq; 0: it had no event.
+// Row is a row of a group. At is the row of Batch.Record after which it stands;
+// -1 where the group had no event. It counts under Wants.Show alone: otherwise
+// rows stand at the end of their group.
 type Row struct {
 	Group  int64
-	Seq    int64
+	At     int
 	Values []recount.Value // canonical, as Wants.Columns
 }
 
-// State is the state of a group at its end.
+// State is the state of a group at its end or, under Wants.Show, after each
+// event, At as in Row. It is text: valid UTF-8.
 type State struct {
 	Group int64
+	At    int
 	Bytes []byte
 }
 
@@ -142,7 +153,7 @@ type Steppers interface {
 // Poison is an event at which a fold's code ends: it dies, hangs or says that it
 // cannot go on.
 type Poison struct {
-	Group int64
+	Group int64 // a Group.Number of the batch; -1: any of them
 	Seq   int64 // 0: somewhere in the group
 	Err   error
 }

@@ -2,7 +2,9 @@ package incident
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"time"
 
 	"recount"
 )
@@ -86,4 +88,122 @@ func together(before []planning, r *Incident, l *live) error {
 		}
 	}
 	return nil
+}
+
+// These bound how long a plan waits for an archiver that is at work to hold the
+// events that live rows have absorbed: shortly where a column tells which rows are
+// ahead, longer where nothing does.
+const (
+	archiverAlive = time.Minute
+	earlyTries    = 6
+	foundTries    = 20
+	earlyPause    = 250 * time.Millisecond
+)
+
+// settles says that each row stands at a position of its own.
+func (r *Incident) settles() bool { return r.taken != nil && r.taken.Kind != recount.CutPaused }
+
+// readEarly reads the rows of a state that goes on before it looks at the
+// archive: a row that has absorbed an event which is not archived yet cannot be
+// told from one that somebody changed.
+func (r *Incident) readEarly(ctx context.Context, l *live) error {
+	return early(ctx, []planning{{r, l}})
+}
+
+// early is readEarly for all calculations of a plan. Those of one stream get the
+// same snapshot of it.
+func early(ctx context.Context, list []planning) (err error) {
+	read := map[string]bool{} // the streams of rows that were read early
+	for _, one := range list {
+		if !one.r.settles() {
+			continue
+		}
+		if one.l.frozen, err = one.r.readFrozen(ctx, one.l); err != nil {
+			return err
+		}
+		one.r.readAt = one.r.host.Now()
+		if one.l.early, err = one.r.scan(ctx, one.l, one.r.compared, nil); err != nil {
+			return err
+		}
+		read[one.r.source.Name] = true
+	}
+	moment := map[string]recount.Snapshot{}
+	for _, one := range list {
+		stream := one.r.source.Name
+		if _, known := moment[stream]; !known {
+			moment[stream] = one.r.snapshot
+			if read[stream] {
+				if moment[stream], err = one.r.caughtUp(ctx, one.r.host.Now()); err != nil {
+					return err
+				}
+			}
+		}
+		one.r.snapshot = moment[stream]
+	}
+	return nil
+}
+
+// caughtUp is the archive of a moment after the time. Where an archiver is at
+// work, its next commit is waited for.
+func (r *Incident) caughtUp(ctx context.Context, read time.Time) (recount.Snapshot, error) {
+	tries := earlyTries
+	if r.settles() && r.taken.Kind == recount.CutFound {
+		tries = foundTries
+	}
+	var waiting recount.Act
+	for try := 0; ; try++ {
+		snapshot, err := r.archive.Snapshot(ctx, r.source.Name)
+		if err != nil {
+			return snapshot, err
+		}
+		snapshot.Lateness = r.source.Lateness
+		behind := read.Sub(snapshot.Watermark)
+		if behind <= 0 || behind > archiverAlive || try >= tries {
+			return snapshot, nil
+		}
+		if waiting == nil {
+			waiting = r.host.Progress().Begin("waiting for the archive to hold what the rows hold", 0)
+			defer waiting.End()
+		}
+		select {
+		case <-ctx.Done():
+			return snapshot, ctx.Err()
+		case <-time.After(earlyPause):
+		}
+	}
+}
+
+// mayBeAhead refuses rows of which nothing says how far they are, where they may
+// have absorbed events that are not archived yet: one of those could give such a
+// row the very value that it had at an earlier position, with another right value
+// there. Results that add up are safe: what the hit events lack is the same at
+// every position.
+func (r *Incident) mayBeAhead(ctx context.Context) error {
+	if r.taken.Kind != recount.CutFound || !r.snapshot.Watermark.Before(r.readAt) {
+		return nil
+	}
+	why := ""
+	if c, ok := r.inexact(); ok {
+		why = "column " + c.Name + " does not add up"
+	}
+	for _, v := range r.logics() {
+		if why != "" {
+			break
+		}
+		_, err := r.additive(ctx, v)
+		if e, ok := errors.AsType[*recount.Error](err); ok && e.Code == recount.CodeNotAdditive {
+			why = e.Why
+		} else if err != nil {
+			return err
+		}
+	}
+	if why == "" {
+		return nil
+	}
+	return &recount.Error{
+		Code: recount.CodeIncomplete, What: "the live rows may be ahead of the archive", Where: fmt.Sprintf("calculation %s, stream %s", r.calc.Name, r.source.Name),
+		Why: fmt.Sprintf("they were read at %s, the archive is complete up to %s, and nothing says how far they are; the result is no plain sum, so where a row stands decides what is right (%s)",
+			recount.FormatTimestamp(r.readAt.Truncate(time.Microsecond)), recount.FormatTimestamp(r.snapshot.Watermark), why),
+		Next: "plan while an archiver runs beside, or stop the worker and give its positions with --paused FILE or --paused group:NAME, or name the column that says how far a row is (position:)",
+	}
 }
