@@ -254,12 +254,6 @@ func everyView() map[string]func(*Output) error {
 				First: &plan.Plan.Changes[0], Key: plan.Plan.Body.Key, Columns: plan.Plan.Body.Columns, TookMS: 80, Red: redWindow(),
 			})
 		},
-		"explain":       func(o *Output) error { return NewExplain(o).Explained(fixtureExplanation(), false) },
-		"explain_long":  func(o *Output) error { return NewExplain(o).Explained(longExplanation(), false) },
-		"explain_all":   func(o *Output) error { return NewExplain(o).Explained(longExplanation(), true) },
-		"explain_fold":  func(o *Output) error { return NewExplain(o).Explained(foldExplanation(), false) },
-		"explain_mixed": func(o *Output) error { return NewExplain(o).Explained(mixedExplanation(), false) },
-		"explain_right": func(o *Output) error { return NewExplain(o).Explained(rightExplanation(), false) },
 		"init": func(o *Output) error {
 			return NewInit(o).Initialized(app.Initialized{
 				File: "recount.yaml", Text: "version: 1\narchive: archive\n", Asked: 2, Sample: []string{"id=e008560  time=2024-06-10T12:09:24.053Z  user_id=u121  value=28.60"},
@@ -284,12 +278,24 @@ func everyView() map[string]func(*Output) error {
 			return d.Err()
 		},
 	}
+	maps.Copy(all, explainViews())
 	maps.Copy(all, archiveViews())
 	maps.Copy(all, upkeepViews())
 	maps.Copy(all, severalViews())
 	maps.Copy(all, controlViews())
 	maps.Copy(all, lookingViews())
 	return all
+}
+
+func explainViews() map[string]func(*Output) error {
+	return map[string]func(*Output) error{
+		"explain":       func(o *Output) error { return NewExplain(o).Explained(fixtureExplanation(), false) },
+		"explain_long":  func(o *Output) error { return NewExplain(o).Explained(longExplanation(), false) },
+		"explain_all":   func(o *Output) error { return NewExplain(o).Explained(longExplanation(), true) },
+		"explain_fold":  func(o *Output) error { return NewExplain(o).Explained(foldExplanation(), false) },
+		"explain_mixed": func(o *Output) error { return NewExplain(o).Explained(mixedExplanation(), false) },
+		"explain_right": func(o *Output) error { return NewExplain(o).Explained(rightExplanation(), false) },
+	}
 }
 
 func severalViews() map[string]func(*Output) error {
