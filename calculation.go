@@ -15,6 +15,9 @@ type Logic struct {
 	// By are the event's fields whose values make a fold's key: events with the
 	// same values are folded together. A fold alone has them.
 	By []string
+	// Bucket, where it has a size, ends a fold's keys: events of other buckets are
+	// folded apart, since their rows remember their own bucket alone.
+	Bucket Bucket
 	// Worker is how a process is started; LogicWorker alone has it.
 	Worker *Worker
 }

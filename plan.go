@@ -137,6 +137,15 @@ type PlanBody struct {
 	Unproved string `json:"unproved,omitempty"`
 	// WorkerState is where the worker keeps its state.
 	WorkerState WorkerState `json:"worker_state,omitempty"`
+	// Effects counts what the worker would have sent in the window, in order of the
+	// kind. Nothing of it is sent.
+	Effects []KindCount `json:"effects,omitempty"`
+}
+
+// KindCount counts the effects of one kind.
+type KindCount struct {
+	Kind  string `json:"kind"`
+	Count int64  `json:"count,string"`
 }
 
 // Entry names the table columns of an adjustment by what they hold. A rollback

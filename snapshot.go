@@ -149,6 +149,9 @@ type Mark struct {
 	Time   time.Time // zero: unknown
 	Broken []string
 	Why    string
+	// Key are the values of a fold's key (Logic.By), where the fold did not survive
+	// the event; nil for any other mark.
+	Key []Value
 }
 
 // Gap is a run of positions of one partition that hold no event of the archive,

@@ -23,6 +23,7 @@ type Recount interface {
 	ArchiveRegister(ctx context.Context, req app.RegisterRequest) ([]app.ArchiveRegistered, error)
 	Replay(ctx context.Context, req app.PlanRequest, w io.Writer, json bool) (app.Replayed, error)
 	Publish(ctx context.Context, req app.PublishRequest) (app.Published, error)
+	Effects(ctx context.Context, req app.EffectsRequest, w io.Writer, json bool) (app.Effected, error)
 	Diff(ctx context.Context, req app.PlanRequest) (app.Planned, error)
 	Plan(ctx context.Context, req app.PlanRequest) (app.Planned, error)
 	Show(ctx context.Context, file string) (app.Shown, error)

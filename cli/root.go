@@ -41,7 +41,7 @@ func (c *call) root() *cobra.Command {
 	keepOrder()
 	root.AddCommand(
 		c.initCommand(), c.demoCommand(), c.archiveCommand(), c.replayCommand(), c.diffCommand(), c.planCommand(), c.showCommand(),
-		c.explainCommand(), c.verifyCommand(), c.detectCommand(), c.applyCommand(), c.rollbackCommand(), c.runsCommand(),
+		c.explainCommand(), c.verifyCommand(), c.detectCommand(), c.effectsCommand(), c.applyCommand(), c.rollbackCommand(), c.runsCommand(),
 		c.doctorCommand(), c.versionCommand(), c.completionCommand(), c.dieCommand(),
 	)
 	root.SetHelpCommand(c.helpCommand(root))

@@ -56,6 +56,9 @@ type Input struct {
 	// Upcasts bring old shapes of events to the present one, each after the other,
 	// before anything else sees their fields.
 	Upcasts []Upcast
+	// Faults bounds the events for which Upcasts may fail: they are quarantined,
+	// and one more is an error of code CodeUpcast. 0 means 1000.
+	Faults int64
 	// Lookups add fields to the events: what a table of reference data said at
 	// the event's time. Fields names them too.
 	Lookups []Lookup
@@ -80,10 +83,14 @@ type Limits struct {
 	Threads   int
 }
 
-// Upcast is one step from an old shape of events to a newer one.
+// Upcast is one step from an old shape of events to a newer one. Its SQL sees an
+// event's envelope and declared fields, and `payload`, its data read as JSON; of
+// a lookup and of the window it sees nothing. An event for which it fails, or
+// whose value does not fit the field's type, is quarantined; one whose fault lies
+// in fields alone, all of which steps replace, is sound.
 type Upcast struct {
 	Name string
-	// When is an SQL condition over an event: whom the step is for.
+	// When is an SQL condition over an event: whom the step is for. Empty: all.
 	When string
 	// Set are SQL expressions over the event, by the declared field that they
 	// replace; every expression sees the fields as they were before the step.

@@ -113,6 +113,7 @@ type planObject struct {
 	WorkerState   recount.WorkerState `json:"worker_state"`
 	Cut           any                 `json:"cut"`
 	Unproved      any                 `json:"unproved"`
+	Effects       []recount.KindCount `json:"effects,omitempty"` // held back
 }
 
 type controlJSON struct {
@@ -177,6 +178,7 @@ func jsonPart(p *recount.Plan, n int, file string, tookMS int64) planObject {
 	}
 	o.Control = jsonControl(b.Control)
 	o.Tables = p.Tables()
+	o.Effects = b.Effects
 	jsonWrite(&o, b)
 	return o
 }

@@ -2,6 +2,7 @@ package views
 
 import (
 	"io"
+	"slices"
 
 	"recount"
 	"recount/internal/app"
@@ -139,4 +140,199 @@ type publishedObject struct {
 	There       string                   `json:"there"`
 	DryRun      bool                     `json:"dry_run"`
 	TookMS      int64                    `json:"took_ms"`
+}
+
+// Effects shows what a worker would have sent.
+type Effects interface {
+	Effected(app.Effected) error
+}
+
+// NewEffects returns the side that o chooses.
+func NewEffects(o *Output) Effects {
+	if o.JSON {
+		return effectsJSON{o.Out}
+	}
+	return effectsHuman{o}
+}
+
+type effectsHuman struct{ o *Output }
+
+func (v effectsHuman) Effected(e app.Effected) error {
+	p := newPage(v.o.Style)
+	p.labelled("Window", 1, windowText(e.Window))
+	if !e.Asked.From.IsZero() && e.Asked != e.Window {
+		p.labelled("", 1, "widened to whole buckets from "+e.Asked.String())
+	}
+	p.labelled("Events", 2, append(p.eventItems(e.Events), "snapshot "+short(e.Snapshot))...)
+	p.replayed(2, "", e.Calculation, took(e.TookMS))
+	if l := e.Log; l != nil {
+		items := []string{counted(l.Events.Used, "event") + " of " + l.Source, "noted within " + recount.Bucket{Size: l.Within}.String(), "snapshot " + short(l.Snapshot)}
+		for _, left := range []struct {
+			n    int64
+			text string
+		}{{l.Events.Duplicates, "repeats of one id, counted once"}, {l.Edge, "of other events, not judged"}, {l.Nameless, "without kind or key, passed by"}, {l.Unknown, "of quarantined events, not judged"}} {
+			if left.n > 0 {
+				items = append(items, count(left.n)+" "+left.text)
+			}
+		}
+		p.labelled("Log", 3, items...)
+	}
+	p.blank()
+	p.effectKinds(e)
+	p.effectDifferences(e)
+	for _, file := range []struct{ name, what string }{{e.Out, "What should have been sent is in "}, {e.OutDiffer, "What was not sent so is in "}} {
+		if file.name != "" {
+			p.line(say("  " + file.what + ShellWord(file.name) + "."))
+		}
+	}
+	p.line(span{"  Nothing has been sent.", bold}, say(" Recount sends nothing: what is to be done about it is yours to do."))
+	return p.flush(v.o.Out)
+}
+
+// mostKinds and mostDifferences bound the lines of a screen.
+const (
+	mostKinds       = 10
+	mostDifferences = 12
+)
+
+// effectKinds counts by kind.
+func (p *page) effectKinds(e app.Effected) {
+	if e.Log == nil {
+		p.line(span{"  " + counted(e.Effects, "effect") + " would have been sent, held back", bold})
+	} else {
+		ink, text := blue, "all as they should be "+p.g.yes
+		if e.Differ() > 0 {
+			ink, text = orange, count(e.Differ())+" not as they should be"
+		}
+		p.line(span{"  " + counted(e.Effects, "effect") + " should have been sent " + p.g.dot + " ", bold}, span{text, ink})
+	}
+	t := table{head: []string{"kind", "asked for"}, indent: 4}
+	if e.Log != nil {
+		t.head = append(t.head, "sent so", "never sent", "sent wrongly", "sent twice", "not asked for")
+	}
+	t.right = slices.Repeat([]bool{true}, len(t.head))
+	t.right[0] = false
+	for _, k := range e.Kinds[:min(len(e.Kinds), mostKinds)] {
+		row := []cell{{text: p.text(k.Kind)}, {text: count(k.Effects)}}
+		for _, n := range []int64{k.Right, k.Never, k.Wrongly, k.Twice, k.Unasked}[:len(t.head)-2] {
+			row = append(row, cell{text: count(n)})
+		}
+		t.rows = append(t.rows, row)
+	}
+	t.write(p)
+	if more := len(e.Kinds) - mostKinds; more > 0 {
+		p.line(say("    " + counted(int64(more), "kind") + " more"))
+	}
+	if len(e.Causes) > 0 {
+		var items []string
+		for _, c := range e.Causes {
+			items = append(items, string(c.Cause)+" "+count(c.Rows))
+		}
+		p.labelled("Causes", 2, items...)
+	}
+}
+
+// reasonTexts say the reasons to a person.
+var reasonTexts = map[string]string{"never_sent": "never sent", "sent_wrongly": "sent wrongly", "sent_twice": "sent twice", "not_asked": "not asked for"}
+
+// effectDifferences lists the first differences.
+func (p *page) effectDifferences(e app.Effected) {
+	if len(e.Differences) == 0 {
+		return
+	}
+	p.blank()
+	t := table{head: []string{"reason", "kind", "key", "event", "cause", "why"}, right: make([]bool, 6), fixed: []bool{true, false, false, false, true, false}, indent: 4}
+	for _, d := range e.Differences[:min(len(e.Differences), mostDifferences)] {
+		kind, key, event, why := "", "", "", d.Why
+		if d.Sent != nil {
+			kind, key, event = d.Sent.Kind, d.Sent.Key, d.Sent.EventID
+		}
+		if d.Right != nil {
+			kind, key, event = d.Right.Kind, d.Right.Key, d.Right.EventID
+		}
+		if event == "" && d.Right != nil {
+			event = d.Right.Partition + ":" + recount.ShortPosition(d.Right.Position)
+		}
+		if why == "" && d.Sent != nil {
+			why = "noted " + recount.FormatTimestamp(d.Sent.Time)
+		} else if why == "" {
+			why = "due " + recount.FormatTimestamp(d.Right.Time)
+		}
+		row := make([]cell, 6)
+		for i, text := range []string{reasonTexts[string(d.Reason)], kind, key, event, string(d.Cause), why} {
+			row[i] = cell{text: p.text(text)}
+		}
+		t.rows = append(t.rows, row)
+	}
+	t.write(p)
+	if more := len(e.Differences) - mostDifferences; more > 0 {
+		p.line(say("    " + count(int64(more)) + " more: --differences FILE lists all"))
+	}
+	p.blank()
+}
+
+type effectsJSON struct{ out io.Writer }
+
+func (v effectsJSON) Effected(e app.Effected) error {
+	o := effectsObject{
+		head: typed("effects"), Calculation: e.Calculation, Window: jsonWindow(e.Window), Asked: jsonWindow(e.Asked), Snapshot: e.Snapshot, Watermark: stamp(e.Watermark),
+		Events: e.Events, Effects: decimalCount(e.Effects), Digest: e.Digest, Kinds: []effectKindJSON{}, Differences: decimalCount(e.Differ()), Causes: object{},
+		Out: orNull(e.Out), OutDiffer: orNull(e.OutDiffer), TookMS: e.TookMS,
+	}
+	for _, k := range e.Kinds {
+		kind := effectKindJSON{Kind: k.Kind, Effects: decimalCount(k.Effects)}
+		if e.Log != nil {
+			kind.Right, kind.Never, kind.Wrongly, kind.Twice, kind.Unasked = decimalCount(k.Right), decimalCount(k.Never), decimalCount(k.Wrongly), decimalCount(k.Twice), decimalCount(k.Unasked)
+		}
+		o.Kinds = append(o.Kinds, kind)
+	}
+	for _, c := range e.Causes {
+		o.Causes = append(o.Causes, member{name: string(c.Cause), value: decimalCount(c.Rows)})
+	}
+	if l := e.Log; l != nil {
+		o.Log = &effectLogJSON{
+			Source: l.Source, Snapshot: l.Snapshot, Window: jsonWindow(l.Window), Within: recount.Bucket{Size: l.Within}.String(), Events: l.Events, Edge: decimalCount(l.Edge), Nameless: decimalCount(l.Nameless), Unknown: decimalCount(l.Unknown),
+		}
+	}
+	return emit(v.out, o)
+}
+
+type effectsObject struct {
+	head
+	Calculation string              `json:"calculation"`
+	Window      windowJSON          `json:"window"`
+	Asked       windowJSON          `json:"asked"`
+	Snapshot    string              `json:"snapshot"`
+	Watermark   stamp               `json:"watermark"`
+	Events      recount.EventCounts `json:"events"`
+	Effects     string              `json:"effects"`
+	Digest      string              `json:"digest"`
+	Kinds       []effectKindJSON    `json:"kinds"`
+	Log         *effectLogJSON      `json:"log"`
+	Differences string              `json:"differences"`
+	Causes      object              `json:"causes"`
+	Out         any                 `json:"out"`
+	OutDiffer   any                 `json:"out_differences"`
+	TookMS      int64               `json:"took_ms"`
+}
+
+type effectKindJSON struct {
+	Kind    string `json:"kind"`
+	Effects string `json:"effects"`
+	Right   any    `json:"right"`
+	Never   any    `json:"never_sent"`
+	Wrongly any    `json:"sent_wrongly"`
+	Twice   any    `json:"sent_twice"`
+	Unasked any    `json:"not_asked"`
+}
+
+type effectLogJSON struct {
+	Source   string              `json:"source"`
+	Snapshot string              `json:"snapshot"`
+	Window   windowJSON          `json:"window"`
+	Within   string              `json:"within"`
+	Events   recount.EventCounts `json:"events"`
+	Edge     string              `json:"edge"`
+	Nameless string              `json:"nameless"`
+	Unknown  string              `json:"quarantined"`
 }

@@ -18,6 +18,7 @@ func (p *page) planScreen(plan *recount.Plan, end func()) {
 	p.replayed(2, b.Unproved, b.Calculation+" over "+b.Stream+" at snapshot "+short(b.Snapshot))
 	p.labelled("Compared", 2, append([]string{targetText(b.Target)}, b.Rules...)...)
 	p.cutLine(b)
+	p.effectLine(b)
 	p.blank()
 	p.totals(b)
 	p.actions(plan)
@@ -80,6 +81,22 @@ func (p *page) cutLine(b *recount.PlanBody) {
 	if len(items) > 0 {
 		p.labelled("Cut", 2, items...)
 	}
+}
+
+// effectLine says what the worker would have sent.
+func (p *page) effectLine(b *recount.PlanBody) {
+	if len(b.Effects) == 0 {
+		return
+	}
+	var items []string
+	for _, k := range b.Effects {
+		items = append(items, count(k.Count)+" "+clip(p.text(k.Kind), 30, p.g.more))
+	}
+	const most = 4
+	if more := len(items) - most; more > 0 {
+		items = append(items[:most], counted(int64(more), "kind")+" more")
+	}
+	p.labelled("Effects", 1, append([]string{"would have been sent, held back"}, items...)...)
 }
 
 // mostTables and mostNotes bound the lines that further tables and notes take.

@@ -22,6 +22,8 @@ type checked struct {
 	sorted bool
 	// correlated says that a part of it names columns of what stands round it.
 	correlated bool
+	// value is the type of an expression.
+	value recount.Type
 	// uses says whether it can mean a column of that name.
 	uses func(name string) bool
 }
@@ -58,6 +60,11 @@ func (w *worker) checkNew(ctx context.Context, r checkRequest) (*checked, error)
 	if err := c.script.whole(r); err != nil {
 		return nil, err
 	}
+	if h := c.script.holes; r.alone() && len(h) > 0 {
+		return nil, refused(bound{script: c.script}, r, []finding{{
+			offset: h[0].start, what: "it names the window, and what an event says does not depend on when it is looked at", instead: "leave $from and $to out",
+		}})
+	}
 	// Any window will do to parse and bind. The text is parsed alone, so that it
 	// is whole by itself and messages quote what was written; then inside what
 	// it will be run in.
@@ -80,6 +87,7 @@ func (w *worker) checkNew(ctx context.Context, r checkRequest) (*checked, error)
 	for _, f := range r.Fields {
 		walk.fields[strings.ToLower(f.Name)] = true
 	}
+	walk.fields[payloadColumn] = walk.fields[payloadColumn] || r.alone()
 	top := scope{relations: map[string]bool{"events": true, "opening": len(r.Opening) > 0}, direct: r.Condition}
 	if r.Condition {
 		walk.expressions(map[string]any(root), top)
@@ -95,6 +103,9 @@ func (w *worker) checkNew(ctx context.Context, r checkRequest) (*checked, error)
 	c.sorted, c.uses = walk.sorted, walk.uses()
 	if c.columns, err = w.describe(ctx, c.script, r); err != nil {
 		return nil, err
+	}
+	if r.Value {
+		c.value = c.columns[0].Type
 	}
 	if walk.nested {
 		if c.correlated, err = w.correlated(ctx, c.script); err != nil {
@@ -141,7 +152,13 @@ func errNotWhole(b bound, r checkRequest) error {
 	return refused(b, r, []finding{{offset: -1, what: "the text is not one whole " + form(r), instead: "write one " + form(r)}})
 }
 
+// alone says that the text sees one event and nothing of what it is replayed for.
+func (r checkRequest) alone() bool { return r.Value || r.Alone }
+
 func form(r checkRequest) string {
+	if r.Value {
+		return "expression"
+	}
 	if r.Condition {
 		return "condition"
 	}
@@ -240,7 +257,7 @@ func refused(b bound, r checkRequest, findings []finding) error {
 	slices.SortStableFunc(findings, func(x, y finding) int { return cmp.Compare(x.offset, y.offset) })
 	e := &recount.Error{Code: recount.CodeSQLRefused, What: "the SQL is refused", Where: r.Path}
 	if r.Condition {
-		e.What = "the condition is refused"
+		e.What = "the " + form(r) + " is refused"
 	}
 	var whys, nexts []string
 	for i, f := range findings {
@@ -268,7 +285,7 @@ func refused(b bound, r checkRequest, findings []finding) error {
 // describe binds the text against an empty relation and returns its columns;
 // those of a condition are none, but it must be a bool.
 func (w *worker) describe(ctx context.Context, text script, r checkRequest) (columns []recount.Column, err error) {
-	if err := w.checks.exec(ctx, emptyEvents(r.Fields)); err != nil {
+	if err := w.checks.exec(ctx, emptyEvents(r)); err != nil {
 		return nil, fmt.Errorf("check SQL: %w", err)
 	}
 	if len(r.Opening) > 0 {
@@ -301,7 +318,10 @@ func (w *worker) describe(ctx context.Context, text script, r checkRequest) (col
 	if err := rows.Err(); err != nil {
 		return nil, runError(err, b, r.Path, checksMemoryMiB)
 	}
-	if r.Condition {
+	if r.Value && len(foreign) == 0 {
+		return columns, nil
+	}
+	if r.Condition && !r.Value {
 		if len(foreign) > 0 || len(columns) != 1 || columns[0].Type.Kind != recount.KindBool {
 			return nil, &recount.Error{
 				Code: recount.CodeSQL, What: "the condition is neither true nor false", Where: r.Path, Why: clip(text.text) + " is no bool",
@@ -309,6 +329,11 @@ func (w *worker) describe(ctx context.Context, text script, r checkRequest) (col
 			}
 		}
 		return nil, nil
+	}
+	if r.Value {
+		return nil, &recount.Error{
+			Code: recount.CodeSQL, What: "the expression has a type that no field can have", Where: r.Path, Why: strings.Join(foreign, ", "), Next: "cast it to the field's type",
+		}
 	}
 	if len(foreign) > 0 {
 		return nil, &recount.Error{
@@ -411,15 +436,20 @@ func (w *worker) binds(ctx context.Context, outer tree, wrapped []tree) (bool, e
 }
 
 // emptyEvents makes the relation that texts are bound against.
-func emptyEvents(fields []recount.Field) string {
-	var b strings.Builder
-	b.WriteString("CREATE OR REPLACE TEMP VIEW events AS SELECT ")
+func emptyEvents(r checkRequest) string {
+	var list []string
 	for _, c := range envelope {
-		b.WriteString("CAST(NULL AS " + c.duck + ") AS " + ident(c.name) + ", ")
+		list = append(list, "CAST(NULL AS "+c.duck+") AS "+ident(c.name))
 	}
-	for _, f := range fields {
-		b.WriteString("CAST(NULL AS " + declared(f.Type) + ") AS " + ident(f.Name) + ", ")
+	named := map[string]bool{}
+	for _, f := range r.Fields {
+		named[strings.ToLower(f.Name)] = true
+		list = append(list, "CAST(NULL AS "+declared(f.Type)+") AS "+ident(f.Name))
 	}
-	b.WriteString("true AS hit WHERE false")
-	return b.String()
+	if !r.alone() {
+		list = append(list, "true AS hit")
+	} else if !named[payloadColumn] {
+		list = append(list, "CAST(NULL AS JSON) AS "+payloadColumn)
+	}
+	return "CREATE OR REPLACE TEMP VIEW events AS SELECT " + strings.Join(list, ", ") + " WHERE false"
 }

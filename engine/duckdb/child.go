@@ -131,7 +131,26 @@ func (w *worker) close() error {
 
 var errNoInput = errors.New("no input is open")
 
+// open opens an input, whose marks are those that upcasts leave.
+func (w *worker) open(ctx context.Context, r openRequest) error {
+	reshaped, err := w.reshape(ctx, &r)
+	if err != nil {
+		return err
+	}
+	w.input, err = openInput(ctx, r, &w.spares)
+	w.spares.prepare(ctx, 1) // for the second run
+	if err == nil {
+		w.input.reshaping = reshaped
+	}
+	return err
+}
+
 func (w *worker) do(ctx context.Context, r request) (any, error) {
+	if w.input != nil && (r.Touched != nil || r.Events != nil || r.Run != nil || r.States != nil || r.Each != nil || r.Feed != nil) {
+		if err := w.input.brought(ctx); err != nil { // these see the fields
+			return nil, err
+		}
+	}
 	switch {
 	case r.Check != nil:
 		// Whoever checks SQL will most likely run it.
@@ -145,10 +164,7 @@ func (w *worker) do(ctx context.Context, r request) (any, error) {
 		if w.input != nil {
 			return nil, errors.New("an input is open already")
 		}
-		var err error
-		w.input, err = openInput(ctx, *r.Open, &w.spares)
-		w.spares.prepare(ctx, 1) // for the second run
-		return struct{}{}, err
+		return struct{}{}, w.open(ctx, *r.Open)
 	case w.input == nil:
 		return nil, errNoInput
 	case r.Count != nil:

@@ -29,6 +29,9 @@ type settings struct {
 	// files are what it may read, scratch where it may write; none: neither.
 	files   []string
 	scratch string
+	// tries says that TRY is used: an expression that stands twice is not
+	// computed once, ahead of it, where its error would end the query.
+	tries bool
 }
 
 // newDatabase opens a database that is not locked yet. Nothing of a user's may
@@ -115,6 +118,9 @@ func (s settings) sql() string {
 		fmt.Sprintf("memory_limit = '%dMiB'", s.memoryMiB),
 	} {
 		b.WriteString("SET " + set + ";")
+	}
+	if s.tries {
+		b.WriteString("SET disabled_optimizers = 'common_subexpressions';")
 	}
 	if s.scratch == "" {
 		b.WriteString("SET temp_directory = '';")

@@ -124,6 +124,7 @@ func (e *Engine) Open(ctx context.Context, input engine.Input) (engine.Session, 
 	r := openRequest{
 		Stream: input.Stream, Fields: input.Fields, Window: input.Window, Limits: input.Limits,
 		Read: input.Read, Hits: input.Hits, Until: input.Until, Order: input.Order, Bucketed: !input.Bucket.None(),
+		Upcasts: input.Upcasts, Faults: input.Faults,
 	}
 	var err error
 	if r.Scratch, err = filepath.Abs(input.Scratch); err != nil {
@@ -148,6 +149,12 @@ func (e *Engine) Open(ctx context.Context, input engine.Input) (engine.Session, 
 		if r.Opening, err = plainPath(input.Opening); err != nil {
 			return nil, fmt.Errorf("open replay of %s: %w", input.Stream, err)
 		}
+	}
+	for _, l := range input.Lookups {
+		if l.File, err = plainPath(l.File); err != nil {
+			return nil, fmt.Errorf("open replay of %s: %w", input.Stream, err)
+		}
+		r.Lookups = append(r.Lookups, l)
 	}
 	s := &session{engine: e, input: input, scratch: r.Scratch, lists: map[*recount.IDList]string{}}
 	if r.Hits.IDs, err = s.sentIDs(input.Hits.IDs); err != nil {

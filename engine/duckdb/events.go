@@ -64,8 +64,12 @@ func (w *worker) events(ctx context.Context, r eventsRequest) (eventsAnswer, err
 		}
 		conditions = append(conditions, c)
 	}
+	fault := "coalesce(e.fault, '')"
+	if in.reshaping != nil && len(in.reshaping.steps) > 0 { // they mend faults and make others
+		fault = "CASE WHEN m.kind = 'fault' THEN m.why ELSE '' END"
+	}
 	query := "COPY (SELECT e.seq, coalesce(m.kind, '') AS mark, e.id, e.type, e.partition, e.position, e.time, e.ingest_time, e.key, e.data, e.headers, " +
-		"coalesce(e.fault, '') AS fault, coalesce(m.broken, '') AS broken" + in.plainFields() +
+		fault + " AS fault, coalesce(m.broken, '') AS broken" + in.plainFields() +
 		" FROM " + readParquet(in.paths(files)) + " AS e LEFT JOIN (" + in.marksBySeq() + ") AS m ON e.seq = m.seq WHERE " + strings.Join(conditions, " AND ") +
 		fmt.Sprintf(" ORDER BY e.time NULLS FIRST, e.seq LIMIT %d) TO %s (FORMAT parquet, COMPRESSION snappy)", q.Limit+1, literal(r.Out))
 	var n int64
@@ -120,10 +124,10 @@ func (in *input) named(ctx context.Context, seqs []int64) ([]int, error) {
 // marksBySeq is one row for each judged event: the gravest mark is its kind.
 func (in *input) marksBySeq() string {
 	if len(in.Marks) == 0 {
-		return "SELECT CAST(NULL AS BIGINT) AS seq, '' AS kind, '' AS broken, false AS repeat, false AS bad WHERE false"
+		return "SELECT CAST(NULL AS BIGINT) AS seq, '' AS kind, '' AS broken, '' AS why, false AS repeat, false AS bad WHERE false"
 	}
 	return "SELECT seq, CASE WHEN bool_or(kind = 'fault') THEN 'fault' WHEN bool_or(kind = 'conflict') THEN 'conflict' ELSE 'repeat' END AS kind, " +
-		"string_agg(broken, ',' ORDER BY broken) AS broken, bool_or(kind = 'repeat') AS repeat, bool_or(kind <> 'repeat') AS bad FROM " +
+		"string_agg(broken, ',' ORDER BY broken) AS broken, coalesce(string_agg(why, '; ' ORDER BY why) FILTER (WHERE kind = 'fault'), '') AS why, bool_or(kind = 'repeat') AS repeat, bool_or(kind <> 'repeat') AS bad FROM " +
 		readParquet(in.Marks) + " GROUP BY seq"
 }
 

@@ -109,8 +109,10 @@ func (w *walker) column(e tree, s scope) {
 	}
 }
 
-// lambda walks the body; the parameters are names, not columns.
+// lambda walks the body and what stands before the arrow: the names of parameters,
+// or, since JSON has the same arrow, any expression.
 func (w *walker) lambda(e tree, s scope) {
+	w.expressions(e["lhs"], s)
 	w.expressions(e["expr"], s)
 }
 

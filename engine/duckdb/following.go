@@ -9,10 +9,12 @@ import (
 	"strings"
 	"time"
 
+	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 
 	"recount"
 	"recount/engine"
+	"recount/engine/result"
 )
 
 // HitSpan asks the child.
@@ -130,24 +132,40 @@ func (s *session) Each(ctx context.Context, v engine.Variant) (engine.Contributi
 	if err != nil {
 		return nil, fmt.Errorf("replay events alone by %s: %w", name(v.Logic), err)
 	}
-	f.where = v.Logic.Path
-	return &contributions{followed: f}, nil
+	return &contributions{followed: f, where: v.Logic.Path}, nil
 }
 
 // followed reads a file of rows that have columns of ours before those of the
 // result.
 type followed struct {
-	*rows
+	file    *result.File
+	shape   recount.Shape
+	record  arrow.RecordBatch
+	at      int
+	err     error
+	done    bool
 	own     int // how many columns stand before
 	columns []recount.Column
 }
 
 func openFollowed(ctx context.Context, path string, shape recount.Shape, key, values []recount.Column) (*followed, error) {
-	f, err := openParquet(ctx, path)
+	f, err := result.Open(ctx, path)
 	if err != nil {
 		return nil, err
 	}
-	return &followed{rows: &rows{parquetFile: f, shape: shape}, columns: slices.Concat(key, values)}, nil
+	return &followed{file: f, shape: shape, columns: slices.Concat(key, values)}, nil
+}
+
+func (f *followed) Shape() recount.Shape { return f.shape }
+
+func (f *followed) Err() error { return f.err }
+
+func (f *followed) Close() error {
+	if f.done {
+		return nil
+	}
+	f.done = true
+	return f.file.Close()
 }
 
 // next moves to the next row of the file; false at the end or on an error.
@@ -157,7 +175,7 @@ func (f *followed) next() bool {
 	}
 	f.at++
 	for f.record == nil || f.at >= int(f.record.NumRows()) {
-		record, err := f.batch.Read()
+		record, err := f.file.Next()
 		if errors.Is(err, io.EOF) {
 			return false
 		}
@@ -174,7 +192,7 @@ func (f *followed) next() bool {
 func (f *followed) values(from, n int) []recount.Value {
 	list := make([]recount.Value, n)
 	for i := range list {
-		v, err := valueOf(f.record.Column(f.own+from+i), f.columns[from+i].Type, f.at)
+		v, err := result.ValueOf(f.record.Column(f.own+from+i), f.columns[from+i].Type, f.at)
 		if err != nil {
 			f.err = fmt.Errorf("read column %s: %w", f.columns[from+i].Name, err)
 			return nil
@@ -232,7 +250,8 @@ func (s *states) Next() (engine.State, bool) {
 // contributions reads what each of the child wrote.
 type contributions struct {
 	*followed
-	last engine.Contribution
+	where string
+	last  engine.Contribution
 }
 
 const contributionsOwn = 5
@@ -250,15 +269,14 @@ func (c *contributions) Next() (engine.Contribution, bool) {
 	if c.err != nil {
 		return engine.Contribution{}, false
 	}
-	c.row.Key = one.Row.Key
 	for i, v := range one.Row.Key {
 		if v.Null {
-			c.err = c.badKey("a row of the result has NULL in its key column "+c.shape.Key[i].Name, c.keyText())
+			c.err = result.NoKey(c.shape, one.Row.Key, i, c.where)
 			return engine.Contribution{}, false
 		}
 	}
 	if c.last.Seq == one.Seq && c.last.Row.Key != nil && recount.KeyText(c.last.Row.Key) == recount.KeyText(one.Row.Key) {
-		c.err = c.twice()
+		c.err = result.Twice(c.shape, one.Row.Key, c.where)
 		return engine.Contribution{}, false
 	}
 	c.last = one

@@ -32,6 +32,8 @@ type input struct {
 	counted bool
 	// alone has what was found out about events alone, by what was asked.
 	alone map[string]string
+	// reshaping is what is still to be done to the events' fields; nil: nothing.
+	reshaping *reshaping
 }
 
 // column is one column of the relation besides the declared fields.

@@ -13,17 +13,18 @@ import (
 
 	"recount"
 	"recount/engine"
+	"recount/engine/result"
 )
 
 // readEvents reads what the child's events wrote.
 func readEvents(ctx context.Context, path string, fields []recount.Field) (events []engine.ReplayEvent, err error) {
-	f, err := openParquet(ctx, path)
+	f, err := result.Open(ctx, path)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, f.close()) }()
+	defer func() { err = errors.Join(err, f.Close()) }()
 	for {
-		record, err := f.batch.Read()
+		record, err := f.Next()
 		if errors.Is(err, io.EOF) {
 			return events, nil
 		}
@@ -82,7 +83,7 @@ func (c eventColumns) event(row int, fields []recount.Field) (engine.ReplayEvent
 	}
 	e.Headers = headers
 	for i, f := range fields {
-		v, err := valueOf(c.record.Column(columnFields+i), f.Type, row)
+		v, err := result.ValueOf(c.record.Column(columnFields+i), f.Type, row)
 		if err != nil {
 			return e, fmt.Errorf("field %s: %w", f.Name, err)
 		}
@@ -139,16 +140,4 @@ func readHeaders(values arrow.Array, row int) ([]recount.Header, error) {
 		headers = append(headers, recount.Header{Name: strings.Clone(names.Value(i)), Value: bytesOf(parts.Field(1), i)})
 	}
 	return headers, nil
-}
-
-func valueOf(values arrow.Array, t recount.Type, row int) (recount.Value, error) {
-	if values.IsNull(row) {
-		return recount.Null, nil
-	}
-	a, err := newAppender(values, t)
-	if err != nil {
-		return recount.Null, err
-	}
-	b, err := a.add(nil, row)
-	return recount.Text(string(b)), err
 }

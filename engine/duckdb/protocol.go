@@ -51,10 +51,15 @@ type wireError struct {
 }
 
 type checkRequest struct {
-	Text      string          `json:"text"`
-	Path      string          `json:"path"`
-	Condition bool            `json:"condition"`
-	Fields    []recount.Field `json:"fields"`
+	Text      string `json:"text"`
+	Path      string `json:"path"`
+	Condition bool   `json:"condition"`
+	// Value is a condition's form for an expression of any type over the event
+	// alone: without the window's edges and `hit`, and with `payload`.
+	Value bool `json:"value,omitempty"`
+	// Alone is Value for what is true or false.
+	Alone  bool            `json:"alone,omitempty"`
+	Fields []recount.Field `json:"fields"`
 	// Opening are the columns of `opening`; nil: there is none.
 	Opening []recount.Field `json:"opening,omitempty"`
 }
@@ -75,6 +80,9 @@ type openRequest struct {
 	Until    map[string]string `json:"until"`
 	Order    string            `json:"order"`
 	Bucketed bool              `json:"bucketed"`
+	Upcasts  []engine.Upcast   `json:"upcasts,omitempty"`
+	Faults   int64             `json:"faults,omitempty"`
+	Lookups  []engine.Lookup   `json:"lookups,omitempty"`
 	Opening  string            `json:"opening"`
 	Scratch  string            `json:"scratch"`
 	Limits   engine.Limits     `json:"limits"`

@@ -8,6 +8,7 @@ import (
 
 	"recount"
 	"recount/engine"
+	"recount/engine/result"
 )
 
 // session is the parent's side: it asks its child and reads the files that the
@@ -94,7 +95,7 @@ func (s *session) Run(ctx context.Context, v engine.Variant) (engine.Rows, error
 	if err := s.child.call(ctx, request{Run: &q}, &a); err != nil {
 		return nil, fmt.Errorf("replay %s: %w", name(v.Logic), err)
 	}
-	r, err := openRows(ctx, q.Out, a.Shape, v.Logic.Path)
+	r, err := result.OpenRows(ctx, q.Out, a.Shape, v.Logic.Path)
 	if err != nil {
 		return nil, fmt.Errorf("replay %s: %w", name(v.Logic), err)
 	}
@@ -102,15 +103,19 @@ func (s *session) Run(ctx context.Context, v engine.Variant) (engine.Rows, error
 }
 
 func (s *session) Same(ctx context.Context, v engine.Variant, earlier engine.Rows) (bool, error) {
-	first, ok := earlier.(*rows)
-	if !ok || first.done {
+	first, ok := earlier.(*result.Rows)
+	if !ok {
+		return false, nil
+	}
+	path, open := first.Path()
+	if !open {
 		return false, nil
 	}
 	q, err := s.request(ctx, v)
 	if err != nil {
 		return false, err
 	}
-	q.Same = first.path
+	q.Same = path
 	var a runAnswer
 	if err := s.child.call(ctx, request{Run: &q}, &a); err != nil {
 		return false, fmt.Errorf("replay %s again: %w", name(v.Logic), err)

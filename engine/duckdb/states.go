@@ -10,6 +10,7 @@ import (
 
 	"recount"
 	"recount/engine"
+	"recount/engine/result"
 )
 
 const (
@@ -264,7 +265,7 @@ func (in *input) crossCheck(ctx context.Context, v variant, keys [][]recount.Val
 		return fmt.Errorf("compare states: %w", err)
 	}
 	if twice != nil {
-		return (&rows{shape: renamed(v.shape, v.Variant), where: v.Logic.Path, row: recount.Row{Key: keys[*twice]}}).twice()
+		return result.Twice(renamed(v.shape, v.Variant), keys[*twice], v.Logic.Path)
 	}
 	if err := in.makeEvents(ctx, v); err != nil {
 		return err
@@ -287,7 +288,7 @@ func (in *input) crossCheck(ctx context.Context, v variant, keys [][]recount.Val
 		return fmt.Errorf("compare states: %w", err)
 	}
 	if first != nil {
-		shown := (&rows{shape: renamed(v.shape, v.Variant), row: recount.Row{Key: keys[*first]}}).keyText()
+		shown := result.KeyText(renamed(v.shape, v.Variant), keys[*first])
 		return notKeyed(v, "the row of "+shown+" is not the same when the SQL sees the events of that key alone")
 	}
 	return nil

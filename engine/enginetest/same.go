@@ -11,13 +11,13 @@ import (
 // sameAndKeys holds Session.Same and Variant.Keys.
 func sameAndKeys(t *testing.T, h Harness) {
 	l := marked(t, h).open()
-	first, err := l.session.Run(t.Context(), variant())
+	first, err := l.session.Run(t.Context(), l.spell(variant()))
 	if err != nil {
 		t.Fatalf("run: %v", err)
 	}
 	same := func(what string, want bool, options ...func(*engine.Variant)) {
 		t.Helper()
-		got, err := l.session.Same(t.Context(), variant(options...), first)
+		got, err := l.session.Same(t.Context(), l.spell(variant(options...)), first)
 		if err != nil || got != want {
 			t.Errorf("%s: same is %t, %v, want %t", what, got, err, want)
 		}

@@ -11,11 +11,14 @@ import (
 	"recount/engine"
 )
 
-// Harness is what an engine's test gives the suite. The suite's logic is SQL: an
-// engine of another kind needs a suite of its own.
+// Harness is what an engine's test gives the suite.
 type Harness struct {
-	// New returns an engine that lives as long as the test.
+	// New returns an engine that lives as long as the test. An engine of folds comes
+	// with another one below it.
 	New func(tb testing.TB) engine.Engine
+	// Logic spells a meaning as a fold, with By and all; false: it has none. Nil: the
+	// suite's logic is SQL.
+	Logic func(m Meaning) (recount.Logic, bool)
 	// Kill ends what runs the session's SQL, as a crash would; nil where nothing
 	// can crash by itself.
 	Kill func(tb testing.TB, s engine.Session)
@@ -32,27 +35,37 @@ func Run(t *testing.T, h Harness) {
 		{"marks", marks},
 		{"missed", missed},
 		{"only and probe", probes},
-		{"splits", splits},
-		{"keys", keys},
-		{"values", values},
+		{"splits", only(false, splits)},
+		{"keys", only(false, keys)},
+		{"values", only(false, values)},
 		{"events", events},
 		{"hit events", hitEvents},
 		{"what is read", reading},
-		{"lists", lists},
+		{"lists", only(false, lists)},
 		{"hypotheses", hypotheses},
 		{"order", ordering},
-		{"opening", opening},
+		{"opening", only(false, opening)},
 		{"parts", parts},
 		{"each", each},
 		{"states", states},
 		{"states and each against an oracle", histories},
 		{"within", spansOfTime},
+		{"upcasts", upcasts},
+		{"lookups", lookups},
 		{"feed", feeds},
 		{"count", counts},
 		{"count compacted", compacted},
-		{"refusals", refusals},
-		{"failures", failures},
-		{"limits", limits},
+		{"refusals", only(false, refusals)},
+		{"failures", only(false, failures)},
+		{"limits", only(false, limits)},
+		{"folds in splits", only(true, foldSplits)},
+		{"folds are what SQL is", only(true, foldsAsSQL)},
+		{"folds by bucket", only(true, foldBuckets)},
+		{"states as a column, and as opening", only(true, foldStates)},
+		{"events that a fold does not survive", only(true, foldPoison)},
+		{"effects", only(true, foldEffects)},
+		{"refusals of folds", only(true, foldRefusals)},
+		{"a fold that never comes back", only(true, foldEndless)},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.run(t, h) })
 	}
@@ -95,13 +108,14 @@ func variant(options ...func(*engine.Variant)) engine.Variant {
 type lab struct {
 	*Builder
 	t       *testing.T
+	harness Harness
 	engine  engine.Engine
 	session engine.Session
 }
 
 func newLab(t *testing.T, h Harness) *lab {
 	t.Helper()
-	return &lab{Builder: NewBuilder(t, Fields...), t: t, engine: h.New(t)}
+	return &lab{Builder: NewBuilder(t, Fields...), t: t, harness: h, engine: h.New(t)}
 }
 
 // open opens the half hour from noon, or another window.
@@ -142,7 +156,7 @@ func (l *lab) rows(v engine.Variant, options ...func(*engine.Variant)) []string 
 }
 
 func (l *lab) try(v engine.Variant) (list []string, err error) {
-	r, err := l.session.Run(l.t.Context(), v)
+	r, err := l.session.Run(l.t.Context(), l.spell(v))
 	if err != nil {
 		return nil, err
 	}

@@ -117,6 +117,12 @@ type (
 	ExplainRequest = incident.ExplainRequest
 	// ExplainStep is one event of a row.
 	ExplainStep = incident.ExplainStep
+	// Effected is what a worker would have sent.
+	Effected = incident.Effected
+	// EffectKind counts the effects of one kind.
+	EffectKind = incident.EffectKind
+	// EffectDifferent is an effect that was not sent as it should have been.
+	EffectDifferent = incident.EffectDifferent
 	// NamedValue is a value with its column's name.
 	NamedValue = incident.NamedValue
 )

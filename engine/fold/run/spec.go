@@ -55,11 +55,11 @@ type Spec struct {
 	Alone bool `json:"alone,omitempty"`
 	// MaxPoisoned bounds Result.Poisoned; 0: the default.
 	MaxPoisoned int          `json:"max_poisoned,omitempty"`
-	Threads int          `json:"threads"`
-	Memory  int64        `json:"memory"` // bytes, for all threads together
-	Batch   int          `json:"batch"`  // events handed over at once; 0: the default
-	Shake   engine.Shake `json:"shake"`
-	Scratch string       `json:"scratch"`
+	Threads     int          `json:"threads"`
+	Memory      int64        `json:"memory"` // bytes, for all threads together
+	Batch       int          `json:"batch"`  // events handed over at once; 0: the default
+	Shake       engine.Shake `json:"shake"`
+	Scratch     string       `json:"scratch"`
 	// Out is the file of rows, Effects that of effects; empty: not wanted.
 	Out     string `json:"out,omitempty"`
 	Effects string `json:"effects,omitempty"`

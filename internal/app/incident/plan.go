@@ -57,6 +57,9 @@ func (r *Incident) makePlan(ctx context.Context, l *live, overrides Overrides) (
 	if err := r.control(ctx, l, p, found.Beside); err != nil {
 		return nil, err
 	}
+	if p.Body.Effects, err = r.countEffects(ctx); err != nil {
+		return nil, err
+	}
 	r.explainedCounts(p)
 	r.notes(p, found, overrides)
 	if l.note != "" {

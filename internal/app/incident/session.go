@@ -42,6 +42,9 @@ func (r *Incident) check(ctx context.Context) error {
 			return r.inList(i, err)
 		}
 	}
+	if err := r.checkEffects(ctx); err != nil {
+		return err
+	}
 	r.right = engine.Variant{Logic: r.calc.Logic, Key: r.calc.Key, Columns: names(r.shape.Values), Dedupe: r.calc.Dedupe}
 	return r.checkBucket()
 }

@@ -1,4 +1,6 @@
-package duckdb
+// Package result reads the Parquet files in which engines write rows: the columns
+// of a result in order, each in the form of its type or as canonical text.
+package result
 
 import (
 	"context"
@@ -20,42 +22,62 @@ import (
 // from.
 const batchRows = 8192
 
-// parquetFile reads a file that the child wrote, batch by batch. The file is
-// removed when it is closed.
-type parquetFile struct {
+// File reads a Parquet file batch by batch.
+type File struct {
 	path  string
 	file  *file.Reader
 	batch pqarrow.RecordReader
+	keep  bool
 }
 
-func openParquet(ctx context.Context, path string) (*parquetFile, error) {
+// Open opens a file that is removed when it is closed.
+func Open(ctx context.Context, path string) (*File, error) { return open(ctx, path, nil) }
+
+// open reads the leaf columns named; nil: all.
+func open(ctx context.Context, path string, columns []string) (*File, error) {
 	f, err := file.OpenParquetFile(path, false)
 	if err != nil {
 		return nil, fmt.Errorf("open %q: %w", path, err)
+	}
+	var leaves []int
+	for _, name := range columns {
+		i := f.MetaData().Schema.ColumnIndexByName(name)
+		if i < 0 {
+			return nil, errors.Join(fmt.Errorf("open %q: there is no column %q", path, name), f.Close())
+		}
+		leaves = append(leaves, i)
 	}
 	r, err := pqarrow.NewFileReader(f, pqarrow.ArrowReadProperties{BatchSize: batchRows}, memory.DefaultAllocator)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open %q: %w", path, err), f.Close())
 	}
-	batch, err := r.GetRecordReader(ctx, nil, nil)
+	batch, err := r.GetRecordReader(ctx, leaves, nil)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open %q: %w", path, err), f.Close())
 	}
-	return &parquetFile{path: path, file: f, batch: batch}, nil
+	return &File{path: path, file: f, batch: batch}, nil
 }
 
-func (p *parquetFile) close() error {
-	p.batch.Release()
-	return errors.Join(p.file.Close(), os.Remove(p.path))
+// Next returns the next batch, which is valid until the next call, or io.EOF.
+func (f *File) Next() (arrow.RecordBatch, error) { return f.batch.Read() }
+
+// Close closes the file and removes it.
+func (f *File) Close() error {
+	f.batch.Release()
+	err := f.file.Close()
+	if f.keep {
+		return err
+	}
+	return errors.Join(err, os.Remove(f.path))
 }
 
-// rows are the rows of one run, read from the child's file.
-type rows struct {
-	*parquetFile
+// Rows are the rows of one run, in key order.
+type Rows struct {
+	file    *File
 	shape   recount.Shape
 	where   string
 	record  arrow.RecordBatch
-	columns []appender
+	columns []Appender
 	at      int
 	row     recount.Row
 	last    []recount.Value
@@ -66,31 +88,41 @@ type rows struct {
 	done    bool
 }
 
-func openRows(ctx context.Context, path string, shape recount.Shape, where string) (*rows, error) {
-	f, err := openParquet(ctx, path)
+// OpenRows opens a file of rows sorted by key: its columns are those of the
+// shape, key first. The file is removed when the rows are closed. where names the
+// logic in messages.
+func OpenRows(ctx context.Context, path string, shape recount.Shape, where string) (*Rows, error) {
+	f, err := Open(ctx, path)
 	if err != nil {
 		return nil, err
 	}
 	n := len(shape.Key) + len(shape.Values)
-	return &rows{
-		parquetFile: f, shape: shape, where: where, columns: make([]appender, n), ends: make([]int, n),
+	return &Rows{
+		file: f, shape: shape, where: where, columns: make([]Appender, n), ends: make([]int, n),
 		row: recount.Row{Key: make([]recount.Value, len(shape.Key)), Values: make([]recount.Value, len(shape.Values))},
 	}, nil
 }
 
-func (r *rows) Shape() recount.Shape { return r.shape }
+// Shape gives the columns.
+func (r *Rows) Shape() recount.Shape { return r.shape }
 
-func (r *rows) Err() error { return r.err }
+// Err tells why Next ended.
+func (r *Rows) Err() error { return r.err }
 
-func (r *rows) Close() error {
+// Path is the file, as long as the rows are not closed.
+func (r *Rows) Path() (path string, open bool) { return r.file.path, !r.done }
+
+// Close removes the file.
+func (r *Rows) Close() error {
 	if r.done {
 		return nil
 	}
 	r.done = true
-	return r.close()
+	return r.file.Close()
 }
 
-func (r *rows) Next() (recount.Row, bool) {
+// Next returns the next row, which is valid until the next call.
+func (r *Rows) Next() (recount.Row, bool) {
 	if r.err != nil || r.done {
 		return recount.Row{}, false
 	}
@@ -107,8 +139,8 @@ func (r *rows) Next() (recount.Row, bool) {
 }
 
 // fill reads the next batch.
-func (r *rows) fill() bool {
-	record, err := r.batch.Read()
+func (r *Rows) fill() bool {
+	record, err := r.file.Next()
 	if errors.Is(err, io.EOF) {
 		return false
 	}
@@ -118,7 +150,7 @@ func (r *rows) fill() bool {
 	}
 	r.record, r.at = record, 0
 	for i := range r.columns {
-		if r.columns[i], err = newAppender(record.Column(i), r.column(i).Type); err != nil {
+		if r.columns[i], err = NewAppender(record.Column(i), r.column(i).Type); err != nil {
 			r.err = fmt.Errorf("read column %s: %w", r.column(i).Name, err)
 			return false
 		}
@@ -126,7 +158,7 @@ func (r *rows) fill() bool {
 	return true
 }
 
-func (r *rows) column(i int) recount.Column {
+func (r *Rows) column(i int) recount.Column {
 	if i < len(r.shape.Key) {
 		return r.shape.Key[i]
 	}
@@ -138,7 +170,7 @@ const null = -1
 
 // take makes the row at r.at. All texts of a row share one string: few
 // allocations, and a row that is kept keeps no batch alive.
-func (r *rows) take() error {
+func (r *Rows) take() error {
 	r.text = r.text[:0]
 	for i, c := range r.columns {
 		if c.values.IsNull(r.at) {
@@ -170,10 +202,10 @@ func (r *rows) take() error {
 
 // checkKey refuses a key that is NULL or stands twice; the order that shows the
 // second is checked too.
-func (r *rows) checkKey() error {
+func (r *Rows) checkKey() error {
 	for i, v := range r.row.Key {
 		if v.Null {
-			return r.badKey("a row of the result has NULL in its key column "+r.shape.Key[i].Name, r.keyText())
+			return NoKey(r.shape, r.row.Key, i, r.where)
 		}
 	}
 	r.read++
@@ -184,7 +216,7 @@ func (r *rows) checkKey() error {
 	case order == 0:
 		return r.twice()
 	case order > 0:
-		return fmt.Errorf("read rows: key %s comes after one that sorts behind it", r.keyText())
+		return fmt.Errorf("read rows: key %s comes after one that sorts behind it", KeyText(r.shape, r.row.Key))
 	}
 	return nil
 }
@@ -199,20 +231,30 @@ func compareKeys(a, b []recount.Value) int {
 	return 0
 }
 
-func (r *rows) twice() error { return r.badKey("the result has a key twice", r.keyText()) }
+func (r *Rows) twice() error { return Twice(r.shape, r.row.Key, r.where) }
 
-func (r *rows) badKey(why, key string) error {
+// Twice is the error of a result that has a key twice.
+func Twice(shape recount.Shape, key []recount.Value, where string) error {
+	return badKey(where, "the result has a key twice", KeyText(shape, key))
+}
+
+// NoKey is the error of a row with NULL in the key column numbered column.
+func NoKey(shape recount.Shape, key []recount.Value, column int, where string) error {
+	return badKey(where, "a row of the result has NULL in its key column "+shape.Key[column].Name, KeyText(shape, key))
+}
+
+func badKey(where, why, key string) error {
 	return &recount.Error{
-		Code: recount.CodeResultKey, What: "the result has no unique key", Where: r.where, Why: why + ": " + key,
+		Code: recount.CodeResultKey, What: "the result has no unique key", Where: where, Why: why + ": " + key,
 		Next: "name in `key` the columns that tell rows apart, group the SQL by them, and keep NULL out with WHERE",
 	}
 }
 
-// keyText shows the key to a person.
-func (r *rows) keyText() string {
+// KeyText shows a key to a person.
+func KeyText(shape recount.Shape, key []recount.Value) string {
 	var parts []string
-	for i, v := range r.row.Key {
-		parts = append(parts, r.shape.Key[i].Name+"="+v.String())
+	for i, v := range key {
+		parts = append(parts, shape.Key[i].Name+"="+v.String())
 	}
 	return strings.Join(parts, ", ")
 }

@@ -1,4 +1,4 @@
-package duckdb
+package result
 
 import (
 	"fmt"
@@ -11,15 +11,35 @@ import (
 	"recount"
 )
 
-// appender appends the canonical text of one value of a batch's column.
-type appender struct {
+// Appender appends the canonical text of one value of a batch's column.
+type Appender struct {
 	values arrow.Array
 	add    func(b []byte, row int) ([]byte, error)
 }
 
-// newAppender returns the appender of a column that plain brought into its type.
-func newAppender(values arrow.Array, t recount.Type) (appender, error) {
-	a := appender{values: values}
+// Null says whether a row has no value.
+func (a Appender) Null(row int) bool { return a.values.IsNull(row) }
+
+// Append appends the text of a row's value, which is not NULL.
+func (a Appender) Append(b []byte, row int) ([]byte, error) { return a.add(b, row) }
+
+// ValueOf returns one value of a column.
+func ValueOf(values arrow.Array, t recount.Type, row int) (recount.Value, error) {
+	if values.IsNull(row) {
+		return recount.Null, nil
+	}
+	a, err := NewAppender(values, t)
+	if err != nil {
+		return recount.Null, err
+	}
+	b, err := a.add(nil, row)
+	return recount.Text(string(b)), err
+}
+
+// NewAppender returns the appender of a column: of its type's own form, or of
+// canonical texts.
+func NewAppender(values arrow.Array, t recount.Type) (Appender, error) {
+	a := Appender{values: values}
 	switch v := values.(type) {
 	case *array.String:
 		a.add = func(b []byte, row int) ([]byte, error) { return append(b, v.Value(row)...), nil }

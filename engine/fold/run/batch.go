@@ -1,0 +1,242 @@
+package run
+
+import (
+	"encoding/binary"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/bitutil"
+	"github.com/apache/arrow-go/v18/arrow/memory"
+
+	"recount"
+)
+
+var instants = arrow.FixedWidthTypes.Timestamp_us
+
+// headersType is how lists of headers travel.
+var headersType = arrow.ListOf(arrow.StructOf(
+	arrow.Field{Name: "name", Type: arrow.BinaryTypes.String},
+	arrow.Field{Name: "value", Type: arrow.BinaryTypes.Binary, Nullable: true},
+))
+
+// arrowType is the type of a slot's column in a batch.
+func (s slot) arrowType() arrow.DataType {
+	switch s.form {
+	case formText, formOrdinal:
+		return arrow.BinaryTypes.String
+	case formBytes:
+		return arrow.BinaryTypes.Binary
+	case formHeaders:
+		return headersType
+	case formInt64:
+		return arrow.PrimitiveTypes.Int64
+	case formTime:
+		return instants
+	case formDouble:
+		return arrow.PrimitiveTypes.Float64
+	case formDate:
+		return arrow.FixedWidthTypes.Date32
+	case formBool:
+		return arrow.FixedWidthTypes.Boolean
+	case formDecimal:
+		return &arrow.Decimal128Type{Precision: int32(s.typ.Precision), Scale: int32(s.typ.Scale)} //nolint:gosec // at most 38
+	}
+	return arrow.Null
+}
+
+// schema is that of all batches of the plan.
+func (p *plan) schema() *arrow.Schema {
+	fields := make([]arrow.Field, len(p.reads))
+	for i, at := range p.reads {
+		fields[i] = arrow.Field{Name: p.spec.Reads[i], Type: arrow.BinaryTypes.String, Nullable: true}
+		if at != none {
+			fields[i].Type = p.slots[at].arrowType()
+		}
+	}
+	return arrow.NewSchema(fields, nil)
+}
+
+// builder makes records out of rows of chunks. A record is valid until the next.
+type builder struct {
+	plan    *plan
+	names   []string // of partitions
+	schema  *arrow.Schema
+	columns []built // by plan.reads
+	seq     []int64
+}
+
+// built is the memory of one column.
+type built struct {
+	data, bits []byte
+	ends       []int32
+}
+
+func newBuilder(p *plan, names []string) *builder {
+	return &builder{plan: p, names: names, schema: p.schema(), columns: make([]built, len(p.reads))}
+}
+
+func (b *builder) record(chunks []*chunk, refs []ref) arrow.RecordBatch {
+	columns := make([]arrow.Array, len(b.plan.reads))
+	for i, at := range b.plan.reads {
+		if at == none {
+			columns[i] = b.columns[i].constant(b.plan.spec.Stream, len(refs))
+			continue
+		}
+		columns[i] = b.column(&b.columns[i], at, chunks, refs)
+	}
+	b.seq = b.seq[:0]
+	for _, r := range refs {
+		b.seq = append(b.seq, chunks[r.chunk].columns[b.plan.seq].int64(int(r.row)))
+	}
+	return array.NewRecordBatch(b.schema, columns, int64(len(refs)))
+}
+
+func (b *builder) column(to *built, slot int, chunks []*chunk, refs []ref) arrow.Array {
+	s := b.plan.slots[slot]
+	nulls := to.nulls(slot, chunks, refs)
+	var buffers []*memory.Buffer
+	switch {
+	case s.form == formHeaders:
+		return lists(slot, chunks, refs)
+	case s.form == formOrdinal:
+		to.begin()
+		for _, r := range refs {
+			to.add(b.names[chunks[r.chunk].ordinal(slot, int(r.row))])
+		}
+		buffers = to.texts()
+	case s.width == 0:
+		to.begin()
+		for _, r := range refs {
+			to.data = append(to.data, chunks[r.chunk].columns[slot].at(int(r.row))...)
+			to.end()
+		}
+		buffers = to.texts()
+	case s.form == formBool:
+		to.bools(slot, chunks, refs)
+		buffers = []*memory.Buffer{nil, memory.NewBufferBytes(to.data)}
+	default:
+		to.fixed(s, slot, chunks, refs)
+		buffers = []*memory.Buffer{nil, memory.NewBufferBytes(to.data)}
+	}
+	if nulls > 0 {
+		buffers[0] = memory.NewBufferBytes(to.bits)
+	}
+	data := array.NewData(s.arrowType(), len(refs), buffers, nil, nulls, 0)
+	defer data.Release()
+	return array.MakeFromData(data)
+}
+
+// nulls makes the bitmap of rows that have a value and counts those that have
+// none; without any there is no bitmap.
+func (to *built) nulls(slot int, chunks []*chunk, refs []ref) (nulls int) {
+	for _, r := range refs {
+		if chunks[r.chunk].columns[slot].null(int(r.row)) {
+			nulls++
+		}
+	}
+	if nulls == 0 {
+		return 0
+	}
+	to.bits = cleared(to.bits, len(refs))
+	for i, r := range refs {
+		if !chunks[r.chunk].columns[slot].null(int(r.row)) {
+			bitutil.SetBit(to.bits, i)
+		}
+	}
+	return nulls
+}
+
+// cleared is a bitmap of n zeros.
+func cleared(bits []byte, n int) []byte {
+	size := int(bitutil.BytesForBits(int64(n)))
+	if cap(bits) < size {
+		return make([]byte, size)
+	}
+	bits = bits[:size]
+	clear(bits)
+	return bits
+}
+
+func (to *built) bools(slot int, chunks []*chunk, refs []ref) {
+	to.data = cleared(to.data, len(refs))
+	for i, r := range refs {
+		if chunks[r.chunk].columns[slot].data[r.row] != 0 {
+			bitutil.SetBit(to.data, i)
+		}
+	}
+}
+
+func (to *built) fixed(s slot, slot int, chunks []*chunk, refs []ref) {
+	to.data = to.data[:0]
+	switch {
+	case s.form == formDecimal && s.width == 8:
+		for _, r := range refs {
+			v := chunks[r.chunk].columns[slot].int64(int(r.row))
+			to.data = binary.LittleEndian.AppendUint64(to.data, uint64(v))     //nolint:gosec // the same bits
+			to.data = binary.LittleEndian.AppendUint64(to.data, uint64(v>>63)) //nolint:gosec // the sign
+		}
+	case s.width == 8:
+		for _, r := range refs {
+			to.data = binary.LittleEndian.AppendUint64(to.data, binary.LittleEndian.Uint64(chunks[r.chunk].columns[slot].data[r.row*8:]))
+		}
+	default:
+		for _, r := range refs {
+			to.data = append(to.data, chunks[r.chunk].columns[slot].at(int(r.row))...)
+		}
+	}
+}
+
+func (to *built) begin() {
+	to.data, to.ends = to.data[:0], append(to.ends[:0], 0)
+}
+
+func (to *built) add(s string) {
+	to.data = append(to.data, s...)
+	to.end()
+}
+
+func (to *built) end() { to.ends = append(to.ends, int32(len(to.data))) } //nolint:gosec // batches are bounded
+
+func (to *built) texts() []*memory.Buffer {
+	return []*memory.Buffer{nil, memory.NewBufferBytes(arrow.Int32Traits.CastToBytes(to.ends)), memory.NewBufferBytes(to.data)}
+}
+
+func (to *built) constant(s string, n int) arrow.Array {
+	to.begin()
+	for range n {
+		to.add(s)
+	}
+	data := array.NewData(arrow.BinaryTypes.String, n, to.texts(), nil, 0, 0)
+	defer data.Release()
+	return array.MakeFromData(data)
+}
+
+func lists(slot int, chunks []*chunk, refs []ref) arrow.Array {
+	b := array.NewListBuilderWithField(memory.DefaultAllocator, headersType.ElemField())
+	defer b.Release()
+	pairs, _ := b.ValueBuilder().(*array.StructBuilder)
+	names, _ := pairs.FieldBuilder(0).(*array.StringBuilder)
+	values, _ := pairs.FieldBuilder(1).(*array.BinaryBuilder)
+	for _, r := range refs {
+		c := &chunks[r.chunk].columns[slot]
+		if c.null(int(r.row)) {
+			b.AppendNull()
+			continue
+		}
+		b.Append(true)
+		for _, h := range parseHeaders(c.at(int(r.row))) {
+			pairs.Append(true)
+			names.Append(h.Name)
+			appendBytes(values, h)
+		}
+	}
+	return b.NewArray()
+}
+
+func appendBytes(b *array.BinaryBuilder, h recount.Header) {
+	if h.Value == nil {
+		b.AppendNull()
+		return
+	}
+	b.Append(h.Value)
+}

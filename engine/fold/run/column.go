@@ -1,0 +1,120 @@
+package run
+
+import "encoding/binary"
+
+// column are values of some rows: fixed ones end to end, or texts with where each
+// ends. It is what rows are kept in from the file to the batch.
+type column struct {
+	width int // bytes of a value; 0: texts
+	data  []byte
+	ends  []uint32
+	// valid has a byte for each row, 0 for NULL; nil while no row is NULL.
+	valid []byte
+	n     int
+}
+
+func (c *column) reset() {
+	c.data, c.ends, c.valid, c.n = c.data[:0], c.ends[:0], nil, 0
+}
+
+// bytes is about how much memory the column's rows take.
+func (c *column) bytes() int { return len(c.data) + 4*len(c.ends) + len(c.valid) }
+
+func (c *column) null(row int) bool { return c.valid != nil && c.valid[row] == 0 }
+
+// at returns a row's bytes, which belong to the column.
+func (c *column) at(row int) []byte {
+	if c.width > 0 {
+		return c.data[row*c.width : (row+1)*c.width]
+	}
+	return c.data[c.start(row):c.ends[row]]
+}
+
+func (c *column) start(row int) uint32 {
+	if row == 0 {
+		return 0
+	}
+	return c.ends[row-1]
+}
+
+func (c *column) int64(row int) int64 {
+	return int64(binary.LittleEndian.Uint64(c.data[row*8:])) //nolint:gosec // the same bits
+}
+
+// append adds a value.
+func (c *column) append(v []byte) {
+	c.data = append(c.data, v...)
+	c.end(true)
+}
+
+func (c *column) appendInt64(v int64) {
+	c.data = binary.LittleEndian.AppendUint64(c.data, uint64(v)) //nolint:gosec // the same bits
+	c.end(true)
+}
+
+var zeros [16]byte
+
+func (c *column) appendNull() {
+	c.data = append(c.data, zeros[:c.width]...)
+	c.end(false)
+}
+
+// end ends a row whose bytes were added.
+func (c *column) end(valid bool) {
+	if c.width == 0 {
+		c.ends = append(c.ends, uint32(len(c.data))) //nolint:gosec // a chunk is far smaller
+	}
+	c.n++
+	switch {
+	case valid && c.valid == nil:
+	case valid:
+		c.valid = append(c.valid, 1)
+	default:
+		c.invalid()
+	}
+}
+
+// invalid says that the row that ended last is NULL.
+func (c *column) invalid() {
+	for len(c.valid) < c.n-1 {
+		c.valid = append(c.valid, 1)
+	}
+	c.valid = append(c.valid, 0)
+}
+
+// appendFrom adds a row of another column of the same form.
+func (c *column) appendFrom(from *column, row int) {
+	c.data = append(c.data, from.at(row)...)
+	c.end(!from.null(row))
+}
+
+// chunk are rows of all slots of a plan.
+type chunk struct {
+	columns []column
+	n       int
+	// order is where the chunk stands among those of its part: chunks that are
+	// gathered by it hold a file's rows in the file's order.
+	order int
+}
+
+func (p *plan) newChunk() *chunk {
+	c := &chunk{columns: make([]column, len(p.slots))}
+	for i, s := range p.slots {
+		c.columns[i].width = s.width
+	}
+	return c
+}
+
+func (c *chunk) bytes() (n int) {
+	for i := range c.columns {
+		n += c.columns[i].bytes()
+	}
+	return n
+}
+
+func (c *chunk) appendFrom(from *chunk, row int) {
+	for i := range c.columns {
+		c.columns[i].appendFrom(&from.columns[i], row)
+	}
+	c.n++
+}

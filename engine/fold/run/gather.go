@@ -1,0 +1,197 @@
+package run
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"slices"
+)
+
+// ref names a row of a part's chunks.
+type ref struct{ chunk, row uint32 }
+
+// gathered are the events of a part by key, all in memory.
+type gathered struct {
+	plan     *plan
+	ranks    []uint32
+	chunks   []*chunk // of events
+	openings []*chunk // of states that keys begin with; they have one more column
+	keys     []gatheredKey
+	// refs are the events, key by key, in order.
+	refs []ref
+}
+
+type gatheredKey struct {
+	hash    uint64
+	of      ref // a row that has the key: of openings if alone
+	alone   bool
+	opened  bool
+	opening ref // of a row of openings
+	events  int // among refs, up to here
+}
+
+// gather groups the events of chunks by key and puts each key's in order.
+func gather(p *plan, ranks []uint32, chunks, openings []*chunk) (*gathered, error) {
+	slices.SortFunc(chunks, func(a, b *chunk) int { return cmp.Compare(a.order, b.order) })
+	slices.SortFunc(openings, func(a, b *chunk) int { return cmp.Compare(a.order, b.order) })
+	g := &gathered{plan: p, ranks: ranks, chunks: chunks, openings: openings}
+	rows := 0
+	for _, c := range chunks {
+		rows += c.n
+	}
+	t := newTable(g, rows/4)
+	numbers := make([]uint32, 0, rows)
+	for i, c := range chunks {
+		for row := range c.n {
+			numbers = append(numbers, t.number(c, ref{uint32(i), uint32(row)}, false)) //nolint:gosec // small
+		}
+	}
+	for i, c := range openings {
+		for row := range c.n {
+			at := ref{uint32(i), uint32(row)} //nolint:gosec // small
+			k := &g.keys[t.number(c, at, true)]
+			if k.opened {
+				return nil, errors.New("a key has two states to begin with")
+			}
+			k.opened, k.opening = true, at
+		}
+	}
+	g.place(numbers)
+	g.sort()
+	return g, nil
+}
+
+// place puts events behind one another by key, each key's as they came.
+func (g *gathered) place(numbers []uint32) {
+	for _, n := range numbers {
+		g.keys[n].events++
+	}
+	sum := 0
+	for i := range g.keys {
+		sum, g.keys[i].events = sum+g.keys[i].events, sum
+	}
+	g.refs = make([]ref, len(numbers))
+	at := 0
+	for i, c := range g.chunks {
+		for row := range c.n {
+			k := &g.keys[numbers[at]]
+			g.refs[k.events] = ref{uint32(i), uint32(row)} //nolint:gosec // small
+			k.events++
+			at++
+		}
+	}
+}
+
+// span are the events of a key among refs.
+func (g *gathered) span(key int) (from, to int) {
+	if key > 0 {
+		from = g.keys[key-1].events
+	}
+	return from, g.keys[key].events
+}
+
+func (g *gathered) sort() {
+	for key := range g.keys {
+		from, to := g.span(key)
+		if events := g.refs[from:to]; !slices.IsSortedFunc(events, g.compare) {
+			slices.SortStableFunc(events, g.compare)
+		}
+	}
+}
+
+// compare orders events of a key: as a feed says, else as the log does; then by
+// sequence number.
+func (g *gathered) compare(a, b ref) int {
+	return g.plan.compare(g.ranks, g.chunks[a.chunk], int(a.row), g.chunks[b.chunk], int(b.row))
+}
+
+func (p *plan) compare(ranks []uint32, a *chunk, i int, b *chunk, j int) int {
+	if p.order != none {
+		if c := bytes.Compare(a.columns[p.order].at(i), b.columns[p.order].at(j)); c != 0 {
+			return c
+		}
+		return cmp.Compare(a.columns[p.seq].int64(i), b.columns[p.seq].int64(j))
+	}
+	if x, y := a.ordinal(p.partition, i), b.ordinal(p.partition, j); x != y {
+		return cmp.Compare(ranks[x], ranks[y])
+	}
+	if c := bytes.Compare(a.columns[p.position].at(i), b.columns[p.position].at(j)); c != 0 {
+		return c
+	}
+	return cmp.Compare(a.columns[p.seq].int64(i), b.columns[p.seq].int64(j))
+}
+
+// table finds the number of a key. It holds key numbers plus one, 0 for a free
+// place, and beside each the upper half of its hash.
+type table struct {
+	g      *gathered
+	places []uint64
+	mask   uint64
+}
+
+func newTable(g *gathered, keys int) *table {
+	t := &table{g: g}
+	size := 64
+	for size < 2*keys {
+		size *= 2
+	}
+	t.places, t.mask = make([]uint64, size), uint64(size-1)
+	return t
+}
+
+const (
+	numberBits = 32
+	numberMask = 1<<numberBits - 1
+)
+
+// number returns the number of a row's key, a new one where it is new.
+func (t *table) number(c *chunk, at ref, opening bool) uint32 {
+	hash := t.g.plan.hash(c, int(at.row))
+	for i := hash & t.mask; ; i = (i + 1) & t.mask {
+		switch p := t.places[i]; {
+		case p == 0:
+			n := uint32(len(t.g.keys)) //nolint:gosec // rows are fewer
+			t.g.keys = append(t.g.keys, gatheredKey{hash: hash, of: at, alone: opening})
+			t.places[i] = hash>>numberBits<<numberBits | uint64(n+1)
+			if 2*len(t.g.keys) > len(t.places) {
+				t.grow()
+			}
+			return n
+		case p>>numberBits == hash>>numberBits:
+			if n := uint32(p&numberMask) - 1; t.same(c, int(at.row), n) { //nolint:gosec // masked
+				return n
+			}
+		}
+	}
+}
+
+func (t *table) grow() {
+	t.places = make([]uint64, 2*len(t.places))
+	t.mask = uint64(len(t.places) - 1)
+	for n, k := range t.g.keys {
+		i := k.hash & t.mask
+		for t.places[i] != 0 {
+			i = (i + 1) & t.mask
+		}
+		t.places[i] = k.hash>>numberBits<<numberBits | uint64(n+1) //nolint:gosec // rows are fewer
+	}
+}
+
+// same says whether a row has the key of that number.
+func (t *table) same(c *chunk, row int, n uint32) bool {
+	k := &t.g.keys[n]
+	have := t.g.keyChunk(k)
+	a, b := &c.columns[t.g.plan.key], &have.columns[t.g.plan.key]
+	if a.null(row) || b.null(int(k.of.row)) {
+		return a.null(row) == b.null(int(k.of.row))
+	}
+	return bytes.Equal(a.at(row), b.at(int(k.of.row)))
+}
+
+// keyChunk is the chunk of the row that has the key.
+func (g *gathered) keyChunk(k *gatheredKey) *chunk {
+	if k.alone {
+		return g.openings[k.of.chunk]
+	}
+	return g.chunks[k.of.chunk]
+}

@@ -1,0 +1,303 @@
+package run
+
+import (
+	"container/heap"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/memory"
+	"github.com/apache/arrow-go/v18/parquet"
+	"github.com/apache/arrow-go/v18/parquet/compress"
+	"github.com/apache/arrow-go/v18/parquet/pqarrow"
+
+	"recount"
+	"recount/engine/result"
+)
+
+// groupRows bounds what the writer and the reader of rows hold in memory.
+const groupRows = 32768
+
+// write joins what the parts gave into the spec's files.
+func (r *runner) write(ctx context.Context) error {
+	if r.spec.Out != "" {
+		if err := r.writeRows(ctx); err != nil {
+			return err
+		}
+	}
+	if r.spec.Effects == "" {
+		return nil
+	}
+	names := effectColumns
+	w, err := newWriter(r.spec.Effects, names)
+	if err != nil {
+		return err
+	}
+	return w.finish(r.merge(ctx, func(d *results) *records { return &d.effects }, func(_, values []byte) error {
+		r.result.Effects++
+		return w.add(parseValues(nil, values, len(names)))
+	}))
+}
+
+// effectColumns are those of a file of effects.
+var effectColumns = []string{"kind", "key", "seq", "partition", "position", "id", "time", "payload"}
+
+func (r *runner) writeRows(ctx context.Context) error {
+	names := r.outColumns()
+	w, err := newWriter(r.spec.Out, names)
+	if err != nil {
+		return err
+	}
+	shape := r.spec.Shape
+	var row []recount.Value
+	last, any := "", false
+	return w.finish(r.merge(ctx, func(d *results) *records { return &d.rows }, func(sort, values []byte) error {
+		key := string(sort)
+		if r.named() {
+			row = parseValues(row[:0], values, len(names))
+			if err := r.checkShown(row, key == last && any); err != nil {
+				return err
+			}
+		} else {
+			row = append(row[:0], parseKey(key, len(shape.Key))...)
+			for i, v := range row {
+				if v.Null {
+					return result.NoKey(shape, row, i, r.spec.Where)
+				}
+			}
+			if any && key == last && len(shape.Key) > 0 {
+				return result.Twice(shape, row, r.spec.Where)
+			}
+			row = parseValues(row, values, len(shape.Values))
+		}
+		last, any = key, true
+		r.result.Rows++
+		return w.add(row)
+	}))
+}
+
+func (r *runner) named() bool { return r.spec.Show || r.spec.Alone }
+
+// checkShown refuses a shown row whose key is NULL or stands twice after one event.
+func (r *runner) checkShown(row []recount.Value, twice bool) error {
+	own := len(r.spec.By) + len(shownOwn)
+	if row[own-1].Text != "true" {
+		return nil
+	}
+	key := row[own : own+len(r.spec.Shape.Key)]
+	for i, v := range key {
+		if v.Null {
+			return result.NoKey(r.spec.Shape, key, i, r.spec.Where)
+		}
+	}
+	if twice && len(key) > 0 {
+		return result.Twice(r.spec.Shape, key, r.spec.Where)
+	}
+	return nil
+}
+
+// outColumns names the columns of Out: k0, k1… for the key and v0, v1… for the
+// values, as the other engine does; of shown rows, what stands before them too.
+func (r *runner) outColumns() (names []string) {
+	if r.named() {
+		for i := range r.spec.By {
+			names = append(names, fmt.Sprintf("by%d", i))
+		}
+		names = append(names, shownOwn...)
+	}
+	for i := range r.spec.Shape.Key {
+		names = append(names, fmt.Sprintf("k%d", i))
+	}
+	for i := range r.spec.Shape.Values {
+		names = append(names, fmt.Sprintf("v%d", i))
+	}
+	return names
+}
+
+// merge hands the records of all parts to use, in order of their sort texts;
+// those of one text in order of parts.
+func (r *runner) merge(ctx context.Context, of func(*results) *records, use func(sort, values []byte) error) error {
+	var h merging
+	for i, d := range r.done {
+		if d == nil {
+			continue
+		}
+		if one := of(d); len(one.list) > 0 {
+			h = append(h, &run{records: one, part: i})
+		}
+	}
+	heap.Init(&h)
+	for n := 0; len(h) > 0; n++ {
+		if n%groupRows == 0 {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+		}
+		one := h[0]
+		x := one.records.list[one.at]
+		if err := use(one.records.arena[x.at:x.mid], one.records.arena[x.mid:x.till]); err != nil {
+			return err
+		}
+		if one.at++; one.at == len(one.records.list) {
+			heap.Pop(&h)
+			continue
+		}
+		heap.Fix(&h, 0)
+	}
+	return nil
+}
+
+// run is one part's records while they are merged.
+type run struct {
+	records  *records
+	part, at int
+}
+
+func (r *run) sort() string {
+	x := r.records.list[r.at]
+	return string(r.records.arena[x.at:x.mid])
+}
+
+type merging []*run
+
+func (m merging) Len() int { return len(m) }
+
+func (m merging) Less(i, j int) bool {
+	if c := strings.Compare(m[i].sort(), m[j].sort()); c != 0 {
+		return c < 0
+	}
+	return m[i].part < m[j].part
+}
+
+func (m merging) Swap(i, j int) { m[i], m[j] = m[j], m[i] }
+
+// Push is heap's.
+func (m *merging) Push(x any) {
+	if r, ok := x.(*run); ok {
+		*m = append(*m, r)
+	}
+}
+
+// Pop is heap's.
+func (m *merging) Pop() any {
+	last := (*m)[len(*m)-1]
+	*m = (*m)[:len(*m)-1]
+	return last
+}
+
+// parseValues reads n values that appendValues wrote.
+func parseValues(to []recount.Value, b []byte, n int) []recount.Value {
+	all := string(b)
+	at := 0
+	for range n {
+		size, used := binary.Uvarint(b[at:])
+		at += used
+		if size == 0 {
+			to = append(to, recount.Null)
+			continue
+		}
+		end := at + int(size) - 1 //nolint:gosec // a length of ours
+		to = append(to, recount.Text(all[at:end]))
+		at = end
+	}
+	return to
+}
+
+// parseKey reads the values that make a recount.KeyText.
+func parseKey(text string, n int) (key []recount.Value) {
+	if n == 1 && !strings.Contains(text, "\x00") {
+		return []recount.Value{recount.Text(text)}
+	}
+	for range n {
+		if rest, null := strings.CutPrefix(text, "\x00N"); null {
+			key, text = append(key, recount.Null), rest
+			continue
+		}
+		end := strings.Index(text, "\x00\x00")
+		key = append(key, recount.Text(strings.ReplaceAll(text[:end], "\x00\x01", "\x00")))
+		text = text[end+2:]
+	}
+	return key
+}
+
+// writer writes rows of texts to a Parquet file. The file has its name once it is
+// whole.
+type writer struct {
+	path    string
+	file    *os.File
+	parquet *pqarrow.FileWriter
+	schema  *arrow.Schema
+	columns []*array.StringBuilder
+	rows    int
+}
+
+const unfinished = ".unfinished"
+
+func newWriter(path string, names []string) (*writer, error) {
+	fields := make([]arrow.Field, len(names))
+	w := &writer{path: path}
+	for i, n := range names {
+		fields[i] = arrow.Field{Name: n, Type: arrow.BinaryTypes.String, Nullable: true}
+		w.columns = append(w.columns, array.NewStringBuilder(memory.DefaultAllocator))
+	}
+	w.schema = arrow.NewSchema(fields, nil)
+	var err error
+	if w.file, err = os.Create(path + unfinished); err != nil {
+		return nil, fmt.Errorf("write %q: %w", path, err)
+	}
+	props := parquet.NewWriterProperties(parquet.WithCompression(compress.Codecs.Snappy), parquet.WithDictionaryDefault(false), parquet.WithStats(false))
+	if w.parquet, err = pqarrow.NewFileWriter(w.schema, w.file, props, pqarrow.DefaultWriterProps()); err != nil {
+		return nil, errors.Join(fmt.Errorf("write %q: %w", path, err), w.file.Close())
+	}
+	return w, nil
+}
+
+func (w *writer) add(row []recount.Value) error {
+	for i, v := range row {
+		if v.Null {
+			w.columns[i].AppendNull()
+		} else {
+			w.columns[i].Append(v.Text)
+		}
+	}
+	if w.rows++; w.rows%groupRows != 0 {
+		return nil
+	}
+	return w.flush()
+}
+
+func (w *writer) flush() error {
+	columns := make([]arrow.Array, len(w.columns))
+	for i, c := range w.columns {
+		columns[i] = c.NewArray()
+		defer columns[i].Release()
+	}
+	record := array.NewRecordBatch(w.schema, columns, int64(columns[0].Len()))
+	defer record.Release()
+	if err := w.parquet.Write(record); err != nil {
+		return fmt.Errorf("write %q: %w", w.path, err)
+	}
+	return nil
+}
+
+// finish ends the file, or takes it away where err says that it is not whole.
+func (w *writer) finish(err error) error {
+	if err == nil && len(w.columns) > 0 && w.columns[0].Len() > 0 {
+		err = w.flush()
+	}
+	if e := w.parquet.Close(); err == nil && e != nil {
+		err = fmt.Errorf("write %q: %w", w.path, e)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(w.path+unfinished))
+	}
+	if err := os.Rename(w.path+unfinished, w.path); err != nil {
+		return fmt.Errorf("write %q: %w", w.path, err)
+	}
+	return nil
+}

@@ -1,0 +1,191 @@
+package run
+
+import (
+	"fmt"
+	"slices"
+
+	"recount"
+)
+
+// slot is one column that is kept of each event.
+type slot struct {
+	name  string
+	form  form
+	width int
+	typ   recount.Type // of a declared field
+}
+
+// form is how a slot's bytes are to be understood.
+type form uint8
+
+const (
+	formText    form = iota // UTF-8
+	formBytes               // byte strings
+	formHeaders             // see appendHeaders
+	formInt64               // also of timestamps, and of decimals that fit
+	formTime
+	formDouble
+	formDate // days since 1970, 4 bytes
+	formBool
+	formDecimal // 8 bytes where the precision fits, else 16, both little endian
+	formOrdinal // number of the partition, 4 bytes
+)
+
+// none stands for a slot that is not there.
+const none = -1
+
+// plan says what is kept of events, and where.
+type plan struct {
+	spec  *Spec
+	slots []slot
+	reads []int // by Spec.Reads; none: the stream
+	by    []int
+
+	seq, partition, position, order, time, id, hit int
+	// key is the slot whose bytes tell keys apart. Where By is one field whose bytes
+	// do so it is that field's; else one of ours.
+	key     int
+	keyOwn  bool
+	bucketd bool
+}
+
+// orderColumn orders the events of a feed.
+const orderColumn = "recount_order"
+
+func newPlan(spec *Spec) (*plan, error) {
+	p := &plan{spec: spec, seq: none, partition: none, position: none, order: none, time: none, id: none, hit: none, key: none, bucketd: !spec.Bucket.None()}
+	var err error
+	need := func(name string) int {
+		i, e := p.slot(name)
+		if e != nil && err == nil {
+			err = e
+		}
+		return i
+	}
+	p.seq = need("seq")
+	if spec.Feed {
+		p.order = need(orderColumn)
+	} else {
+		p.partition, p.position, p.time = need("partition"), need("position"), need("time")
+	}
+	if p.named() {
+		p.partition, p.position, p.id, p.time = need("partition"), need("position"), need("id"), need("time")
+	}
+	if p.bucketd {
+		p.time = need("time")
+	}
+	if spec.Show || spec.Alone {
+		p.hit = need("hit")
+	}
+	for _, name := range spec.Reads {
+		if name == "stream" {
+			p.reads = append(p.reads, none)
+			continue
+		}
+		p.reads = append(p.reads, need(name))
+	}
+	for _, name := range spec.By {
+		p.by = append(p.by, need(name))
+	}
+	if err != nil {
+		return nil, err
+	}
+	p.time, p.hit = p.find("time"), p.find("hit")
+	p.chooseKey()
+	return p, nil
+}
+
+// named says that output names the events it stands by.
+func (p *plan) named() bool { return p.spec.Show || p.spec.Alone || p.spec.Effects != "" }
+
+func (p *plan) find(name string) int {
+	return slices.IndexFunc(p.slots, func(s slot) bool { return s.name == name })
+}
+
+// slot returns the slot of a column, a new one where there is none yet.
+func (p *plan) slot(name string) (int, error) {
+	if i := p.find(name); i >= 0 {
+		return i, nil
+	}
+	s := slot{name: name}
+	switch name {
+	case "seq":
+		s.form = formInt64
+	case "time", "ingest_time":
+		s.form = formTime
+	case "partition":
+		s.form = formOrdinal
+	case "id", "type", "position", orderColumn:
+		s.form = formText
+	case "key", "data":
+		s.form = formBytes
+	case "headers":
+		s.form = formHeaders
+	case "hit":
+		s.form = formBool
+	default:
+		i := slices.IndexFunc(p.spec.Fields, func(f recount.Field) bool { return f.Name == name })
+		if i < 0 {
+			return none, fmt.Errorf("events of %s have no column %q", p.spec.Stream, name)
+		}
+		s.typ = p.spec.Fields[i].Type
+		s.form = fieldForm(s.typ)
+	}
+	s.width = s.form.width(s.typ)
+	p.slots = append(p.slots, s)
+	return len(p.slots) - 1, nil
+}
+
+func fieldForm(t recount.Type) form {
+	switch t.Kind {
+	case recount.KindInt64:
+		return formInt64
+	case recount.KindDouble:
+		return formDouble
+	case recount.KindDecimal:
+		return formDecimal
+	case recount.KindBool:
+		return formBool
+	case recount.KindTimestamp:
+		return formTime
+	case recount.KindDate:
+		return formDate
+	case recount.KindString, recount.KindJSON:
+	}
+	return formText
+}
+
+const digitsInt64 = 18 // decimals of so many digits fit 8 bytes
+
+func (f form) width(t recount.Type) int {
+	const boolBytes, intBytes, longBytes, hugeBytes = 1, 4, 8, 16
+	switch f {
+	case formText, formBytes, formHeaders:
+		return 0
+	case formBool:
+		return boolBytes
+	case formDate, formOrdinal:
+		return intBytes
+	case formInt64, formTime, formDouble:
+		return longBytes
+	case formDecimal:
+		if t.Precision > digitsInt64 {
+			return hugeBytes
+		}
+		return longBytes
+	}
+	return 0
+}
+
+// exact says that values are equal if and only if their bytes are.
+func (s slot) exact() bool { return s.form != formDouble && s.typ.Kind != recount.KindJSON }
+
+// chooseKey takes the only field of By as the key where its bytes serve.
+func (p *plan) chooseKey() {
+	if len(p.by) == 1 && !p.bucketd && p.slots[p.by[0]].exact() {
+		p.key = p.by[0]
+		return
+	}
+	p.key, p.keyOwn = len(p.slots), true
+	p.slots = append(p.slots, slot{name: "", form: formBytes})
+}

@@ -1,0 +1,143 @@
+package fold
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"recount"
+	"recount/engine"
+	"recount/engine/fold/run"
+)
+
+// session runs folds; all else is the base session's.
+type session struct {
+	engine.Session // the base
+	engine         *Engine
+	input          engine.Input
+	feeds          feeds
+	poisoned       []poisoned
+	folders        int
+	closed         bool
+}
+
+func newSession(e *Engine, base engine.Session, input engine.Input) *session {
+	return &session{Session: base, engine: e, input: input}
+}
+
+// job is a variant of a fold, ready to run.
+type job struct {
+	v     engine.Variant
+	kind  Kind
+	fold  run.Description
+	shape recount.Shape
+}
+
+func (s *session) job(ctx context.Context, v engine.Variant) (job, error) {
+	kind, d, err := s.engine.describe(ctx, v.Logic, s.input.Fields)
+	if err != nil {
+		return job{}, err
+	}
+	j := job{v: v, kind: kind, fold: d}
+	find := func(names []string) (list []recount.Column, err error) {
+		for _, name := range names {
+			c, err := j.column(name)
+			if err != nil {
+				return nil, err
+			}
+			list = append(list, c)
+		}
+		return list, nil
+	}
+	if j.shape.Key, err = find(v.Key); err != nil {
+		return j, err
+	}
+	j.shape.Values, err = find(v.Columns)
+	return j, err
+}
+
+// column finds a column of the result.
+func (j job) column(name string) (recount.Column, error) {
+	if name == recount.StateColumn {
+		if !j.fold.State {
+			return recount.Column{}, fmt.Errorf("keep the states of %s: it gives none: %w", j.v.Logic.Path, recount.ErrUnsupported)
+		}
+		return recount.Column{Name: name, Type: recount.Type{Kind: recount.KindString}}, nil
+	}
+	var names []string
+	for _, c := range j.fold.Columns {
+		if c.Name == name {
+			return c, nil
+		}
+		names = append(names, c.Name)
+	}
+	next := fmt.Sprintf("the fold returns %q", names)
+	if near := recount.Nearest(name, names); near != "" {
+		next = "did you mean " + near + "?"
+	}
+	return recount.Column{}, &recount.Error{
+		Code: recount.CodeNoColumn, What: "the result lacks column " + name, Where: j.v.Logic.Path, Why: "the rows of the fold have no such column", Next: next,
+	}
+}
+
+// folder makes a new folder for the files of one run.
+func (s *session) folder() (string, error) {
+	s.folders++
+	dir, err := filepath.Abs(filepath.Join(s.input.Scratch, "fold-"+strconv.Itoa(s.folders)))
+	if err != nil {
+		return "", err
+	}
+	return dir, os.MkdirAll(dir, 0o700)
+}
+
+// run runs a spec and notes what it could not survive.
+func (s *session) run(ctx context.Context, j job, spec run.Spec) (run.Result, error) {
+	result, err := j.kind.Run(ctx, j.v.Logic, spec)
+	if err != nil {
+		return result, fmt.Errorf("replay %s: %w", name(j.v.Logic), err)
+	}
+	return result, s.note(ctx, j, result.Poisoned)
+}
+
+// Run runs a fold.
+func (s *session) Run(ctx context.Context, v engine.Variant) (engine.Rows, error) {
+	if !v.Logic.Fold() {
+		return s.Session.Run(ctx, v)
+	}
+	j, err := s.job(ctx, v)
+	if err != nil {
+		return nil, err
+	}
+	return s.rows(ctx, j)
+}
+
+func (s *session) rows(ctx context.Context, j job) (*rows, error) {
+	dir, err := s.folder()
+	if err != nil {
+		return nil, err
+	}
+	spec, err := s.spec(ctx, j, dir)
+	if err == nil {
+		spec.Out = filepath.Join(dir, "rows")
+		_, err = s.run(ctx, j, spec)
+	}
+	if err == nil {
+		var r *rows
+		if r, err = openRows(spec.Out, dir, j); err == nil {
+			return r, nil
+		}
+	}
+	return nil, errors.Join(err, os.RemoveAll(dir))
+}
+
+// Close ends the base's session too.
+func (s *session) Close() error {
+	if s.closed {
+		return nil
+	}
+	s.closed = true
+	return errors.Join(s.feeds.close(), s.Session.Close())
+}
