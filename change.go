@@ -69,6 +69,9 @@ type Change struct {
 	// At is the position up to which the row had absorbed events, for a person;
 	// empty where the plan has one cut for all.
 	At string
+	// Event names the event of a cause that is a single one (Cause.Single): its id,
+	// or PARTITION:POSITION where it has none.
+	Event string
 }
 
 // Cause is the hypothesis that explains a row: names joined by "+".
@@ -76,6 +79,16 @@ type Cause string
 
 // CauseUnknown stands where no hypothesis fits.
 const CauseUnknown Cause = "unknown"
+
+// The causes of a row that is explained if one of its events, and no other, was
+// left out or repeated. They were found, not given.
+const (
+	CauseMissedEvent   Cause = "missed event"
+	CauseRepeatedEvent Cause = "repeated event"
+)
+
+// Single says that the cause is a single event, which Change.Event names.
+func (c Cause) Single() bool { return c == CauseMissedEvent || c == CauseRepeatedEvent }
 
 // Parts lists the hypotheses that the cause joins.
 func (c Cause) Parts() []string { return strings.Split(string(c), "+") }

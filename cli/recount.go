@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 
 	"recount"
+	"recount/cli/views"
 	"recount/internal/app"
 )
 
@@ -64,8 +65,17 @@ func (c *call) open(ctx context.Context, work func(Recount) error) (err error) {
 // options are what the project needs of the process.
 func (c *call) options() app.Options {
 	return app.Options{
-		Dir: c.dir(), Registry: c.env.Registry, Clock: c.env.Clock, Progress: c.progress(),
+		Waits: c.waits,
+		Dir:   c.dir(), Registry: c.env.Registry, Clock: c.env.Clock, Progress: c.progress(),
 		User: c.env.User, Program: "recount " + c.env.Build.Version, Getenv: c.env.Getenv,
+	}
+}
+
+// waits says how a worker that runs beside the live one is to be started.
+func (c *call) waits(s app.ShadowStatus) {
+	if !c.flags.quiet {
+		c.progress().clear()
+		_ = views.NewReplay(c.output()).Waits(s) // it is beside the result
 	}
 }
 

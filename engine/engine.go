@@ -68,7 +68,10 @@ type Input struct {
 	Opening string
 	// Scratch is an empty folder for the session's own files.
 	Scratch string
-	Limits  Limits
+	// Resume is a folder that outlives the process: a run that was killed leaves
+	// there what the same run goes on from. Empty: nothing is left.
+	Resume string
+	Limits Limits
 }
 
 // File is one Parquet file of events, laid out as the archive's (docs/archive.md).

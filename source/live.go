@@ -115,6 +115,46 @@ type Publisher interface {
 	Close() error
 }
 
+// Followed is a Publisher whose destination keeps how far its readers are.
+type Followed interface {
+	// Follow says how far a consumer group has read the destination. A group that is
+	// not there has read nothing of it.
+	Follow(ctx context.Context, group string) (Following, error)
+}
+
+// Following is how far a consumer group has read a destination.
+type Following struct {
+	Members int // at work; where the bus does not say how many, 1 stands for some
+	// Parts are the destination's partitions, in order.
+	Parts []FollowedPart
+}
+
+// FollowedPart is one partition of a destination.
+type FollowedPart struct {
+	Partition string
+	Messages  int64 // that it holds, at most
+	Left      int64 // of those, what the group has not processed
+	// Beyond says that the group's position lies beyond the end: it is of another log
+	// that had the name.
+	Beyond bool
+}
+
+// Messages counts those of all partitions.
+func (f Following) Messages() (n int64) {
+	for _, p := range f.Parts {
+		n += p.Messages
+	}
+	return n
+}
+
+// Left counts what the group has not processed.
+func (f Following) Left() (n int64) {
+	for _, p := range f.Parts {
+		n += p.Left
+	}
+	return n
+}
+
 // Message is what a Publisher writes.
 type Message struct {
 	Key     []byte // nil: none

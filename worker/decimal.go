@@ -127,7 +127,7 @@ func (d Decimal) Add(e Decimal) Decimal {
 	if a.scale != b.scale {
 		var ok bool
 		if a, b, ok = aligned(a, b); !ok {
-			d.overflow("+", e)
+			return d.addBig(e)
 		}
 	}
 	lo, carry := bits.Add64(a.lo, b.lo, 0)
@@ -137,6 +137,20 @@ func (d Decimal) Add(e Decimal) Decimal {
 		d.overflow("+", e)
 	}
 	return Decimal{hi: hi, lo: lo, scale: a.scale}
+}
+
+// addBig is Add where the digits after the point of one number are too many for
+// the other, but may be right for the sum.
+func (d Decimal) addBig(e Decimal) Decimal {
+	scale := int(max(d.scale, e.scale))
+	a, b := d.big(), e.big()
+	a.Mul(a, pow10(scale-int(d.scale)))
+	b.Mul(b, pow10(scale-int(e.scale)))
+	sum, ok := fromBig(a.Add(a, b), scale)
+	if !ok {
+		d.overflow("+", e)
+	}
+	return sum
 }
 
 // Sub returns d-e.

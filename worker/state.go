@@ -141,7 +141,27 @@ func (c codec) encode(s any) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("write the state: %w", err)
 	}
+	if brokenText(text) {
+		return nil, errors.New("the state holds a text that is not UTF-8, which JSON cannot bring back; keep it as []byte")
+	}
 	return append(out, text...), nil
+}
+
+// brokenText says that JSON stands for a text that was no UTF-8: only such is
+// escaped as U+FFFD.
+func brokenText(text []byte) bool {
+	const mark = `\ufffd`
+	for {
+		i := bytes.Index(text, []byte(mark))
+		if i < 0 {
+			return false
+		}
+		before := len(text[:i]) - len(bytes.TrimRight(text[:i], `\`))
+		if before%2 == 0 {
+			return true
+		}
+		text = text[i+len(mark):]
+	}
 }
 
 // ErrState says that a text is no state of the fold, most often since the type of

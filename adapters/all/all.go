@@ -4,6 +4,7 @@ package all
 
 import (
 	_ "recount/engine/duckdb"   // runs SQL calculations
+	_ "recount/engine/fold"     // runs folds, of a process or of the program's own
 	_ "recount/source/files"    // reads files of events
 	_ "recount/source/kafka"    // reads topics of Apache Kafka
 	_ "recount/source/kinesis"  // reads data streams of Amazon Kinesis

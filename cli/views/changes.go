@@ -249,17 +249,25 @@ func (p *page) changeRow(key, cols []recount.PlanColumn, c recount.Change) []cel
 		cell{text: p.causeText(c)})
 }
 
+// causeOf is the cause with the event that it is.
+func causeOf(c recount.Change) string {
+	if c.Event == "" {
+		return string(c.Cause)
+	}
+	return string(c.Cause) + " " + c.Event
+}
+
 // causeText is the cause, and for a row that is not written why not.
 func (p *page) causeText(c recount.Change) string {
 	if c.Action.Writes() {
-		return p.text(string(c.Cause))
+		return p.text(causeOf(c))
 	}
 	text := string(c.Action)
 	if c.Adjusted {
 		text = "entry"
 	}
 	if c.Cause != "" && c.Cause != recount.CauseUnknown {
-		text += ", " + string(c.Cause)
+		text += ", " + causeOf(c)
 	}
 	return p.text(text)
 }

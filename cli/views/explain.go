@@ -63,7 +63,7 @@ func (p *page) verdict(e app.Explanation) {
 		p.labelled("Now", 2, p.rowText(e.Columns, e.Result), "this row is right "+p.g.yes)
 	case c.Action.Writes():
 		p.labelled("Now", 2, p.rowText(e.Columns, c.Before))
-		p.labelled("After", 2, p.rowText(e.Columns, afterOf(c)), actionWord(c.Action)+", cause "+string(c.Cause))
+		p.labelled("After", 2, p.rowText(e.Columns, afterOf(c)), actionWord(c.Action)+", cause "+causeOf(c))
 	default:
 		p.labelled("Now", 2, p.rowText(e.Columns, c.Before), actionWord(c.Action)+": not written")
 	}

@@ -216,6 +216,7 @@ type changeObject struct {
 	Before any            `json:"before"`
 	After  any            `json:"after"`
 	Cause  recount.Cause  `json:"cause"`
+	Event  string         `json:"event,omitempty"`
 	Delta  any            `json:"delta,omitempty"`
 	At     string         `json:"at,omitempty"`
 	Table  string         `json:"table,omitempty"`
@@ -224,7 +225,7 @@ type changeObject struct {
 }
 
 func jsonChange(c recount.Change, key, cols []recount.PlanColumn) changeObject {
-	o := changeObject{head: typed("change"), Action: c.Action, Key: named(key, list(c.Key)), Cause: c.Cause, Adjusted: c.Adjusted}
+	o := changeObject{head: typed("change"), Action: c.Action, Key: named(key, list(c.Key)), Cause: c.Cause, Event: c.Event, Adjusted: c.Adjusted}
 	if o.Cause == "" {
 		o.Cause = recount.CauseUnknown
 	}

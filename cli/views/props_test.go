@@ -117,6 +117,9 @@ func drawPlan(t *rapid.T) *recount.Plan {
 	if rapid.Bool().Draw(t, "taken") {
 		b.Taken, b.Unproved = &recount.CutTaken{Kind: recount.CutFound, How: hostile().Draw(t, "how")}, hostile().Draw(t, "unproved")
 	}
+	for range rapid.IntRange(0, 6).Draw(t, "kinds") {
+		b.Effects = append(b.Effects, recount.KindCount{Kind: hostile().Draw(t, "kind"), Count: drawCount(t, "effects")})
+	}
 	for range rapid.IntRange(0, 12).Draw(t, "changes") {
 		p.Changes = append(p.Changes, drawChange(t, b))
 	}

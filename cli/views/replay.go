@@ -13,6 +13,8 @@ type Replay interface {
 	Replayed(app.Replayed) error
 	// Published shows a replay into a bus.
 	Published(app.Published) error
+	// Waits shows, beside the result, which worker is waited for.
+	Waits(app.ShadowStatus) error
 }
 
 // NewReplay returns the side that o chooses. Where the rows went to standard
@@ -20,7 +22,7 @@ type Replay interface {
 // JSON one is the last of the objects.
 func NewReplay(o *Output) Replay {
 	if o.JSON {
-		return replayJSON{o.Out}
+		return replayJSON{o.Out, o.Err}
 	}
 	return replayHuman{o}
 }
@@ -54,7 +56,7 @@ func (v replayHuman) Replayed(r app.Replayed) error {
 	return p.flush(out)
 }
 
-type replayJSON struct{ out io.Writer }
+type replayJSON struct{ out, err io.Writer }
 
 func (v replayJSON) Replayed(r app.Replayed) error {
 	asked := r.Asked
@@ -140,6 +142,42 @@ type publishedObject struct {
 	There       string                   `json:"there"`
 	DryRun      bool                     `json:"dry_run"`
 	TookMS      int64                    `json:"took_ms"`
+}
+
+func (v replayHuman) Waits(s app.ShadowStatus) error {
+	p := newPage(v.o.ErrStyle)
+	text := "Group " + s.Group + " is at work: waiting until it has processed " + counted(s.Left, "message") + "."
+	if s.Members == 0 {
+		text = "Start the worker, unchanged, with the settings below: waiting until it has processed " + counted(s.Left, "message") + "."
+	}
+	p.wrapped(2, bold, text)
+	for _, line := range [][2]string{
+		{"bus", s.Place}, {"reads", s.To}, {"group", s.Group}, {"begins", "with the first message (auto.offset.reset=earliest; DeliverAll)"}, {"writes", s.Table},
+	} {
+		p.labelled(line[0], 1, line[1])
+	}
+	p.wrapped(2, plain, "It may stand still for "+recount.Bucket{Size: s.Timeout}.String()+". Ctrl-C loses nothing: the same command waits on.")
+	return p.flush(v.o.Err)
+}
+
+func (v replayJSON) Waits(s app.ShadowStatus) error {
+	return emit(v.err, shadowObject{
+		head: typed("shadow"), Calculation: s.Calculation, Bus: s.Place, To: s.To, Group: s.Group, Table: s.Table, Members: decimalCount(int64(s.Members)),
+		Messages: decimalCount(s.Messages), Left: decimalCount(s.Left), Timeout: recount.Bucket{Size: s.Timeout}.String(),
+	})
+}
+
+type shadowObject struct {
+	head
+	Calculation string `json:"calculation"`
+	Bus         string `json:"bus"`
+	To          string `json:"to"`
+	Group       string `json:"group"`
+	Table       string `json:"table"`
+	Members     string `json:"members"`
+	Messages    string `json:"messages"`
+	Left        string `json:"left"`
+	Timeout     string `json:"timeout"`
 }
 
 // Effects shows what a worker would have sent.

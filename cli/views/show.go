@@ -145,7 +145,7 @@ func (p *page) changeRows(key, cols []recount.PlanColumn, c recount.Change) [][]
 		if same(b, a) {
 			continue
 		}
-		one := recount.Change{Action: c.Action, Key: c.Key, Cause: c.Cause}
+		one := recount.Change{Action: c.Action, Key: c.Key, Cause: c.Cause, Event: c.Event}
 		if b != nil {
 			one.Before = []recount.Value{*b}
 		}

@@ -324,7 +324,15 @@ func archiveViews() map[string]func(*Output) error {
 			o.Terminal = true
 			return NewArchive(o).Event(fixtureEvent())
 		},
-		"published":     func(o *Output) error { return NewReplay(o).Published(fixturePublished()) },
+		"published":    func(o *Output) error { return NewReplay(o).Published(fixturePublished()) },
+		"effects":      func(o *Output) error { return NewEffects(o).Effected(fixtureEffects()) },
+		"effects_held": func(o *Output) error { return NewEffects(o).Effected(fixtureHeldBack()) },
+		"shadow":       func(o *Output) error { return NewReplay(o).Waits(fixtureShadow()) },
+		"shadow_works": func(o *Output) error {
+			s := fixtureShadow()
+			s.Members, s.Left = 2, 12
+			return NewReplay(o).Waits(s)
+		},
 		"published_dry": func(o *Output) error { return NewReplay(o).Published(fixtureToPublish()) },
 		"archive_empty": func(o *Output) error { return NewArchive(o).Holds(nil) },
 		"archive_adopt": func(o *Output) error {

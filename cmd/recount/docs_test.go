@@ -69,7 +69,7 @@ func TestEveryFlagThatIsNamedExists(t *testing.T) {
 	for _, command := range []string{
 		"", "init", "demo", "archive run", "archive ls", "archive verify", "archive cat", "archive adopt",
 		"archive compact", "archive expire", "archive register", "replay", "diff", "plan", "show", "explain",
-		"verify", "apply", "rollback", "runs", "runs check", "detect", "doctor",
+		"verify", "apply", "rollback", "runs", "runs check", "detect", "effects", "doctor",
 	} {
 		help, err := exec.CommandContext(t.Context(), "recount", append(strings.Fields(command), "--help")...).Output()
 		if err != nil {

@@ -24,7 +24,7 @@ import (
 // process, with the topic payments of two partitions.
 func TestKafka(t *testing.T) {
 	all := commands()
-	all["kafka"] = kafka
+	all["kafka"], all["worker"] = kafka, worker
 	testscript.Run(t, testscript.Params{
 		Dir: filepath.Join("testdata", "kafka"), RequireExplicitExec: true, RequireUniqueNames: true, Cmds: all,
 		Setup: func(env *testscript.Env) error {

@@ -8,17 +8,13 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"recount/engine/duckdb"
-	"recount/internal/sandbox"
+	"recount/command"
 )
 
 // TestMain lets the test binary be what scripts call recount, and what the
-// engine and the sandbox start as their child.
+// engine starts as its child.
 func TestMain(m *testing.M) {
-	if handled, exit := duckdb.Child(os.Args[1:], os.Stdin, os.Stdout, os.Stderr); handled {
-		os.Exit(exit)
-	}
-	if handled, exit := sandbox.Child(os.Args[1:]...); handled {
+	if handled, exit := command.Child(os.Args[1:], os.Stdin, os.Stdout, os.Stderr); handled {
 		os.Exit(exit)
 	}
 	testscript.Main(m, map[string]func(){"recount": main})

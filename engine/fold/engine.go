@@ -15,6 +15,7 @@ import (
 	"recount"
 	"recount/adapter"
 	"recount/engine"
+	"recount/engine/fold/gofold"
 	"recount/engine/fold/run"
 )
 
@@ -28,7 +29,7 @@ func init() {
 type Config struct{}
 
 // builtin are the kinds that the program has.
-func builtin() []Kind { return nil }
+func builtin() []Kind { return []Kind{gofold.New(gofold.Options{})} }
 
 // Engine runs folds. By itself it only checks them: a session needs an engine
 // below it (Over).

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 
 	"recount"
@@ -44,7 +45,7 @@ func (s *session) job(ctx context.Context, v engine.Variant) (job, error) {
 	j := job{v: v, kind: kind, fold: d}
 	find := func(names []string) (list []recount.Column, err error) {
 		for _, name := range names {
-			c, err := j.column(name)
+			c, err := j.column(name, s.input.Fields)
 			if err != nil {
 				return nil, err
 			}
@@ -60,7 +61,7 @@ func (s *session) job(ctx context.Context, v engine.Variant) (job, error) {
 }
 
 // column finds a column of the result.
-func (j job) column(name string) (recount.Column, error) {
+func (j job) column(name string, fields []recount.Field) (recount.Column, error) {
 	if name == recount.StateColumn {
 		if !j.fold.State {
 			return recount.Column{}, fmt.Errorf("keep the states of %s: it gives none: %w", j.v.Logic.Path, recount.ErrUnsupported)
@@ -73,6 +74,9 @@ func (j job) column(name string) (recount.Column, error) {
 			return c, nil
 		}
 		names = append(names, c.Name)
+	}
+	if i := slices.IndexFunc(fields, func(f recount.Field) bool { return f.Name == name }); i >= 0 && slices.Equal(j.v.Columns, []string{recount.StateColumn}) && slices.Equal(j.v.Key, j.v.Logic.By) {
+		return recount.Column{Name: name, Type: fields[i].Type}, nil // states stand by the fold's own keys
 	}
 	next := fmt.Sprintf("the fold returns %q", names)
 	if near := recount.Nearest(name, names); near != "" {
@@ -121,12 +125,11 @@ func (s *session) rows(ctx context.Context, j job) (*rows, error) {
 	}
 	spec, err := s.spec(ctx, j, dir)
 	if err == nil {
-		spec.Out = filepath.Join(dir, "rows")
 		_, err = s.run(ctx, j, spec)
 	}
 	if err == nil {
 		var r *rows
-		if r, err = openRows(spec.Out, dir, j); err == nil {
+		if r, err = openRows(ctx, spec.Out, dir, j); err == nil {
 			return r, nil
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"time"
@@ -23,15 +24,12 @@ const defaultMemoryMiB = 1024
 // needs no rule about events but those of the archive's marks, else a feed.
 func (s *session) spec(ctx context.Context, j job, dir string) (run.Spec, error) {
 	spec := s.frame(j, dir)
+	spec.Out = filepath.Join(dir, "rows")
 	keys, keyed := j.keysBy()
 	if keyed {
 		spec.Keys = keys
 	}
-	err := s.events(ctx, j, &spec)
-	if err == nil {
-		spec.Digest, err = digest(spec, j.v.Logic)
-	}
-	return spec, err
+	return spec, s.finish(ctx, j, &spec)
 }
 
 // frame fills in all but the events.
@@ -39,7 +37,7 @@ func (s *session) frame(j job, dir string) run.Spec {
 	spec := run.Spec{
 		Stream: s.input.Stream, Fields: s.input.Fields, Reads: j.reads(s.input.Fields), By: j.v.Logic.By, Bucket: j.v.Logic.Bucket,
 		Shape: j.shape, Where: name(j.v.Logic), Threads: s.input.Limits.Threads, Memory: int64(s.input.Limits.MemoryMiB) << 20,
-		Shake: shake(j.v), Scratch: dir,
+		Shake: shake(j.v), Scratch: dir, Resume: s.input.Resume,
 	}
 	if len(j.v.Logic.Opening) > 0 {
 		spec.Opening = s.input.Opening
@@ -62,6 +60,9 @@ func (s *session) events(ctx context.Context, j job, spec *run.Spec) error {
 	columns := slices.Concat(spec.Reads, spec.By)
 	if !spec.Bucket.None() {
 		columns = append(columns, "time")
+	}
+	if spec.Logged = s.input.Order == "" || j.v.Arrival; spec.Logged {
+		columns = append(columns, "partition", "position")
 	}
 	if spec.Show || spec.Alone {
 		columns = append(columns, "hit")
@@ -172,13 +173,31 @@ func shake(v engine.Variant) engine.Shake {
 	return all
 }
 
-// digest names the logic and all that goes into a run.
-func digest(spec run.Spec, logic recount.Logic) (string, error) {
-	spec.Scratch, spec.Out, spec.Effects, spec.Resume = "", "", "", ""
-	text, err := json.Marshal(spec)
+// digest names the logic and all that goes into a run. Files are named by what
+// they hold: where they lie is another place each time.
+func (s *session) digest(spec run.Spec, j job) (string, error) {
+	feed, err := feedName(j.v, nil)
+	if err != nil {
+		return "", err
+	}
+	spec.Scratch, spec.Resume, spec.Files, spec.Marks, spec.Opening = "", "", nil, nil, filepath.Base(spec.Opening)
+	spec.Out, spec.Effects = filepath.Base(spec.Out), filepath.Base(spec.Effects)
+	in := s.input
+	in.Files, in.Marks, in.Scratch, in.Opening, in.Resume = nil, nil, "", "", ""
+	var files []recount.DataFile
+	for _, f := range s.input.Files {
+		files = append(files, f.Data)
+	}
+	text, err := json.Marshal(struct {
+		Spec  run.Spec
+		Input engine.Input
+		Files []recount.DataFile
+		Feed  []byte
+		Logic string
+	}{spec, in, files, feed[:], j.v.Logic.Digest})
 	if err != nil {
 		return "", fmt.Errorf("digest a run: %w", err)
 	}
-	sum := sha256.Sum256(append(text, logic.Digest...))
+	sum := sha256.Sum256(text)
 	return hex.EncodeToString(sum[:]), nil
 }

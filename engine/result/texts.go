@@ -7,6 +7,7 @@ import (
 	"io"
 
 	"github.com/apache/arrow-go/v18/arrow"
+	"github.com/apache/arrow-go/v18/parquet/file"
 
 	"recount"
 )
@@ -110,4 +111,13 @@ func (t *Texts) Close() error {
 	}
 	t.done = true
 	return t.file.Close()
+}
+
+// Count is how many rows a file has.
+func Count(path string) (n int64, err error) {
+	f, err := file.OpenParquetFile(path, false)
+	if err != nil {
+		return 0, fmt.Errorf("open %q: %w", path, err)
+	}
+	return f.NumRows(), f.Close()
 }

@@ -26,6 +26,9 @@ import (
 // engineName is the engine that runs SQL.
 const engineName = "duckdb"
 
+// foldsName is the engine that runs folds over it.
+const foldsName = "fold"
+
 // planLife is how long a plan can be applied.
 const planLife = 24 * time.Hour
 
@@ -38,6 +41,9 @@ type Options struct {
 	User     string // who asks, for plans and ledger
 	Program  string // name and version, for plans and commits
 	Getenv   func(string) (string, bool)
+	// Waits is told once when a worker that runs beside the live one is waited for;
+	// nil: nobody is.
+	Waits func(ShadowStatus)
 }
 
 // App is one project with what it opened so far. It is used by one goroutine at
@@ -130,21 +136,38 @@ func (a *App) openArchive(ctx context.Context) (*archive.Archive, error) {
 	return a.archive, nil
 }
 
-// openEngine opens the engine once.
+// openEngine opens the engine once: that of SQL, with the one of folds over it
+// where the program has it.
 func (a *App) openEngine(ctx context.Context) (engine.Engine, error) {
 	if a.engine != nil {
 		return a.engine, nil
 	}
-	spec, ok := a.opts.Registry.Lookup(adapter.Engine, engineName)
-	if !ok {
-		return nil, fmt.Errorf("open engine %q: %w", engineName, recount.ErrUnsupported)
-	}
-	e, err := adapter.Open[engine.Engine](ctx, a.opts.Registry, adapter.Engine, engineName, a.env(), spec.NewConfig())
+	base, err := a.openEngineNamed(ctx, engineName)
 	if err != nil {
 		return nil, err
 	}
-	a.engine = e
-	return e, nil
+	a.engine = base
+	if _, ok := a.opts.Registry.Lookup(adapter.Engine, foldsName); !ok {
+		return base, nil
+	}
+	folds, err := a.openEngineNamed(ctx, foldsName)
+	if err != nil {
+		return nil, err
+	}
+	layered, ok := folds.(engine.Layered)
+	if !ok {
+		return nil, fmt.Errorf("open engine %q: it lies over no other: %w", foldsName, recount.ErrUnsupported)
+	}
+	a.engine = layered.Over(base)
+	return a.engine, nil
+}
+
+func (a *App) openEngineNamed(ctx context.Context, name string) (engine.Engine, error) {
+	spec, ok := a.opts.Registry.Lookup(adapter.Engine, name)
+	if !ok {
+		return nil, fmt.Errorf("open engine %q: %w", name, recount.ErrUnsupported)
+	}
+	return adapter.Open[engine.Engine](ctx, a.opts.Registry, adapter.Engine, name, a.env(), spec.NewConfig())
 }
 
 // openTarget opens a calculation's live table; writing chooses the connection of

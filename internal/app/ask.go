@@ -15,6 +15,9 @@ import (
 func (a *App) Verify(ctx context.Context, req PlanRequest) (out Verified, err error) {
 	began := a.now()
 	r, err := a.prepare(ctx, req.Calculation, req.Window)
+	if err == nil {
+		err = a.shadowed(ctx, r)
+	}
 	if err != nil {
 		return out, err
 	}
@@ -91,6 +94,15 @@ func (a *App) prepareDetect(ctx context.Context, req DetectRequest) (*incident.I
 		return r, r.ReadCut(ctx, req.Window.Paused)
 	}
 	return a.prepare(ctx, req.Calculation, req.Window)
+}
+
+// shadowed lets the worker itself make the rows, where the calculation is one.
+func (a *App) shadowed(ctx context.Context, r *incident.Incident) error {
+	calc := r.Calculation()
+	if calc.Shadow == nil {
+		return nil
+	}
+	return a.runShadow(ctx, r, calc)
 }
 
 // prepare makes the incident of a window as a person types it.

@@ -51,6 +51,9 @@ func (a *App) planAll(ctx context.Context, req PlanRequest) (*recount.Plan, erro
 	var calculations []*incident.Incident
 	for _, name := range append([]string{req.Calculation}, req.With...) {
 		r, err := a.prepare(ctx, name, req.Window)
+		if err == nil {
+			err = a.shadowed(ctx, r)
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -50,7 +50,9 @@ type publishing struct {
 	hits      recount.Hits
 	missed    []int64 // in order; of req.Only alone
 	log       *archive.Log
-	ids       map[string]bool // of a list of ids, those that were found
+	until     map[string]string // by partition, the first position that is left out; nil: none is
+	repeats   bool              // repeats too, quarantined events not
+	ids       map[string]bool   // of a list of ids, those that were found
 	out       Published
 }
 
@@ -235,7 +237,7 @@ func (p *publishing) wanted(e *archive.LogEvent) bool {
 	if !p.hit(e) {
 		return false
 	}
-	if e.Mark == "" || p.req.All {
+	if e.Mark == "" || p.req.All || p.repeats && e.Mark == recount.MarkRepeat {
 		return true
 	}
 	if p.log == nil { // the first reading
@@ -250,9 +252,13 @@ func (p *publishing) wanted(e *archive.LogEvent) bool {
 }
 
 func (p *publishing) hit(e *archive.LogEvent) bool {
+	if until, cut := p.until[e.Partition]; cut && e.Position >= until {
+		return false
+	}
 	switch p.hits.Window.By {
 	case recount.ByEvent:
-		return e.TimeKnown && p.hits.Window.Contains(e.Time)
+		w := p.hits.Window // a zero edge is open
+		return e.TimeKnown && !e.Time.Before(w.From) && (w.To.IsZero() || e.Time.Before(w.To))
 	case recount.ByIngest:
 		return !e.IngestTime.IsZero() && p.hits.Window.Contains(e.IngestTime)
 	case recount.ByPosition:

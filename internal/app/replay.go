@@ -27,6 +27,9 @@ func joined(err *error, c func() error) { *err = errors.Join(*err, c()) }
 func (a *App) Replay(ctx context.Context, req PlanRequest, w io.Writer, asJSON bool) (out Replayed, err error) {
 	began := a.now()
 	r, err := a.prepare(ctx, req.Calculation, req.Window)
+	if err == nil {
+		err = a.shadowed(ctx, r)
+	}
 	if err != nil {
 		return out, err
 	}

@@ -62,6 +62,8 @@ type Pair struct {
 	Excluded bool
 	// Cause is the hypothesis that explains the pair; empty until one does.
 	Cause recount.Cause
+	// Event names the event of a cause that is a single one.
+	Event string
 	// Hold, where not empty, says why the row is not written whatever the policy.
 	Hold string
 	// At is the position up to which the row had absorbed events, for a person.

@@ -71,7 +71,7 @@ type Policy struct {
 // Decide returns the action of a pair under the policy (semantics: hypotheses
 // and causes). Only update, insert and delete write.
 func Decide(p Pair, policy Policy) recount.Action {
-	known := p.Cause != ""
+	known := p.known()
 	held := policy.Given && !known && policy.Unexplained == recount.UnexplainedHold
 	switch {
 	case p.Excluded:
@@ -88,12 +88,16 @@ func Decide(p Pair, policy Policy) recount.Action {
 	return recount.ActionUpdate
 }
 
+// known says that a hypothesis explains the pair. A single event that was found by
+// leaving it out names the cause, and lets nothing be written that was held.
+func (p Pair) known() bool { return p.Cause != "" && !p.Cause.Single() }
+
 // decideExtra decides a live row that the right logic does not make.
 func decideExtra(p Pair, policy Policy) recount.Action {
-	explained := p.Cause != "" && policy.Given
+	explained := p.known() && policy.Given
 	switch policy.Extra {
 	case recount.ExtraDelete:
-		if policy.Given && p.Cause == "" && policy.Unexplained == recount.UnexplainedHold {
+		if policy.Given && !p.known() && policy.Unexplained == recount.UnexplainedHold {
 			return recount.ActionHeld
 		}
 		return recount.ActionDelete
@@ -106,7 +110,7 @@ func decideExtra(p Pair, policy Policy) recount.Action {
 			return recount.ActionExtra
 		}
 	}
-	if policy.Given && p.Cause == "" {
+	if policy.Given && !p.known() {
 		return recount.ActionHeld
 	}
 	return recount.ActionExtra

@@ -41,6 +41,7 @@ type change struct {
 	Cause  recount.Cause   `json:"cause,omitempty"`
 	Delta  []recount.Value `json:"delta,omitempty"`
 	At     string          `json:"at,omitempty"`
+	Event  string          `json:"event,omitempty"`
 	// Adjusted is omitted where it is false.
 	Adjusted bool `json:"adjusted,omitempty"`
 }
@@ -111,6 +112,9 @@ func appendChange(b []byte, c recount.Change) []byte {
 	}
 	if c.At != "" {
 		b = append(append(b, `,"at":`...), quote(c.At)...)
+	}
+	if c.Event != "" {
+		b = append(append(b, `,"event":`...), quote(c.Event)...)
 	}
 	return append(b, '}', '\n')
 }
@@ -283,7 +287,7 @@ func parseChanges(lines [][]byte) ([]recount.Change, error) {
 		if err := strict(line, &c); err != nil {
 			return nil, fmt.Errorf("change %d cannot be read: %w", i+1, err)
 		}
-		out[i] = recount.Change{Action: c.Action, Key: c.Key, Before: c.Before, After: c.After, Cause: c.Cause, Delta: c.Delta, At: c.At, Adjusted: c.Adjusted}
+		out[i] = recount.Change{Action: c.Action, Key: c.Key, Before: c.Before, After: c.After, Cause: c.Cause, Delta: c.Delta, At: c.At, Adjusted: c.Adjusted, Event: c.Event}
 	}
 	return out, nil
 }

@@ -21,7 +21,8 @@ const probes = 3
 // Each event is replayed alone, under the right logic and the previous one. A
 // broken field is filled with NULL, a small value and a large one in turn: if the
 // row's key depends on it, or if no row comes out, the key is unknown. Without a
-// logic that can be replayed all are.
+// logic that can be replayed all are. An event that a fold did not survive says
+// itself which key of the fold it is.
 func Excluded(ctx context.Context, session engine.Session, logics []engine.Variant) (map[string][]recount.Value, []recount.Mark, error) {
 	marks, err := session.Quarantined(ctx)
 	if err != nil {
@@ -47,6 +48,9 @@ func Excluded(ctx context.Context, session engine.Session, logics []engine.Varia
 }
 
 func touchedBy(ctx context.Context, session engine.Session, logics []engine.Variant, mark recount.Mark) (map[string][]recount.Value, bool, error) {
+	if mark.Key != nil {
+		return foldedBy(ctx, session, logics, mark)
+	}
 	all := map[string][]recount.Value{}
 	tries := 1
 	if mark.Kind == recount.MarkFault {
@@ -84,6 +88,76 @@ func touchedBy(ctx context.Context, session engine.Session, logics []engine.Vari
 		}
 	}
 	return all, found, nil
+}
+
+// foldedBy returns the rows of the key whose fold did not survive an event: where
+// the key does not name them, those that its other events give.
+func foldedBy(ctx context.Context, session engine.Session, logics []engine.Variant, mark recount.Mark) (map[string][]recount.Value, bool, error) {
+	all := map[string][]recount.Value{}
+	for _, v := range logics {
+		if !v.Logic.Fold() { // it survives every event
+			mark := mark
+			mark.Key, mark.Kind = nil, recount.MarkConflict
+			touched, _, err := touchedBy(ctx, session, []engine.Variant{v}, mark)
+			if err != nil {
+				return nil, false, err
+			}
+			maps.Copy(all, touched)
+			continue
+		}
+		if len(v.Logic.By) != len(mark.Key) {
+			return all, false, nil
+		}
+		if key, named := namedBy(v, mark.Key); named {
+			all[recount.KeyText(key)] = key
+			continue
+		}
+		touched, err := ofOthers(ctx, session, v, mark)
+		if err != nil {
+			return nil, false, err
+		}
+		if len(touched) == 0 {
+			return all, false, nil
+		}
+		maps.Copy(all, touched)
+	}
+	return all, true, nil
+}
+
+// namedBy orders the values of a fold's key as the result's key, where both have
+// the same columns.
+func namedBy(v engine.Variant, by []recount.Value) ([]recount.Value, bool) {
+	if len(v.Key) != len(by) {
+		return nil, false
+	}
+	key := make([]recount.Value, len(by))
+	for i, name := range v.Key {
+		at := slices.Index(v.Logic.By, name)
+		if at < 0 {
+			return nil, false
+		}
+		key[i] = by[at]
+	}
+	return key, true
+}
+
+// ofOthers are the rows that the other events of a fold's key give.
+func ofOthers(ctx context.Context, session engine.Session, v engine.Variant, mark recount.Mark) (map[string][]recount.Value, error) {
+	fields := map[string]recount.Value{}
+	for i, name := range v.Logic.By {
+		fields[name] = mark.Key[i]
+	}
+	events, err := session.Events(ctx, engine.Query{Fields: fields})
+	if err != nil {
+		return nil, err
+	}
+	v.Only = []int64{}
+	for _, e := range events {
+		if e.Seq != mark.Seq {
+			v.Only = append(v.Only, e.Seq)
+		}
+	}
+	return keysOf(ctx, session, v)
 }
 
 func keysOf(ctx context.Context, session engine.Session, v engine.Variant) (keys map[string][]recount.Value, err error) {

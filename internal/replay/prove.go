@@ -20,6 +20,7 @@ import (
 // second disagrees, Next goes on to the end and Err names what disagrees: rows
 // may be used only when Err is nil at the end.
 type Proved struct {
+	logic  recount.Logic
 	first  engine.Rows
 	second engine.Rows    // nil: the second run had the same digest
 	differ map[string]int // column: rows
@@ -39,14 +40,14 @@ func Prove(ctx context.Context, session engine.Session, v engine.Variant) (engin
 		return nil, errors.Join(err, first.Close())
 	}
 	if same {
-		return &Proved{first: first, second: nil}, nil
+		return &Proved{logic: v.Logic, first: first, second: nil}, nil
 	}
 	// The digests differ: the rows themselves tell where.
 	second, err := session.Run(ctx, v)
 	if err != nil {
 		return nil, errors.Join(err, first.Close())
 	}
-	return &Proved{first: first, second: second, differ: map[string]int{}}, nil
+	return &Proved{logic: v.Logic, first: first, second: second, differ: map[string]int{}}, nil
 }
 
 // Shape gives the columns.
@@ -110,11 +111,15 @@ func (p *Proved) Err() error {
 		return err
 	}
 	columns := slices.Sorted(maps.Keys(p.differ))
+	next := "give every order-dependent function an order, such as sum(x ORDER BY position), or use decimal instead of double; recount verify tells when it is mended"
+	if p.logic.Fold() {
+		next = "let the fold depend on the events of its key and their order alone: no clock, no random numbers, no order of a set or a map; recount verify tells when it is mended"
+	}
 	return &recount.Error{
 		Code: recount.CodeNondetermined, What: "the calculation is not deterministic",
 		Where: "columns that disagree: " + strings.Join(columns, ", "),
 		Why:   "run twice over the same events, with other threads and another order of files, it gave two results: " + p.sample,
-		Next:  "give every order-dependent function an order, such as sum(x ORDER BY position), or use decimal instead of double; recount verify tells when it is mended",
+		Next:  next,
 	}
 }
 

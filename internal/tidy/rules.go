@@ -63,7 +63,7 @@ type home struct {
 var homes = []home{
 	{"time", regexp.MustCompile(`^(Now|Since|Until)$`), []string{"internal/clock/clock.go"}, "take a clock.Clock, so that replays and tests own the time"},
 	{"time", regexp.MustCompile(`^Sleep$`), nil, "wait for what you wait for; nothing sleeps"},
-	{"os", regexp.MustCompile(`^Exit$`), []string{"cmd/recount/main.go"}, "return an error; only main exits"},
+	{"os", regexp.MustCompile(`^Exit$`), []string{"command/main.go"}, "return an error; only command.Main exits"},
 	{"log", regexp.MustCompile(`^(Fatal|Panic|Print).*$`), nil, "return an error, or take a *slog.Logger"},
 	{"fmt", regexp.MustCompile(`^Print(f|ln)?$`), nil, "write to the io.Writer you were given"},
 	{"math/rand", regexp.MustCompile(`^[A-Z]`), nil, "take a *rand.Rand of math/rand/v2, made from a printed seed"},

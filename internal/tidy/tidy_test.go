@@ -43,7 +43,7 @@ func TestEachRuleFindsItsBreach(t *testing.T) {
 		{"a long function", "internal/diff/a.go", strings.ReplaceAll(long, "package a", "package diff"), "72 lines"},
 		{"a long file", "internal/diff/a.go", "// Package diff is.\npackage diff\n" + strings.Repeat("\n", 499), "501 lines"},
 		{"the clock", "internal/diff/a.go", "// Package diff is.\npackage diff\nimport \"time\"\nvar _ = time.Now\n", "clock.Clock"},
-		{"an exit", "cli/a.go", "// Package cli is.\npackage cli\nimport \"os\"\nfunc f() { os.Exit(1) }\n", "only main exits"},
+		{"an exit", "cli/a.go", "// Package cli is.\npackage cli\nimport \"os\"\nfunc f() { os.Exit(1) }\n", "only command.Main exits"},
 		{"printing", "cli/a.go", "// Package cli is.\npackage cli\nimport \"fmt\"\nfunc f() { fmt.Println() }\n", "io.Writer"},
 		{"chance", "internal/diff/a.go", "// Package diff is.\npackage diff\nimport \"math/rand/v2\"\nvar _ = rand.IntN(2)\n", "printed seed"},
 		{"no package comment", "internal/diff/a.go", "package diff\n", "no file begins"},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 
 	"github.com/apache/arrow-go/v18/arrow/array"
 
@@ -33,10 +34,32 @@ type steppers struct {
 	// fatal are events at which an earlier process of the run ended.
 	fatal map[int64]string
 	trail *trail
+	mu    sync.Mutex
+	free  []int // slots of the trail that closed steppers had
+	used  int   // slots that were ever taken
 }
 
-// New makes the machine of thread n.
-func (s *steppers) New(_ context.Context, n int, w run.Wants) (run.Stepper, error) {
+// slot takes a note of the trail that nobody has.
+func (s *steppers) slot() (int, []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if last := len(s.free) - 1; last >= 0 {
+		n := s.free[last]
+		s.free = s.free[:last]
+		return n, s.trail.slot(n)
+	}
+	s.used++
+	return s.used - 1, s.trail.slot(s.used - 1)
+}
+
+func (s *steppers) giveBack(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.free = append(s.free, n)
+}
+
+// New makes the machine of a thread.
+func (s *steppers) New(_ context.Context, _ int, w run.Wants) (run.Stepper, error) {
 	var names []string
 	for _, c := range w.Columns {
 		names = append(names, c.Name)
@@ -46,11 +69,11 @@ func (s *steppers) New(_ context.Context, n int, w run.Wants) (run.Stepper, erro
 		return nil, err
 	}
 	m.Record(w.Effects)
-	slot := s.trail.slot(n)
+	number, slot := s.slot()
 	m.Trail(slot)
 	list := reads(s.program)
 	return &stepper{
-		machine: m, wants: w, steppers: s, slot: slot, group: -1,
+		machine: m, wants: w, steppers: s, number: number, note: slot, group: -1,
 		columns: make([]worker.Column, len(list)), reads: len(s.program.Reads()), time: slices.Index(list, timeColumn),
 	}, nil
 }
@@ -60,7 +83,8 @@ type stepper struct {
 	*steppers
 	machine worker.Machine
 	wants   run.Wants
-	slot    []byte // this thread's part of the trail
+	number  int    // of the slot
+	note    []byte // this thread's slot of the trail
 	columns []worker.Column
 	reads   int // of columns: what the program reads
 	time    int // of columns
@@ -70,10 +94,14 @@ type stepper struct {
 	answer  run.Answer
 }
 
-func (s *stepper) Close() error { return nil }
+func (s *stepper) Close() error {
+	clear(s.note)
+	s.giveBack(s.number)
+	return nil
+}
 
 func (s *stepper) Step(ctx context.Context, in run.Batch) (run.Answer, error) {
-	defer clear(s.slot)
+	defer clear(s.note)
 	if err := s.load(in); err != nil {
 		return run.Answer{}, err
 	}

@@ -34,7 +34,9 @@ type driver struct {
 	state   int  // the shape's column that is the state; none
 	results *results
 	scratch []recount.Value
-	sent    uint64 // effects so far
+	sent    uint64     // effects so far
+	poison  []Poisoned // of the part
+	file    *spillFile // of rows
 }
 
 func (r *runner) newDriver() *driver {
@@ -201,7 +203,9 @@ func (d *driver) poisoned(ctx context.Context, k keyed, p *Poison) error {
 }
 
 // addPoisoned keeps a poisoned event, and refuses too many.
-func (r *runner) addPoisoned(p Poisoned) error {
+func (d *driver) addPoisoned(p Poisoned) error {
+	d.poison = append(d.poison, p)
+	r := d.runner
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.result.Poisoned = append(r.result.Poisoned, p)

@@ -10,6 +10,9 @@ import (
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
+	"github.com/apache/arrow-go/v18/arrow/memory"
+	"github.com/apache/arrow-go/v18/parquet"
+	"github.com/apache/arrow-go/v18/parquet/pqarrow"
 	"pgregory.net/rapid"
 
 	"recount"
@@ -205,4 +208,37 @@ func textOf(values arrow.Array, t recount.Type, at int) (recount.Value, error) {
 
 func inside(w recount.Window, t time.Time) bool {
 	return (w.From.IsZero() || !t.Before(w.From)) && (w.To.IsZero() || t.Before(w.To))
+}
+
+// writeTexts writes rows of texts to a Parquet file.
+func writeTexts(t *rapid.T, path string, names []string, rows [][]recount.Value) {
+	var fields []arrow.Field
+	var columns []arrow.Array
+	for i, name := range names {
+		fields = append(fields, arrow.Field{Name: name, Type: arrow.BinaryTypes.String, Nullable: true})
+		b := array.NewStringBuilder(memory.DefaultAllocator)
+		for _, row := range rows {
+			if row[i].Null {
+				b.AppendNull()
+			} else {
+				b.Append(row[i].Text)
+			}
+		}
+		columns = append(columns, b.NewArray())
+	}
+	schema := arrow.NewSchema(fields, nil)
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := pqarrow.NewFileWriter(schema, f, parquet.NewWriterProperties(), pqarrow.DefaultWriterProps())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Write(array.NewRecordBatch(schema, columns, int64(len(rows)))); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
 }

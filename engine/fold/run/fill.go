@@ -12,6 +12,8 @@ type filled struct {
 	refs   []ref
 	groups []filledGroup
 	bytes  int
+	// staging is the only chunk where events come one by one.
+	staging *chunk
 }
 
 // filledGroup is a Group before it has a number.

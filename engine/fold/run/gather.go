@@ -30,6 +30,11 @@ type gatheredKey struct {
 	events  int // among refs, up to here
 }
 
+var errTwoStates = errors.New("a key has two states to begin with")
+
+// rowBytes is what an event takes besides its values while it is grouped.
+const rowBytes = 24
+
 // gather groups the events of chunks by key and puts each key's in order.
 func gather(p *plan, ranks []uint32, chunks, openings []*chunk) (*gathered, error) {
 	slices.SortFunc(chunks, func(a, b *chunk) int { return cmp.Compare(a.order, b.order) })
@@ -51,7 +56,7 @@ func gather(p *plan, ranks []uint32, chunks, openings []*chunk) (*gathered, erro
 			at := ref{uint32(i), uint32(row)} //nolint:gosec // small
 			k := &g.keys[t.number(c, at, true)]
 			if k.opened {
-				return nil, errors.New("a key has two states to begin with")
+				return nil, errTwoStates
 			}
 			k.opened, k.opening = true, at
 		}

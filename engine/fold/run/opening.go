@@ -10,7 +10,7 @@ import (
 )
 
 // readOpenings gives the states of Spec.Opening to the parts of their keys.
-func (r *runner) readOpenings() (err error) {
+func (r *runner) readOpenings(ctx context.Context) (err error) {
 	if r.spec.Opening == "" || r.spec.Alone {
 		return nil
 	}
@@ -18,7 +18,7 @@ func (r *runner) readOpenings() (err error) {
 		return fmt.Errorf("fold %s: states are of keys without a bucket", r.spec.Where)
 	}
 	names := append(slices.Clone(r.spec.By), recount.StateColumn)
-	rows, err := result.OpenTexts(context.Background(), r.spec.Opening, names)
+	rows, err := result.OpenTexts(ctx, r.spec.Opening, names)
 	if err != nil {
 		return err
 	}
@@ -53,10 +53,58 @@ func (r *runner) addOpening(values []recount.Value, n int) error {
 		}
 	}
 	p := &r.parts[r.partOf(r.plan.hashKey(key, null))]
-	if len(p.openings) == 0 || p.openings[len(p.openings)-1].n == r.chunkRows {
+	if p.done {
+		return nil
+	}
+	if len(p.openings) == 0 {
 		p.openings = append(p.openings, r.plan.newOpening(n))
 	}
-	return r.plan.appendOpening(p.openings[len(p.openings)-1], by, key, state.Text)
+	c := p.openings[len(p.openings)-1]
+	if err := r.plan.appendOpening(c, by, key, state.Text); err != nil {
+		return err
+	}
+	if c.n < r.memory.chunkRows && c.bytes() < r.memory.chunkBytes {
+		return nil
+	}
+	return r.keepOpening(p, c, n)
+}
+
+// keepOpening keeps a chunk of states that is full, or spills it where memory is
+// full.
+func (r *runner) keepOpening(p *part, c *chunk, n int) error {
+	size := int64(c.bytes())
+	if r.memory.held.Add(size) <= r.memory.kept {
+		p.openings = append(p.openings, r.plan.newOpening(n+1))
+		return nil
+	}
+	r.memory.held.Add(-size)
+	if r.openingFile == nil {
+		f, err := r.newSpill()
+		if err != nil {
+			return err
+		}
+		r.openingFile = f
+	}
+	var scratch scratch
+	one, err := r.openingFile.write(c, &scratch)
+	p.spilledOpenings = append(p.spilledOpenings, one)
+	p.openings[len(p.openings)-1] = r.plan.newOpening(n + 1)
+	r.memory.spilled.Add(int64(one.size))
+	return err
+}
+
+// loadOpenings brings a part's states back into memory.
+func (r *runner) loadOpenings(p *part) error {
+	var scratch scratch
+	for _, s := range p.spilledOpenings {
+		c := r.plan.newOpening(0)
+		if err := s.read(c, &scratch); err != nil {
+			return err
+		}
+		p.openings = append(p.openings, c)
+	}
+	p.spilledOpenings = nil
+	return nil
 }
 
 // newOpening is a chunk of states: of the slots it has those of the key alone,

@@ -18,6 +18,11 @@ import (
 	"recount/engine/fold/run"
 )
 
+func TestMain(m *testing.M) {
+	run.Small()
+	m.Run()
+}
+
 // drawSpec draws a run over the files.
 func drawSpec(t *rapid.T) run.Spec {
 	window := func(name string) (w recount.Window) {
@@ -39,7 +44,7 @@ func drawSpec(t *rapid.T) run.Spec {
 		Reads: rapid.SliceOfNDistinct(rapid.SampledFrom(all), 0, len(all), rapid.ID).Draw(t, "reads"),
 		By:    rapid.SliceOfNDistinct(rapid.SampledFrom(names), 1, 3, rapid.ID).Draw(t, "by"),
 		Batch: rapid.SampledFrom([]int{0, 1, 2, 7, 100}).Draw(t, "batch"), Threads: rapid.IntRange(1, 3).Draw(t, "threads"),
-		Memory: rapid.SampledFrom([]int64{0, 1, 1 << 30}).Draw(t, "memory"),
+		Memory: rapid.SampledFrom([]int64{0, 1, 1, 8 << 10, 64 << 10}).Draw(t, "memory"),
 	}
 	if rapid.Bool().Draw(t, "until") {
 		s.Until["p1"] = recount.PadPosition(fmt.Sprint(rapid.IntRange(0, 50).Draw(t, "until position")))

@@ -1,7 +1,6 @@
 package run
 
 import (
-	"container/heap"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -38,9 +37,9 @@ func (r *runner) write(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return w.finish(r.merge(ctx, func(d *results) *records { return &d.effects }, func(_, values []byte) error {
+	return w.finish(merge(ctx, r.sources(func(d *results) *records { return d.effects }), func(s *source) error {
 		r.result.Effects++
-		return w.add(parseValues(nil, values, len(names)))
+		return w.add(parseValues(nil, s.values, len(names)))
 	}))
 }
 
@@ -48,7 +47,7 @@ func (r *runner) write(ctx context.Context) error {
 var effectColumns = []string{"kind", "key", "seq", "partition", "position", "id", "time", "payload"}
 
 func (r *runner) writeRows(ctx context.Context) error {
-	names := r.outColumns()
+	names := outColumns(r.spec)
 	w, err := newWriter(r.spec.Out, names)
 	if err != nil {
 		return err
@@ -56,10 +55,10 @@ func (r *runner) writeRows(ctx context.Context) error {
 	shape := r.spec.Shape
 	var row []recount.Value
 	last, any := "", false
-	return w.finish(r.merge(ctx, func(d *results) *records { return &d.rows }, func(sort, values []byte) error {
-		key := string(sort)
+	return w.finish(merge(ctx, r.sources(func(d *results) *records { return d.rows }), func(s *source) error {
+		key := string(s.sort)
 		if r.named() {
-			row = parseValues(row[:0], values, len(names))
+			row = parseValues(row[:0], s.values, len(names))
 			if err := r.checkShown(row, key == last && any); err != nil {
 				return err
 			}
@@ -73,7 +72,7 @@ func (r *runner) writeRows(ctx context.Context) error {
 			if any && key == last && len(shape.Key) > 0 {
 				return result.Twice(shape, row, r.spec.Where)
 			}
-			row = parseValues(row, values, len(shape.Values))
+			row = parseValues(row, s.values, len(shape.Values))
 		}
 		last, any = key, true
 		r.result.Rows++
@@ -103,91 +102,30 @@ func (r *runner) checkShown(row []recount.Value, twice bool) error {
 
 // outColumns names the columns of Out: k0, k1… for the key and v0, v1… for the
 // values, as the other engine does; of shown rows, what stands before them too.
-func (r *runner) outColumns() (names []string) {
-	if r.named() {
-		for i := range r.spec.By {
+func outColumns(s *Spec) (names []string) {
+	if s.Show || s.Alone {
+		for i := range s.By {
 			names = append(names, fmt.Sprintf("by%d", i))
 		}
 		names = append(names, shownOwn...)
 	}
-	for i := range r.spec.Shape.Key {
+	for i := range s.Shape.Key {
 		names = append(names, fmt.Sprintf("k%d", i))
 	}
-	for i := range r.spec.Shape.Values {
+	for i := range s.Shape.Values {
 		names = append(names, fmt.Sprintf("v%d", i))
 	}
 	return names
 }
 
-// merge hands the records of all parts to use, in order of their sort texts;
-// those of one text in order of parts.
-func (r *runner) merge(ctx context.Context, of func(*results) *records, use func(sort, values []byte) error) error {
-	var h merging
-	for i, d := range r.done {
-		if d == nil {
-			continue
-		}
-		if one := of(d); len(one.list) > 0 {
-			h = append(h, &run{records: one, part: i})
+// sources are the records of all parts.
+func (r *runner) sources(of func(*results) *records) (all []*source) {
+	for n, d := range r.done {
+		if d != nil {
+			all = append(all, of(d).sources(n)...)
 		}
 	}
-	heap.Init(&h)
-	for n := 0; len(h) > 0; n++ {
-		if n%groupRows == 0 {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-		}
-		one := h[0]
-		x := one.records.list[one.at]
-		if err := use(one.records.arena[x.at:x.mid], one.records.arena[x.mid:x.till]); err != nil {
-			return err
-		}
-		if one.at++; one.at == len(one.records.list) {
-			heap.Pop(&h)
-			continue
-		}
-		heap.Fix(&h, 0)
-	}
-	return nil
-}
-
-// run is one part's records while they are merged.
-type run struct {
-	records  *records
-	part, at int
-}
-
-func (r *run) sort() string {
-	x := r.records.list[r.at]
-	return string(r.records.arena[x.at:x.mid])
-}
-
-type merging []*run
-
-func (m merging) Len() int { return len(m) }
-
-func (m merging) Less(i, j int) bool {
-	if c := strings.Compare(m[i].sort(), m[j].sort()); c != 0 {
-		return c < 0
-	}
-	return m[i].part < m[j].part
-}
-
-func (m merging) Swap(i, j int) { m[i], m[j] = m[j], m[i] }
-
-// Push is heap's.
-func (m *merging) Push(x any) {
-	if r, ok := x.(*run); ok {
-		*m = append(*m, r)
-	}
-}
-
-// Pop is heap's.
-func (m *merging) Pop() any {
-	last := (*m)[len(*m)-1]
-	*m = (*m)[:len(*m)-1]
-	return last
+	return all
 }
 
 // parseValues reads n values that appendValues wrote.

@@ -63,9 +63,12 @@ func newPlan(spec *Spec) (*plan, error) {
 		return i
 	}
 	p.seq = need("seq")
-	if spec.Feed {
+	switch {
+	case spec.Feed && spec.Logged:
+		p.partition, p.position = need("partition"), need("position")
+	case spec.Feed:
 		p.order = need(orderColumn)
-	} else {
+	default:
 		p.partition, p.position, p.time = need("partition"), need("position"), need("time")
 	}
 	if p.named() {

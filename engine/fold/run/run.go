@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
+	"os"
 	"runtime"
 	"slices"
 	"sync"
@@ -12,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"recount"
+	"recount/engine/result"
 )
 
 // runner is one run.
@@ -23,29 +26,42 @@ type runner struct {
 	wants      Wants
 	threads    int
 	batch      int
-	chunkRows  int
-	bits       int // logarithm of the number of parts
+	memory     *budget
+	resume     string // folder of parts that are done; empty: none are kept
+	bits       int    // logarithm of the number of parts
 	parts      []part
 	names      names
 	marks      marks
 	wanted     map[string]struct{}
 	wantedNull bool
 	ranks      []uint32
-	read       atomic.Int64 // events
 	keys       atomic.Int64
 	made       atomic.Int64 // steppers
 
-	mu     sync.Mutex
-	result Result
-	done   []*results // by part
+	mu          sync.Mutex
+	result      Result
+	done        []*results // by part
+	files       []*spillFile
+	openingFile *spillFile
 }
 
 // Execute folds the events of a spec and writes its files. Rows and effects are
 // the same whatever Threads, Memory, Batch and the order of Files are. A stepper
 // may keep nothing of a batch once Step has returned.
-func Execute(ctx context.Context, s Spec, steppers Steppers) (Result, error) {
+func Execute(ctx context.Context, s Spec, steppers Steppers) (result Result, err error) {
 	r, err := newRunner(&s, steppers)
 	if err != nil {
+		return Result{}, err
+	}
+	defer func() {
+		for _, f := range r.files {
+			err = errors.Join(err, f.close())
+		}
+	}()
+	if err := r.resumeParts(); err != nil {
+		return Result{}, err
+	}
+	if err := r.readOpenings(ctx); err != nil {
 		return Result{}, err
 	}
 	if err := r.scatter(ctx); err != nil {
@@ -57,15 +73,21 @@ func Execute(ctx context.Context, s Spec, steppers Steppers) (Result, error) {
 	if err := r.write(ctx); err != nil {
 		return Result{}, err
 	}
-	r.result.Events, r.result.Keys = r.read.Load(), r.keys.Load()
+	for i := range r.parts {
+		r.result.Events += r.parts[i].events
+	}
+	r.result.Keys, r.result.Spilled = r.keys.Load(), r.memory.spilled.Load()
 	slices.SortFunc(r.result.Poisoned, comparePoisoned)
+	if r.resume != "" {
+		if err := os.RemoveAll(r.resume); err != nil {
+			return Result{}, fmt.Errorf("remove the parts of a run: %w", err)
+		}
+	}
 	return r.result, nil
 }
 
-const chunkRows = 8192
-
 func newRunner(s *Spec, steppers Steppers) (*runner, error) {
-	r := &runner{spec: s, steppers: steppers, threads: s.Threads, batch: s.Batch, chunkRows: chunkRows}
+	r := &runner{spec: s, steppers: steppers, threads: s.Threads, batch: s.Batch}
 	if r.threads <= 0 {
 		r.threads = runtime.GOMAXPROCS(0)
 	}
@@ -88,10 +110,22 @@ func newRunner(s *Spec, steppers Steppers) (*runner, error) {
 	if r.marks, err = readMarks(s.Marks, s.Dedupe); err != nil {
 		return nil, err
 	}
-	r.bits = partBits(s.Files)
+	rows := int64(0)
+	for _, f := range s.Files {
+		rows += f.Rows
+	}
+	if s.Opening != "" {
+		n, err := result.Count(s.Opening)
+		if err != nil {
+			return nil, err
+		}
+		rows += n
+	}
+	r.bits = partBits(rows)
 	r.parts = make([]part, 1<<r.bits)
 	r.done = make([]*results, len(r.parts))
-	return r, r.readOpenings()
+	r.memory = r.divide()
+	return r, nil
 }
 
 // foldAll folds all parts, each thread with a stepper of its own.
@@ -119,21 +153,90 @@ func (r *runner) foldAll(ctx context.Context) error {
 
 func (r *runner) foldPart(ctx context.Context, d *driver, n int) error {
 	p := &r.parts[n]
-	g, err := gather(r.plan, r.ranks, p.chunks, p.openings)
+	if p.done {
+		return nil
+	}
+	k, free, err := r.keyed(p)
 	if err != nil {
 		return err
 	}
-	p.chunks, p.openings = nil, nil
-	out := &results{newRecords(), newRecords()}
-	k := newWalker(g)
+	out := r.newResults(d.spill)
+	d.poison = nil
 	if err := d.fold(ctx, k, out); err != nil {
 		return err
 	}
+	free()
 	r.keys.Add(k.keys())
-	out.rows.sort()
-	out.effects.sort()
 	r.done[n] = out
+	if r.resume != "" {
+		return r.keepPart(ctx, n, out, k.keys(), d.poison)
+	}
+	for _, records := range []*records{out.rows, out.effects} {
+		if size := int64(records.size()); r.memory.written.Add(size) > r.memory.records/2 {
+			r.memory.written.Add(-size)
+			if err := records.flush(); err != nil {
+				return err
+			}
+			records.arena, records.list = nil, nil
+		} else {
+			records.sort()
+		}
+	}
 	return nil
+}
+
+// spill returns the file to which the driver's rows are spilled.
+func (d *driver) spill() (*spillFile, error) {
+	if d.file != nil {
+		return d.file, nil
+	}
+	var err error
+	d.file, err = d.newSpill()
+	return d.file, err
+}
+
+// keyed groups the events of a part, in memory where they fit. free gives the
+// memory back.
+func (r *runner) keyed(p *part) (k keyed, free func(), err error) {
+	if err := r.loadOpenings(p); err != nil {
+		return nil, nil, err
+	}
+	var need, rows, held int64
+	for _, c := range p.chunks {
+		rows += int64(c.n)
+		held += int64(c.bytes())
+	}
+	for _, s := range p.spilled {
+		need += int64(s.bytes)
+		rows += int64(s.rows)
+	}
+	if need+rows*rowBytes > r.memory.gather {
+		if r.spec.Show {
+			return nil, nil, r.tooLarge()
+		}
+		m, err := r.newMerged(p)
+		return m, func() {}, err
+	}
+	chunks := p.chunks
+	var scratch scratch
+	for _, s := range p.spilled {
+		c := r.memory.chunk(r.plan)
+		if err := s.read(c, &scratch); err != nil {
+			return nil, nil, err
+		}
+		chunks = append(chunks, c)
+	}
+	g, err := gather(r.plan, r.ranks, chunks, p.openings)
+	if err != nil {
+		return nil, nil, err
+	}
+	p.chunks, p.spilled, p.openings = nil, nil, nil
+	return newWalker(g), func() {
+		r.memory.held.Add(-held)
+		for _, c := range chunks {
+			r.memory.give(c)
+		}
+	}, nil
 }
 
 func comparePoisoned(a, b Poisoned) int {

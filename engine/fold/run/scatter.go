@@ -2,6 +2,7 @@ package run
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -20,24 +21,24 @@ type unit struct {
 type part struct {
 	mu       sync.Mutex
 	chunks   []*chunk
+	spilled  []stored
 	openings []*chunk
-	rows     int64
+	// spilledOpenings are openings that did not fit into memory.
+	spilledOpenings []stored
+	bytes           int64 // of chunks and of what was spilled of them, in memory
+	events          int64
+	done            bool // by an earlier run
 }
 
 // partRows is about how many events a part has: few enough for its tables to
 // stay in the processor's caches.
-const (
-	partRows = 128 << 10
-	mostBits = 9
-)
+const mostBits = 9
+
+var partRows int64 = 128 << 10
 
 // partBits is the logarithm of the number of parts. It follows from the events
 // alone, so that a run that is resumed cuts them as before.
-func partBits(files []File) (bits int) {
-	var rows int64
-	for _, f := range files {
-		rows += f.Rows
-	}
+func partBits(rows int64) (bits int) {
 	for bits < mostBits && rows > partRows<<bits {
 		bits++
 	}
@@ -108,7 +109,7 @@ func (r *runner) scatter(ctx context.Context) error {
 		if len(mine) == 0 {
 			break
 		}
-		s := &scatterer{runner: r, n: n, open: make([]*chunk, len(r.parts)), cursor: cursor{marks: r.marks}, limits: r.limits()}
+		s := &scatterer{runner: r, n: n, open: make([]*chunk, len(r.parts)), counts: make([]int64, len(r.parts)), cursor: cursor{marks: r.marks}, limits: r.limits()}
 		g.Go(func() error { return s.run(ctx, mine) })
 	}
 	return g.Wait()
@@ -154,7 +155,11 @@ type scatterer struct {
 	limits limits
 	key    []byte
 	bucket buckets
-	events int64
+	// rows are those of a block that are folded, and to their parts.
+	rows, to []int32
+	counts   []int64 // of events, by part
+	file     *spillFile
+	scratch  scratch
 }
 
 // limits say which events are read, in microseconds since 1970.
@@ -203,10 +208,17 @@ func (s *scatterer) run(ctx context.Context, units []unit) (err error) {
 	}
 	for part, c := range s.open {
 		if c != nil {
-			s.give(part, c)
+			if err := s.give(part, c); err != nil {
+				return err
+			}
 		}
 	}
-	s.read.Add(s.events)
+	for part, n := range s.counts {
+		p := &s.parts[part]
+		p.mu.Lock()
+		p.events += n
+		p.mu.Unlock()
+	}
 	return nil
 }
 
@@ -220,6 +232,27 @@ func (s *scatterer) take(block *chunk) error {
 			return err
 		}
 	}
+	s.choose(block)
+	for i := range block.columns {
+		s.spread(block, i)
+	}
+	for _, to := range s.to {
+		s.open[to].n++
+	}
+	for _, to := range s.to {
+		if c := s.open[to]; c != nil && (c.n >= s.memory.chunkRows || c.bytes() >= s.memory.chunkBytes) {
+			s.open[to] = nil
+			if err := s.give(int(to), c); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// choose finds the events of a block that are folded, and their parts.
+func (s *scatterer) choose(block *chunk) {
+	s.rows, s.to = s.rows[:0], s.to[:0]
 	for row := range block.n {
 		if !s.spec.Feed && !s.used(block, row) {
 			continue
@@ -227,30 +260,87 @@ func (s *scatterer) take(block *chunk) error {
 		if s.wanted != nil && !s.isWanted(block, row) {
 			continue
 		}
-		s.events++
 		part := s.partOf(s.plan.hash(block, row))
-		c := s.open[part]
-		if c == nil {
-			c = s.plan.newChunk()
+		s.counts[part]++
+		if s.parts[part].done {
+			continue
+		}
+		if s.open[part] == nil {
+			c := s.memory.chunk(s.plan)
 			c.order = s.n<<32 | s.made
 			s.made++
 			s.open[part] = c
 		}
-		c.appendFrom(block, row)
-		if c.n == s.chunkRows {
-			s.give(part, c)
-			s.open[part] = nil
+		s.rows, s.to = append(s.rows, int32(row)), append(s.to, int32(part)) //nolint:gosec // small
+	}
+}
+
+// spread adds a column's chosen values to those of their parts.
+func (s *scatterer) spread(block *chunk, i int) {
+	from := &block.columns[i]
+	if from.width != 8 || from.valid != nil {
+		for k, row := range s.rows {
+			s.open[s.to[k]].columns[i].appendFrom(from, int(row))
+		}
+		return
+	}
+	for k, row := range s.rows {
+		c := &s.open[s.to[k]].columns[i]
+		c.data = binary.LittleEndian.AppendUint64(c.data, binary.LittleEndian.Uint64(from.data[row*8:]))
+		c.n++
+		if c.valid != nil {
+			c.valid = append(c.valid, 1)
 		}
 	}
+}
+
+// give keeps a chunk for its part, or spills it where memory is full.
+func (s *scatterer) give(n int, c *chunk) error {
+	p, size := &s.parts[n], int64(c.bytes())
+	if s.memory.held.Add(size) <= s.memory.kept {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.chunks = append(p.chunks, c)
+		p.bytes += size
+		return nil
+	}
+	s.memory.held.Add(-size)
+	one, err := s.spill(c)
+	if err != nil {
+		return err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.spilled = append(p.spilled, one)
+	p.bytes += size
 	return nil
 }
 
-func (s *scatterer) give(n int, c *chunk) {
-	p := &s.parts[n]
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.chunks = append(p.chunks, c)
-	p.rows += int64(c.n)
+// spill writes a chunk to the thread's file.
+func (s *scatterer) spill(c *chunk) (stored, error) {
+	if s.file == nil {
+		f, err := s.newSpill()
+		if err != nil {
+			return stored{}, err
+		}
+		s.file = f
+	}
+	one, err := s.file.write(c, &s.scratch)
+	s.memory.spilled.Add(int64(one.size))
+	s.memory.give(c)
+	return one, err
+}
+
+// newSpill makes a spill file that is closed with the run.
+func (r *runner) newSpill() (*spillFile, error) {
+	f, err := newSpillFile(r.spec.Scratch)
+	if err != nil {
+		return nil, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.files = append(r.files, f)
+	return f, nil
 }
 
 // used says whether an event is read and has no mark.

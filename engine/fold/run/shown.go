@@ -68,10 +68,10 @@ func (d *driver) rowsByEvent(in Batch, a *Answer) (map[int][]Row, error) {
 		if !d.spec.Show {
 			at = g.To - 1
 		}
-		if !within(at, g) || at < lastAt {
+		if !within(at, g) || at != none && at < lastAt {
 			return nil, d.bad("a row of group %d stands after event %d, which is none of its own or comes before that of another row", row.Group, at)
 		}
-		last, lastAt = row.Group, at
+		last, lastAt = row.Group, max(at, lastAt)
 		rows[at] = append(rows[at], row)
 	}
 	return rows, nil

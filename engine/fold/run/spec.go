@@ -22,6 +22,9 @@ type Spec struct {
 	// sorted by partition, then position, then seq. Under Show, Alone or with Effects
 	// a feed needs id, partition, position and time, under Show and Alone `hit` too.
 	Feed bool `json:"feed,omitempty"`
+	// Logged says of a feed that the log alone orders it: it has the columns
+	// partition and position, and its events are sorted as the archive's are.
+	Logged bool `json:"logged,omitempty"`
 	// Marks are files of marks: repeats are left out where Dedupe says so, other
 	// marked events always.
 	Marks  []string       `json:"marks,omitempty"`

@@ -111,6 +111,9 @@ func (r *Incident) unproved() string {
 	if !r.calc.Logic.Brought() {
 		return ""
 	}
+	if c := r.calc.Shadow; c != nil {
+		return "the worker ran once, as group " + c.Group + ", and wrote " + shown(r.calc.Logic)
+	}
 	return "rows come from " + shown(r.calc.Logic)
 }
 

@@ -5,9 +5,12 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -29,9 +32,14 @@ import (
 // one incident share them.
 const checkpointGrid = time.Hour
 
-// checkpoints says that the calculation's SQL reads `opening`, and that nothing
-// needs the history before it: a version counts all events of a row.
+// checkpoints says that the calculation's SQL reads `opening`, or that its fold
+// begins with states, and that nothing needs the history before it: a version
+// counts all events of a row, and a previous logic without opening rows of its own
+// reads them all.
 func (r *Incident) checkpoints() bool {
+	if p := r.calc.Previous; p != nil && !p.Brought() && len(p.Opening) == 0 {
+		return false
+	}
 	return len(r.calc.Logic.Opening) > 0 && r.calc.Memory.Kind == recount.MemoryUnbounded && !r.whole && r.calc.Cut.Is != recount.IsVersion
 }
 
@@ -100,7 +108,8 @@ func (r *Incident) checkpointLogic() (string, error) {
 		Logic, Mapping, Order string
 		Opening, Fields       []recount.Field
 		Dedupe                bool
-	}{r.calc.Logic.Digest, mapping, r.source.Mapping.Order, r.calc.Logic.Opening, r.source.Mapping.Fields, r.calc.Dedupe})
+		By                    []string `json:",omitempty"`
+	}{r.calc.Logic.Digest, mapping, r.source.Mapping.Order, r.calc.Logic.Opening, r.source.Mapping.Fields, r.calc.Dedupe, r.calc.Logic.By})
 	if err != nil {
 		return "", fmt.Errorf("digest checkpoint of %s: %w", r.calc.Name, err)
 	}
@@ -110,13 +119,14 @@ func (r *Incident) checkpointLogic() (string, error) {
 
 // makeCheckpoint replays what lies between the last checkpoint and an instant,
 // and stores the rows. Nil where none can be made: an event is quarantined, whose
-// row must be kept out, or the log does not keep the order of time.
+// row must be kept out, the log does not keep the order of time, or the fold gives
+// no states.
 func (r *Incident) makeCheckpoint(ctx context.Context, logic, opening string, last *archive.Checkpoint, at time.Time) (_ *archive.Checkpoint, err error) {
 	read := recount.Window{To: at, By: recount.ByEvent}
 	if last != nil {
 		read.From = last.Time
 	}
-	input := engine.Input{Window: recount.Window{From: read.From, To: at, By: recount.ByEvent}, Read: read, Opening: opening}
+	input := engine.Input{Window: recount.Window{From: read.From, To: at, By: recount.ByEvent}, Read: read, Opening: opening, Resume: r.resume()}
 	session, err := r.open(ctx, input, cover.Select(r.snapshot, read))
 	if err != nil {
 		return nil, err
@@ -140,20 +150,52 @@ func (r *Incident) makeCheckpoint(ctx context.Context, logic, opening string, la
 	if !r.before(c) {
 		return nil, nil
 	}
-	right := r.right
-	right.See, right.Columns = engine.SeeAll, nil
-	for _, f := range r.calc.Logic.Opening {
-		if !slices.Contains(r.calc.Key, f.Name) {
-			right.Columns = append(right.Columns, f.Name)
-		}
+	rows, err := replay.Prove(ctx, session, r.opened())
+	if errors.Is(err, recount.ErrUnsupported) {
+		return nil, nil
 	}
-	rows, err := replay.Prove(ctx, session, right)
 	if err != nil {
 		return nil, err
 	}
 	defer joined(&err, rows.Close)
+	if marks, err := session.Quarantined(ctx); err != nil || len(marks) > 0 { // of events that the fold did not survive
+		return nil, err
+	}
 	made, err := r.archive.PutCheckpoint(ctx, r.snapshot, c, func(w io.Writer) error { return writeRows(w, rows, &c.Rows) })
+	if err == nil && input.Resume != "" {
+		_ = os.RemoveAll(input.Resume) // the next run would not look at it
+	}
 	return &made, err
+}
+
+// resume is the folder in which the states of a fold over a long history are kept
+// until the checkpoint is whole: a command that was killed goes on from there.
+// Empty where the project's folder cannot be written.
+func (r *Incident) resume() string {
+	if !r.calc.Logic.Fold() {
+		return ""
+	}
+	dir := filepath.Join(r.host.Dir(), ".recount", "resume-"+r.calc.Name)
+	if err := os.MkdirAll(dir, 0o750); err != nil {
+		return ""
+	}
+	return dir
+}
+
+// opened is the variant that makes the rows of a checkpoint; those of a fold are
+// the states of its own keys.
+func (r *Incident) opened() engine.Variant {
+	v := r.right
+	v.See, v.Columns = engine.SeeAll, nil
+	if v.Logic.Fold() {
+		v.Key = v.Logic.By
+	}
+	for _, f := range v.Logic.Opening {
+		if !slices.Contains(v.Key, f.Name) {
+			v.Columns = append(v.Columns, f.Name)
+		}
+	}
+	return v
 }
 
 // writeRows writes rows as Parquet: every column is the canonical text of its

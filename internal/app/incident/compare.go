@@ -162,6 +162,7 @@ type comparison struct {
 	cut     int                // combinations that were not tried
 	idle    []string           // lists of hypotheses that hold no hit event
 	holds   map[string]holding // why rows are held whatever the policy
+	singles []string           // what a reader must know of single events as causes
 }
 
 // digest is the digest of recalculated rows, as diff.Compare makes it.
@@ -198,10 +199,13 @@ func (r *Incident) compare(ctx context.Context, l *live, c comparing) (out compa
 		return err
 	})
 	group.Go(func() (err error) {
-		if excluded, out.unknown, err = replay.Excluded(groupCtx, session, r.logics()); err != nil {
+		if rows, err = r.rightRows(groupCtx, session, c.prove); err != nil {
 			return err
 		}
-		rows, err = r.rightRows(groupCtx, session, c.prove)
+		if err := r.survived(groupCtx, session); err != nil {
+			return err
+		}
+		excluded, out.unknown, err = replay.Excluded(groupCtx, session, r.logics())
 		return err
 	})
 	err = group.Wait()
@@ -232,6 +236,45 @@ func (r *Incident) rightRows(ctx context.Context, session engine.Session, prove 
 		return replay.Prove(ctx, session, r.right)
 	}
 	return session.Run(ctx, r.right)
+}
+
+// survived runs the previous fold once, as the right logic was run: events that a
+// fold does not survive are known only then, and their rows are left out whatever
+// explains them.
+func (r *Incident) survived(ctx context.Context, session engine.Session) error {
+	if r.calc.Previous == nil || !r.calc.Previous.Fold() {
+		return nil
+	}
+	v := r.right
+	v.Logic = *r.calc.Previous
+	rows, err := session.Run(ctx, v)
+	if err != nil {
+		return err
+	}
+	return rows.Close()
+}
+
+// folds says that the right logic or the previous one is a fold.
+func (r *Incident) folds() bool {
+	return r.calc.Logic.Fold() || r.calc.Previous != nil && r.calc.Previous.Fold()
+}
+
+// exclude leaves out rows of events that a fold did not survive while hypotheses
+// were tried.
+func (r *Incident) exclude(ctx context.Context, pairs []diff.Pair) error {
+	if !r.folds() {
+		return nil
+	}
+	excluded, _, err := replay.Excluded(ctx, r.session, r.logics())
+	if err != nil {
+		return err
+	}
+	for i := range pairs {
+		if _, out := excluded[pairs[i].Text]; out {
+			pairs[i].Excluded, pairs[i].Cause, pairs[i].Event = true, "", ""
+		}
+	}
+	return nil
 }
 
 // within leaves out rows of other buckets than the span's: what is read may
@@ -352,12 +395,12 @@ func (r *Incident) changes(pairs []diff.Pair, l *live) ([]recount.Change, error)
 	policy := diff.Policy{Given: r.calc.Hypotheses(), Unexplained: r.calc.Unexplained, Extra: r.calc.Extra}
 	out := make([]recount.Change, 0, len(pairs))
 	for _, p := range pairs {
-		c := recount.Change{Action: diff.Decide(p, policy), Cause: p.CauseOr(), At: p.At}
+		c := recount.Change{Action: diff.Decide(p, policy), Cause: p.CauseOr(), At: p.At, Event: p.Event}
 		if err := r.images(&c, p, l); err != nil {
 			return nil, err
 		}
 		if c.Action == recount.ActionExcluded {
-			c.Cause = ""
+			c.Cause, c.Event = "", ""
 		}
 		out = append(out, c)
 	}
@@ -443,7 +486,7 @@ func (r *Incident) fit(table, result []recount.Column, values []recount.Value, s
 			return nil, &recount.Error{
 				Code: recount.CodeDoesNotFit, What: "a right value does not fit its column",
 				Where: fmt.Sprintf("%s %s, row %s", l.info.Identity.Place, l.info.Identity.Table, p.ShowKey(r.shape)),
-				Why:   err.Error(), Next: "widen the column, or round in the SQL if that is what the worker does", Err: err,
+				Why:   err.Error(), Next: "widen the column, or round in the logic if that is what the worker does", Err: err,
 			}
 		}
 		out[i] = fitted

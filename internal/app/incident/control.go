@@ -99,7 +99,7 @@ type redSpan struct {
 // verified says why rows of a window are wrong that is known to be good: it is a
 // control itself.
 func (r *Incident) verified(ctx context.Context, l *live) (recount.Control, error) {
-	span := redSpan{inside: true, window: r.compared, input: engine.Input{Window: r.window, Read: r.read, Hits: recount.Hits{Window: r.read}, Until: r.until}}
+	span := redSpan{inside: true, window: r.compared, input: engine.Input{Window: r.window, Read: r.read, Hits: recount.Hits{Window: r.read}, Until: r.until, Opening: r.opening}}
 	span.input.Hits.Window.By = recount.ByEvent
 	for _, p := range r.wrong {
 		if !p.Excluded {
@@ -119,7 +119,7 @@ func (r *Incident) redBeside(beside diff.Beside) []redSpan {
 	if len(beside.Pairs) == 0 {
 		return nil
 	}
-	input := engine.Input{Window: r.window, Read: r.read, Hits: recount.Hits{Window: recount.Window{By: recount.ByEvent}}, Until: r.until}
+	input := engine.Input{Window: r.window, Read: r.read, Hits: recount.Hits{Window: recount.Window{By: recount.ByEvent}}, Until: r.until, Opening: r.opening}
 	return []redSpan{{window: r.compared, input: input, pairs: beside.Pairs}}
 }
 

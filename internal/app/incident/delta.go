@@ -87,7 +87,7 @@ func whyInexact(c recount.Column) string {
 }
 
 // nextInexact is what to do about such a column.
-const nextInexact = "compare only columns that add up (target: columns:), or cast to decimal in the SQL"
+const nextInexact = "compare only columns that add up (target: columns:), or make it a decimal in the logic"
 
 func (r *Incident) notAdditive(why, next string) error {
 	return &recount.Error{
@@ -281,7 +281,7 @@ func (r *Incident) setDelta(l *live, d *deltas, c *recount.Change) error {
 		if err != nil {
 			return &recount.Error{
 				Code: recount.CodeDoesNotFit, What: "a delta does not fit its column", Where: l.info.Identity.Place + " " + l.info.Identity.Table,
-				Why: err.Error(), Next: "widen the column, or round in the SQL if that is what the worker does", Err: err,
+				Why: err.Error(), Next: "widen the column, or round in the logic if that is what the worker does", Err: err,
 			}
 		}
 		c.Delta[i] = fitted

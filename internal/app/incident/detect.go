@@ -292,7 +292,7 @@ func scaled(v recount.Value, c recount.Column) (int64, error) {
 	if !n.IsInt() || !n.Num().IsInt64() {
 		return 0, &recount.Error{
 			Code: recount.CodeNotAdditive, What: "a value cannot be searched for", Where: "column " + c.Name,
-			Why: v.Text + " has more digits than the column's type, or is too large", Next: "round in the SQL, or compare another column",
+			Why: v.Text + " has more digits than the column's type, or is too large", Next: "round in the logic, or compare another column",
 		}
 	}
 	return n.Num().Int64(), nil

@@ -333,6 +333,9 @@ func (e *explaining) note(ev engine.ReplayEvent, step ExplainStep, i int) string
 	if e.under == nil || step.Skipped || i > 0 && e.out.Steps[i-1].Skipped || step.Under == nil && step.Values == nil {
 		return ""
 	}
+	if e.under.Cause == recount.CauseRepeatedEvent && eventName(ev) == e.out.Change.Event {
+		return "processed twice by the worker, once here"
+	}
 	before := func(of func(ExplainStep) []recount.Value) []recount.Value {
 		if i == 0 {
 			return nil

@@ -156,6 +156,15 @@ func (e *explaining) parting(ctx context.Context) error {
 // hypothesis is the one that the row's cause names, else the previous logic where
 // it is given; nil where there is neither, or its logic is not here.
 func (e *explaining) hypothesis() *replay.Hypothesis {
+	if c := e.out.Change; c.Cause.Single() {
+		i := slices.IndexFunc(e.events, func(ev engine.ReplayEvent) bool { return eventName(ev) == c.Event })
+		if i < 0 {
+			return nil
+		}
+		v := e.right
+		singled(&v, c.Cause, e.events[i:i+1])
+		return &replay.Hypothesis{Cause: c.Cause, Variant: v}
+	}
 	list, _ := replay.Hypotheses(e.calc.Calculation, e.right, true, e.processed)
 	for _, cause := range []recount.Cause{e.out.Change.Cause, causePrevious} {
 		for _, h := range list {

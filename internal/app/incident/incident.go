@@ -53,6 +53,7 @@ type Incident struct {
 	snapshot  recount.Snapshot
 	spans                     // known when start has returned
 	whole     bool            // no checkpoint is used: all events are read
+	opening   string          // the file of rows, or states, with which the replay begins; empty: none
 	processed *recount.IDList // nil: the calculation names none
 	engine    engine.Engine
 	session   engine.Session

@@ -136,7 +136,7 @@ func (r *Incident) markColumns(info recount.TableInfo) (m marked, err error) {
 func (r *Incident) corrected(ctx context.Context, changes []recount.Change) (events []engine.ReplayEvent, left int, err error) {
 	written := map[string]bool{}
 	for _, c := range changes {
-		isMissed := slices.ContainsFunc(c.Cause.Parts(), func(p string) bool { return strings.HasPrefix(p, "missed") })
+		isMissed := !c.Cause.Single() && slices.ContainsFunc(c.Cause.Parts(), func(p string) bool { return strings.HasPrefix(p, "missed") })
 		if c.Action.Writes() && isMissed {
 			written[recount.KeyText(r.resultKey(c.Key))] = true
 		}

@@ -37,6 +37,11 @@ func (r *Incident) makePlan(ctx context.Context, l *live, overrides Overrides) (
 	if len(found.unknown) > 0 && !overrides.WithoutQuarantined {
 		return nil, r.refuseUnknown(found.unknown)
 	}
+	if r.folds() { // which may not have survived all of them
+		if counts, err = r.session.Count(ctx, r.calc.Dedupe); err != nil {
+			return nil, err
+		}
+	}
 	p := &recount.Plan{Body: r.body(l, counts, found)}
 	p.Body.Tried, p.Body.Cut, found.idle = found.tried, found.cut, idle
 	changes, err := r.written(ctx, l, p, found, counts.Duplicates > 0)
@@ -153,8 +158,13 @@ func (r *Incident) found(ctx context.Context, l *live, counts recount.EventCount
 	found.touched = touched
 	r.wrong = found.Pairs
 	r.unadjusted(l.frozen, l, found.Pairs)
-	found.tried, found.cut, err = r.explain(ctx, l, found.Pairs, counts.Duplicates > 0)
-	return found, err
+	if found.tried, found.cut, err = r.explain(ctx, l, found.Pairs, counts.Duplicates > 0); err != nil {
+		return found, err
+	}
+	if err := r.exclude(ctx, found.Pairs); err != nil {
+		return found, err
+	}
+	return found, r.single(ctx, l, &found)
 }
 
 // body fills in all that is known before the rows are explained.
@@ -240,7 +250,7 @@ func (r *Incident) explainedCounts(p *recount.Plan) {
 		return
 	}
 	for _, c := range p.Changes {
-		unknown := c.Cause == recount.CauseUnknown
+		unknown := c.Cause == recount.CauseUnknown || c.Cause.Single()
 		switch {
 		case (c.Action.Writes() || c.Adjusted) && !unknown:
 			p.Body.Explained++
@@ -335,6 +345,7 @@ func (r *Incident) notes(p *recount.Plan, found comparison, overrides Overrides)
 	if r.source.Mapping.ID == "" {
 		add("events have no id, so repeats cannot be seen")
 	}
+	b.Notes = append(b.Notes, found.singles...)
 	if b.Cut > 0 {
 		add("%d combinations of hypotheses were not tried", b.Cut)
 	}

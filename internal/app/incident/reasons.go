@@ -111,7 +111,7 @@ func (r *Incident) account(ctx context.Context, l *live, c *recount.Control, spa
 // the right logic itself, which rounding is measured against.
 func (a *accounting) single() []attempt {
 	list := []attempt{{reason: recount.ReasonRounding, apply: func(*engine.Variant) {}}}
-	if a.calc.Logic.Kind != recount.LogicSQL {
+	if a.calc.Logic.Brought() {
 		return list // rows that something else made cannot be made again
 	}
 	if a.calc.Dedupe {
@@ -144,7 +144,7 @@ func (a *accounting) single() []attempt {
 // partitions leave out one partition each.
 func (a *accounting) partitions() (list []attempt) {
 	names := sortedNames(cover.Reach(a.snapshot))
-	if len(names) < 2 || len(names) > mostPartitions || a.calc.Logic.Kind != recount.LogicSQL {
+	if len(names) < 2 || len(names) > mostPartitions || a.calc.Logic.Brought() {
 		return nil
 	}
 	for _, name := range names {
@@ -434,7 +434,7 @@ func (a *accounting) behind(ctx context.Context, session engine.Session, span re
 			keys, seen[p.Text] = append(keys, p.Key), p.Seen
 		}
 	}
-	if len(keys) == 0 || a.calc.Logic.Kind != recount.LogicSQL {
+	if len(keys) == 0 || a.calc.Logic.Brought() {
 		return nil, nil
 	}
 	states, err := session.States(ctx, a.right, engine.StatesQuery{Keys: keys, Most: mostStates, Unhit: mostStates})

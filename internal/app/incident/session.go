@@ -19,6 +19,7 @@ import (
 // check asks the engine what the logic returns and fits it to the configuration.
 func (r *Incident) check(ctx context.Context) error {
 	fields := r.source.Mapping.Fields
+	r.fitFolds()
 	columns, err := r.columnsOf(ctx, r.calc.Logic)
 	if err != nil {
 		return err
@@ -47,6 +48,36 @@ func (r *Incident) check(ctx context.Context) error {
 	}
 	r.right = engine.Variant{Logic: r.calc.Logic, Key: r.calc.Key, Columns: names(r.shape.Values), Dedupe: r.calc.Dedupe}
 	return r.checkBucket()
+}
+
+// fitFolds gives folds what their calculation says of their states: rows that
+// remember their bucket alone are folded by bucket, and those that remember
+// everything begin with the states of a checkpoint. The previous fold has states
+// of its own, of which there is none.
+func (r *Incident) fitFolds() {
+	logics := []*recount.Logic{&r.calc.Logic}
+	if r.calc.Previous != nil {
+		previous := *r.calc.Previous
+		r.calc.Previous = &previous
+		logics = append(logics, &previous)
+	}
+	for _, l := range logics {
+		if !l.Fold() {
+			continue
+		}
+		if r.calc.Memory.Kind == recount.MemoryWindow {
+			l.Bucket = r.calc.Bucket
+		}
+		if l != &r.calc.Logic || r.calc.Memory.Kind != recount.MemoryUnbounded {
+			continue
+		}
+		for _, name := range l.By {
+			if i := slices.IndexFunc(r.source.Mapping.Fields, func(f recount.Field) bool { return f.Name == name }); i >= 0 {
+				l.Opening = append(l.Opening, r.source.Mapping.Fields[i])
+			}
+		}
+		l.Opening = append(l.Opening, recount.Field{Name: recount.StateColumn, Type: recount.Type{Kind: recount.KindString}})
+	}
 }
 
 // inList says in which list a condition stands.
@@ -139,11 +170,18 @@ func (r *Incident) sameKinds(previous recount.Shape) error {
 			return &recount.Error{
 				Code: recount.CodeNoColumn, What: fmt.Sprintf("key column %s is of another type in the previous logic", c.Name), Where: r.calc.Previous.Path,
 				Why:  fmt.Sprintf("it is %s there and %s in %s, so the rows could not be told to be the same", c.Type, want.Type, r.calc.Logic.Path),
-				Next: fmt.Sprintf("cast it in the previous logic, such as %s::%s", c.Name, want.Type),
+				Next: nextKind(*r.calc.Previous, c.Name, want.Type),
 			}
 		}
 	}
 	return nil
+}
+
+func nextKind(logic recount.Logic, name string, want recount.Type) string {
+	if logic.Fold() {
+		return fmt.Sprintf("let the previous fold return %s as %s", name, want)
+	}
+	return fmt.Sprintf("cast it in the previous logic, such as %s::%s", name, want)
 }
 
 func (r *Incident) checkBucket() error {
@@ -185,6 +223,7 @@ func (r *Incident) start(ctx context.Context) error {
 	input := engine.Input{Window: r.window, Read: r.read, Hits: r.hits, Until: r.until}
 	if checkpoint != nil {
 		input.Opening, input.Read.From = opening, checkpoint.Time
+		r.opening = opening
 	}
 	session, err := r.open(ctx, input, cover.Select(r.snapshot, input.Read))
 	if err != nil {
@@ -199,7 +238,7 @@ func (r *Incident) start(ctx context.Context) error {
 			return err
 		}
 		if overtaken {
-			r.whole = true
+			r.whole, r.opening = true, ""
 			return r.start(ctx)
 		}
 		r.read.From = checkpoint.Time

@@ -40,11 +40,14 @@ func (r *Incident) settle(ctx context.Context, l *live, touched map[string]bool,
 	if err := r.mayBeAhead(ctx); err != nil {
 		return out, err
 	}
-	var excluded map[string][]recount.Value
-	if excluded, out.unknown, err = replay.Excluded(ctx, r.session, r.logics()); err != nil {
+	if out.Digest, out.Rows, err = r.proved(ctx); err != nil {
 		return out, err
 	}
-	if out.Digest, out.Rows, err = r.proved(ctx); err != nil {
+	if err := r.survived(ctx, r.session); err != nil {
+		return out, err
+	}
+	var excluded map[string][]recount.Value
+	if excluded, out.unknown, err = replay.Excluded(ctx, r.session, r.logics()); err != nil {
 		return out, err
 	}
 	rows, err := r.runningRows(ctx, l, touched, excluded, &out)

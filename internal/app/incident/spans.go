@@ -13,6 +13,7 @@ import (
 	"recount/internal/archive/cover"
 	"recount/internal/config"
 	"recount/source"
+	"recount/target"
 )
 
 // spans are the spans of one replay: which events are wrong, which are read, and
@@ -231,6 +232,51 @@ func (r *Incident) Needs(ctx context.Context) (needs recount.Window, lacking boo
 		return needs, true, nil
 	}
 	return needs, false, err
+}
+
+// Reads are the events of which the rows of an incident are made.
+type Reads struct {
+	Hits     recount.Hits // by event time a zero edge is open
+	Until    map[string]string
+	Snapshot recount.Snapshot
+}
+
+// Reads says which events a worker must be given to make the rows of the window.
+// All of them are archived. How far the live rows are must be known.
+func (r *Incident) Reads(ctx context.Context) (reads Reads, err error) {
+	if err := r.locate(ctx); err != nil {
+		return reads, err
+	}
+	if err := r.complete(); err != nil {
+		return reads, err
+	}
+	reads = Reads{Hits: recount.Hits{Window: r.read}, Until: r.until, Snapshot: r.snapshot}
+	reads.Hits.Window.By = recount.ByEvent
+	if r.right.See == engine.SeeHit {
+		reads.Hits = r.hits
+	}
+	return reads, nil
+}
+
+// Calculation is what the incident recalculates.
+func (r *Incident) Calculation() config.Calculation { return r.calc }
+
+// Filled says whether a table of the calculation's database holds any row.
+func (r *Incident) Filled(ctx context.Context, table string) (filled bool, err error) {
+	t, info, err := r.beside(ctx, table)
+	if err != nil {
+		return false, err
+	}
+	defer joined(&err, t.Close)
+	if len(info.Columns) == 0 {
+		return false, nil
+	}
+	found := errors.New("there is a row")
+	err = t.Scan(ctx, target.Scan{Key: []string{info.Columns[0].Name}}, func(recount.Row) error { return found })
+	if errors.Is(err, found) {
+		return true, nil
+	}
+	return false, err
 }
 
 // ReadCut finds out how far the live rows have absorbed events; paused is the

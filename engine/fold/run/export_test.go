@@ -1,0 +1,7 @@
+package run
+
+// Small makes parts and what fits into memory small, so that tests of few events
+// go all the ways.
+func Small() {
+	partRows, leastShare = 8, 1<<10
+}

@@ -1,0 +1,1 @@
+SELECT "user", sum(amount) AS total FROM events GROUP BY "user"
