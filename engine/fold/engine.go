@@ -16,6 +16,7 @@ import (
 	"recount/adapter"
 	"recount/engine"
 	"recount/engine/fold/gofold"
+	"recount/engine/fold/process"
 	"recount/engine/fold/run"
 )
 
@@ -29,7 +30,9 @@ func init() {
 type Config struct{}
 
 // builtin are the kinds that the program has.
-func builtin() []Kind { return []Kind{gofold.New(gofold.Options{})} }
+func builtin() []Kind {
+	return []Kind{gofold.New(gofold.Options{}), process.New(process.Options{})}
+}
 
 // Engine runs folds. By itself it only checks them: a session needs an engine
 // below it (Over).

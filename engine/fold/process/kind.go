@@ -23,16 +23,23 @@ import (
 	"recount/internal/sandbox"
 )
 
+// Options change how workers run; the zero Options are those of the command.
+type Options struct {
+	// Unsandboxed runs workers without what needs the kernel's help.
+	Unsandboxed bool
+}
+
 // Kind runs folds of LogicWorker.
 type Kind struct {
+	options  Options
 	mu       sync.Mutex
 	programs map[string]program // by folder and command
 	said     map[string]hello   // by digest of the logic, fields and key
 }
 
 // New returns the kind.
-func New() *Kind {
-	return &Kind{programs: map[string]program{}, said: map[string]hello{}}
+func New(o Options) *Kind {
+	return &Kind{options: o, programs: map[string]program{}, said: map[string]hello{}}
 }
 
 // Name returns LogicWorker.
@@ -202,6 +209,7 @@ func (s *steppers) start(ctx context.Context, n int, w run.Wants) (*child, hello
 	}
 	spec := sandbox.Spec{
 		Command: command, Dir: dir, Read: p.read, MemoryMiB: worker.MemoryMiB, Clock: around.clock, Seed: around.seed,
+		Unsandboxed: s.kind.options.Unsandboxed,
 		Env: append(append(around.env, p.env...), "HOME="+home, "TMPDIR="+home, "PATH="+filepath.Dir(command[0])+":/usr/local/bin:/usr/bin:/bin"),
 	}
 	timeout := worker.Timeout
@@ -259,4 +267,9 @@ func (s *steppers) greet(c *child, seed uint64, w run.Wants) (hello, error) {
 		return hello{}, c.unusable("%v", err)
 	}
 	return h, nil
+}
+
+// Run folds the events of a spec with a process for each thread.
+func (k *Kind) Run(ctx context.Context, logic recount.Logic, spec run.Spec) (run.Result, error) {
+	return run.Execute(ctx, spec, k.Steppers(logic, spec))
 }

@@ -197,8 +197,8 @@ class EventFolds:
     def batch(self, batch: Any) -> Any:
         source = Source(batch)
         self.answer.clear()
-        now.times = batch.column("time").cast("int64").to_pylist()
-        now.seqs = batch.column("recount_seq").to_pylist()
+        # Lists of these would cost for every event, and few folds ask for the clock.
+        now.times, now.seqs = batch.column("time").cast("int64"), batch.column("recount_seq")
         columns = [lists_of(batch.column(name), self.kinds[name]) for name in self.takes]
         events = zip(range(source.n), *columns)
         keys, states, buckets = source.begins(self.by, self.kinds)
@@ -377,6 +377,8 @@ def _joined(batches: list[Any]) -> Any:
 def run_arrow(fold: Fold, hello: Mapping[str, Any], reads: Sequence[str], kinds: Mapping[str, str], source: int, sink: int) -> None:
     """Fold batches until the input ends."""
     pyarrow.set_cpu_count(max(1, int(os.environ.get("OMP_NUM_THREADS", "1") or 1)))
+    if fold.style != "pandas" and "pandas" not in sys.modules:
+        _without_pandas()
     folds: Any = (EventFolds if fold.style == "fold" else WholeFolds)(fold, hello, reads, kinds)
     with os.fdopen(source, "rb", buffering=1 << 20) as events, os.fdopen(sink, "wb", buffering=1 << 20) as out:
         writer = pyarrow.ipc.new_stream(out, folds.answer.schema)
@@ -392,6 +394,24 @@ def run_arrow(fold: Fold, hello: Mapping[str, Any], reads: Sequence[str], kinds:
             writer.write_batch(answer)
             out.flush()
         writer.close()
+
+
+class _NoPandas:
+    @staticmethod
+    def find_spec(name: str, path: Any = None, target: Any = None) -> None:
+        if name == "pandas":
+            raise ImportError(name)
+
+
+def _without_pandas() -> None:
+    """Keep pyarrow from importing pandas for the first list that it sees: no fold but
+    one of pandas needs it, and it takes half a second in each process."""
+    finder: Any = _NoPandas
+    sys.meta_path.insert(0, finder)
+    try:
+        pyarrow.array([0])
+    finally:
+        sys.meta_path.remove(finder)
 
 
 def _end(folds: Any, writer: Any, out: Any, what: int, group: int, at: int | None, text: str) -> None:

@@ -6,6 +6,7 @@ begin anew with it, so that an event is folded alike wherever a run begins.
 
 from __future__ import annotations
 
+import builtins
 import datetime as _datetime
 import hashlib
 import os
@@ -13,6 +14,7 @@ import random
 import sys
 import sysconfig
 import time
+import types
 import uuid
 from typing import Any, Callable
 
@@ -31,8 +33,8 @@ class Now:
 
     def __init__(self) -> None:
         self.at = -1  # its place in the lists; below 0: none
-        self.times: list[Any] = []  # microseconds, or the protocol's text
-        self.seqs: list[int] = []
+        self.times: Any = []  # lists or arrays: microseconds, or the protocol's text
+        self.seqs: Any = []
         self.seed = "0"
         self.fixed = STOPPED  # where no event is at hand
 
@@ -41,6 +43,7 @@ class Now:
         if self.at < 0 or self.at >= len(self.times):
             return self.fixed
         t = self.times[self.at]
+        t = t.as_py() if hasattr(t, "as_py") else t
         if t is None:
             return self.fixed
         return micros_of(parse_time(t)) if isinstance(t, str) else int(t)
@@ -48,6 +51,7 @@ class Now:
     def source(self) -> str:
         """What the event's random numbers begin from."""
         event = self.seqs[self.at] if 0 <= self.at < len(self.seqs) else 0
+        event = event.as_py() if hasattr(event, "as_py") else event
         return f"{self.seed} {event}"
 
 
@@ -165,55 +169,77 @@ def _sleep(seconds: float) -> None:
 
 
 def take_over(seed: str) -> None:
-    """Put the replay's clock and randomness in the place of the machine's."""
+    """Put the replay's clock and randomness in the place of the machine's.
+
+    Random numbers are replaced for everybody. The modules time and datetime stay
+    as they are for libraries, whose compiled parts need the real ones: the
+    worker's own modules see others.
+    """
     now.seed = seed
-    changed: dict[int, Any] = {}
-
-    def put(module: Any, name: str, value: Any) -> None:
-        old = getattr(module, name, None)
-        if old is not None and old is not value:
-            changed[id(old)] = value
-            kept.append(old)
-            setattr(module, name, value)
-
+    _take_random()
+    swaps: list[tuple[Any, Any]] = [(_datetime.datetime, _Datetime), (_datetime.date, _Date)]
+    clock: dict[str, Any] = {"strftime": _strftime, "sleep": _sleep}
     for name in ("time", "monotonic", "perf_counter", "process_time", "thread_time"):
-        put(time, name, _seconds)
-        put(time, name + "_ns", _nanoseconds)
+        clock[name], clock[name + "_ns"] = _seconds, _nanoseconds
     for name in ("gmtime", "localtime", "ctime"):
-        put(time, name, _at(getattr(time, name)))
-    put(time, "strftime", _strftime)
-    put(time, "sleep", _sleep)
-    put(_datetime, "datetime", _Datetime)
-    put(_datetime, "date", _Date)
-    put(os, "urandom", _urandom)
-    put(random, "_urandom", _urandom)
-    put(uuid, "uuid4", _uuid4)
-    put(uuid, "uuid1", _uuid1)
-    for name in dir(random._inst):  # type: ignore[attr-defined]
-        if not name.startswith("_") and callable(getattr(random, name, None)):
-            put(random, name, getattr(_instance, name))
-    put(random, "_inst", _instance)
-    _replace(changed)
-
-
-kept: list[Any] = []  # what was replaced: its identity must stay its own
-
-
-def _replace(changed: dict[int, Any]) -> None:
-    """Put the replay's in modules that imported the machine's by name before."""
-    library = tuple(p + os.sep for p in {sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")} if p)
+        clock[name] = _at(getattr(time, name))
+    clock = {name: value for name, value in clock.items() if hasattr(time, name)}
+    swaps += [(getattr(time, name), value) for name, value in clock.items()]
+    modules = {"time": _copy_of(time, clock), "datetime": _copy_of(_datetime, {"datetime": _Datetime, "date": _Date})}
+    swaps += [(time, modules["time"]), (_datetime, modules["datetime"])]
     for module in list(sys.modules.values()):
-        name = getattr(module, "__name__", "")
-        file = getattr(module, "__file__", None)
-        if file is None and name != "__main__" or name.split(".")[0] in ("recount", "pyarrow", "numpy", "pandas"):
-            continue
-        if file and file.startswith(library) and "site-packages" not in file and "dist-packages" not in file:
-            continue
-        for key, value in list(vars(module).items()):
-            if id(value) in changed and not key.startswith("__"):
-                setattr(module, key, changed[id(value)])
-            elif getattr(value, "__self__", None) is _old_random and getattr(value, "__name__", None):
-                setattr(module, key, getattr(_instance, value.__name__))
+        if _is_own(getattr(module, "__name__", ""), getattr(module, "__file__", None)):
+            _swap(module, swaps)
+    real = builtins.__import__
+
+    def import_(name: str, globals: Any = None, locals: Any = None, fromlist: Any = (), level: int = 0) -> Any:
+        got = real(name, globals, locals, fromlist, level)
+        if level == 0 and name in modules and globals is not None and _is_own(globals.get("__name__", ""), globals.get("__file__")):
+            return modules[name]
+        return got
+
+    builtins.__import__ = import_
 
 
-_old_random = random._inst  # type: ignore[attr-defined]
+def _take_random() -> None:
+    os.urandom = random._urandom = _urandom  # type: ignore[attr-defined]
+    real = {name: getattr(random, name, None) for name in dir(random._inst) if not name.startswith("_")}  # type: ignore[attr-defined]
+    swaps = [(value, getattr(_instance, name)) for name, value in real.items() if getattr(value, "__self__", None) is random._inst]  # type: ignore[attr-defined]
+    swaps += [(uuid.uuid4, _uuid4), (uuid.uuid1, _uuid1)]
+    _swap(random, swaps)
+    _swap(uuid, swaps)
+    for module in list(sys.modules.values()):
+        if _is_own(getattr(module, "__name__", ""), getattr(module, "__file__", None)):
+            _swap(module, swaps)
+    random._inst = _instance  # type: ignore[attr-defined]
+
+
+def _copy_of(module: Any, changes: dict[str, Any]) -> types.ModuleType:
+    copy = types.ModuleType(module.__name__, module.__doc__)
+    vars(copy).update(vars(module))
+    vars(copy).update(changes)
+    return copy
+
+
+_LIBRARY = tuple(p + os.sep for p in {sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")} if p)
+_COMPILED = ("recount", "pyarrow", "numpy", "pandas", "pytz", "dateutil")
+
+
+def _is_own(name: str, file: str | None) -> bool:
+    """Whether a module is the worker's own, or one of a library that is written in Python."""
+    if name == "__main__":
+        return True
+    if file is None or name.split(".")[0] in _COMPILED:
+        return False
+    return "site-packages" in file or "dist-packages" in file or not file.startswith(_LIBRARY)
+
+
+def _swap(module: Any, swaps: list[tuple[Any, Any]]) -> None:
+    for key, value in list(vars(module).items()):
+        if key.startswith("__"):
+            continue
+        for old, new in swaps:
+            # A method of an object is another object each time that it is asked for.
+            if value is old or getattr(old, "__self__", None) is not None and type(value) is type(old) and value == old:
+                setattr(module, key, new)
+                break
