@@ -100,7 +100,7 @@ var at12 = time.Date(2024, 6, 10, 12, 0, 0, 0, time.UTC)
 
 func newLab(t *testing.T) *lab {
 	t.Helper()
-	e := fold.New(gofold.New(gofold.Options{}), process.New()).Over(duckdb.New())
+	e := fold.New(gofold.New(gofold.Options{}), process.New(process.Options{})).Over(duckdb.New())
 	t.Cleanup(func() {
 		if c, ok := e.(interface{ Close() error }); ok {
 			_ = c.Close()

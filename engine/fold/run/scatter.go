@@ -232,9 +232,16 @@ func (s *scatterer) take(block *chunk) error {
 			return err
 		}
 	}
+	if s.plan.place != none {
+		if err := s.fillPlaces(block); err != nil {
+			return err
+		}
+	}
 	s.choose(block)
-	for i := range block.columns {
-		s.spread(block, i)
+	for i, slot := range s.plan.slots {
+		if slot.kept {
+			s.spread(block, i)
+		}
 	}
 	for _, to := range s.to {
 		s.open[to].n++
@@ -267,6 +274,7 @@ func (s *scatterer) choose(block *chunk) {
 		}
 		if s.open[part] == nil {
 			c := s.memory.chunk(s.plan)
+			s.plan.reserve(c, s.memory.chunkRows)
 			c.order = s.n<<32 | s.made
 			s.made++
 			s.open[part] = c
