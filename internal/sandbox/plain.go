@@ -5,8 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+	"slices"
+	"strings"
 	"sync"
 	"time"
+
+	"recount"
 )
 
 // ClockVariable stands in the environment of a process whose clock is given. It
@@ -15,7 +19,11 @@ const ClockVariable = "RECOUNT_CLOCK"
 
 // environment is what the process gets.
 func (s Spec) environment() []string {
-	env := append([]string{}, s.Env...)
+	env := slices.Clone(s.Env)
+	// Without one, libraries look for it among the machine's accounts.
+	if !slices.ContainsFunc(env, func(v string) bool { return strings.HasPrefix(v, "HOME=") }) {
+		env = append(env, "HOME=/tmp")
+	}
 	if !s.Clock.IsZero() {
 		env = append(env, ClockVariable+"="+s.Clock.UTC().Format(time.RFC3339Nano))
 	}
@@ -50,4 +58,12 @@ func startPlain(ctx context.Context, s Spec) (*Process, error) {
 		return ended(cmd.ProcessState), nil
 	})
 	return &Process{Stdin: in, Stdout: out, kill: kill, wait: wait}, nil
+}
+
+// refused says why nothing was started.
+func refused(why string) error {
+	return &recount.Error{
+		Code: recount.CodeSandbox, What: "the worker cannot be isolated here", Why: why,
+		Next: "run it on a machine whose kernel has what is missing (recount doctor lists it), or, for a worker that you trust, add --unsandboxed",
+	}
 }

@@ -1,3 +1,5 @@
+//go:build amd64 || arm64
+
 package sandbox
 
 import (
@@ -137,6 +139,14 @@ func seen(s Spec) (*view, program, error) {
 		}
 		if _, err := v.add(path, mayRead); err != nil {
 			return nil, p, fmt.Errorf("let the worker read %s: %w", path, err)
+		}
+	}
+	for _, path := range s.Write {
+		if path, err = filepath.Abs(path); err != nil {
+			return nil, p, err
+		}
+		if _, err := v.add(path, mayWrite); err != nil {
+			return nil, p, fmt.Errorf("let the worker write %s: %w", path, err)
 		}
 	}
 	dir, err := filepath.Abs(s.Dir)
