@@ -59,14 +59,11 @@ var folds = map[string]func(c *worker.Context, h *history) string{
 	"last_tag":   func(_ *worker.Context, h *history) string { last := lastTag; lastTag = h.Events[0].Tag; return last },
 	"collector":  func(*worker.Context, *history) string { return collected() },
 	"finalizer":  func(*worker.Context, *history) string { return finalized() },
-	"goroutines": func(*worker.Context, *history) string {
-		return fmt.Sprint(runtime.NumGoroutine(), runtime.NumCgoCall())
-	},
-	"mtime":     func(*worker.Context, *history) string { return mtime() },
-	"own_file":  func(*worker.Context, *history) string { return counted() },
-	"log_order": func(_ *worker.Context, h *history) string { return h.Events[len(h.Events)-1].ID },
-	"float_sum": func(_ *worker.Context, h *history) string { return h.sum() },
-	"drawn":     func(_ *worker.Context, h *history) string { return h.Drawn },
+	"mtime":      func(*worker.Context, *history) string { return mtime() },
+	"own_file":   func(*worker.Context, *history) string { return counted() },
+	"log_order":  func(_ *worker.Context, h *history) string { return h.Events[len(h.Events)-1].ID },
+	"float_sum":  func(_ *worker.Context, h *history) string { return h.sum() },
+	"drawn":      func(_ *worker.Context, h *history) string { return h.Drawn },
 
 	"good_total": func(_ *worker.Context, h *history) string { return h.total() },
 	"good_now":   func(c *worker.Context, h *history) string { return c.Now().Format(time.RFC3339Nano) + h.Events[0].ID },

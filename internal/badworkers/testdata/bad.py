@@ -139,12 +139,6 @@ def _(k):
     return locale.getlocale()
 
 
-@worker("decimal_comma")
-def _(k):
-    locale.setlocale(locale.LC_ALL, "")
-    return locale.format_string("%.2f", 1234.5)
-
-
 @worker("hostname")
 def _(k):
     return socket.gethostname()

@@ -36,13 +36,13 @@ def raw_clock(event):
 
 
 @worker
-def good_now(event):
+def good_now(event):  # under event: {order: …}
     return datetime.datetime.now(datetime.timezone.utc) - datetime.datetime.fromtimestamp(time.time(), datetime.timezone.utc)
 
 
 @worker
 def set_of_texts(event):
-    return next(iter({event["tag"], "a", "b", "c", "d"}))
+    return list({event["tag"], "a", "b", "c", "d"})
 
 
 recount.run(WORKERS[sys.argv[1]])
