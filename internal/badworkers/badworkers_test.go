@@ -70,9 +70,9 @@ var badRaw = []bad{
 var badPackage = []bad{by("random_of_the_package", "seed"), by("raw_clock", "clock"), by("set_of_texts", "seed")}
 
 var badSQL = map[string]bad{
-	`SELECT user_id, string_agg(id ORDER BY tag) AS out FROM events GROUP BY 1`:                 by("ties", "files"),
-	`SELECT user_id, last(id ORDER BY date_trunc('hour', time)) AS out FROM events GROUP BY 1`:  by("last of an hour", "files"),
-	`SELECT user_id, first(id ORDER BY date_trunc('hour', time)) AS out FROM events GROUP BY 1`: by("first of an hour", "files"),
+	`SELECT user_id, string_agg(id ORDER BY tag) AS out FROM events GROUP BY 1`:                 itself("ties", "files"),
+	`SELECT user_id, last(id ORDER BY date_trunc('hour', time)) AS out FROM events GROUP BY 1`:  itself("last of an hour", "files"),
+	`SELECT user_id, first(id ORDER BY date_trunc('hour', time)) AS out FROM events GROUP BY 1`: itself("first of an hour", "files"),
 }
 
 var (
