@@ -87,7 +87,8 @@ func (c *contender) run(ctx context.Context, watched bool) (time.Duration, error
 	if err := cmd.Start(); err != nil {
 		return 0, err
 	}
-	stop, peaks := make(chan struct{}), make(chan int64, 1)
+	stop, peaks, times := make(chan struct{}), make(chan int64, 1), make(chan time.Duration, 1)
+	go func() { times <- machine.Processor(cmd.Process.Pid, stop) }()
 	go func() {
 		if watched {
 			peaks <- machine.Watch(cmd.Process.Pid, stop)
@@ -101,7 +102,7 @@ func (c *contender) run(ctx context.Context, watched bool) (time.Duration, error
 		return 0, fmt.Errorf("%s: %w\n%s%s", c.name, err, out.String(), said.String())
 	}
 	c.said = strings.TrimSpace(out.String())
-	took := cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
+	took := max(<-times, cmd.ProcessState.UserTime()+cmd.ProcessState.SystemTime())
 	if c.inside {
 		text, rest, _ := strings.Cut(c.said, " ")
 		seconds, err := strconv.ParseFloat(text, 64)

@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -211,7 +212,7 @@ func (s *steppers) start(ctx context.Context, n int, w run.Wants) (*child, hello
 		Command: command, Dir: dir, Read: p.read, MemoryMiB: worker.MemoryMiB, Clock: around.clock, Seed: around.seed,
 		Host: around.host, PID: around.pid, Processors: around.processors,
 		Unsandboxed: s.kind.options.Unsandboxed,
-		Env: append(append(around.env, p.env...), "HOME="+home, "TMPDIR="+home, "PATH="+filepath.Dir(command[0])+":/usr/local/bin:/usr/bin:/bin"),
+		Env:         append(append(around.env, p.env...), "HOME="+home, "TMPDIR="+home, "PATH="+filepath.Dir(command[0])+":/usr/local/bin:/usr/bin:/bin"),
 	}
 	timeout := worker.Timeout
 	if timeout <= 0 {
@@ -244,7 +245,8 @@ func (s *steppers) folder(name string) (string, error) {
 // greet exchanges the first lines.
 func (s *steppers) greet(c *child, seed uint64, w run.Wants) (hello, error) {
 	defer c.rests()
-	c.goesOn()
+	// A start loads libraries, which takes longer than an answer.
+	c.watch.Reset(3 * c.timeout)
 	line, err := jsonLine(greet(s.stream, s.logic, s.fields, seed, w))
 	if err != nil {
 		c.end()
@@ -252,12 +254,14 @@ func (s *steppers) greet(c *child, seed uint64, w run.Wants) (hello, error) {
 	}
 	// A write that fails is no error: why the worker does not read is found where
 	// its answer is missing.
-	_, _ = c.Write(line)
+	_, _ = c.proc.Stdin.Write(line)
 	got, err := c.line(mostReply)
-	if errors.Is(err, errLong) {
+	switch {
+	case errors.Is(err, errLong):
 		return hello{}, c.stray(got)
-	}
-	if err != nil {
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return hello{}, c.cutOff(got)
+	case err != nil:
 		return hello{}, c.gone()
 	}
 	h, err := readReply(got, s.fields, s.logic.By)

@@ -104,6 +104,14 @@ func (b *builder) column(to *built, slot int, chunks []*chunk, refs []ref) arrow
 			to.add(b.names[chunks[r.chunk].ordinal(slot, int(r.row))])
 		}
 		buffers = to.texts()
+	case s.width == 0 && len(chunks) == 1:
+		to.begin()
+		from := &chunks[0].columns[slot]
+		for _, r := range refs {
+			to.data = append(to.data, from.data[from.start(int(r.row)):from.ends[r.row]]...)
+			to.end()
+		}
+		buffers = to.texts()
 	case s.width == 0:
 		to.begin()
 		for _, r := range refs {

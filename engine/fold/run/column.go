@@ -129,6 +129,9 @@ func (p *plan) reserve(c *chunk, rows int) {
 		if size := rows * s.width; s.kept && cap(c.columns[i].data) < size {
 			c.columns[i].data = make([]byte, 0, size)
 		}
+		if s.kept && s.width == 0 && cap(c.columns[i].ends) < rows {
+			c.columns[i].ends = make([]uint32, 0, rows)
+		}
 	}
 }
 

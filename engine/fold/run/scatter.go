@@ -286,6 +286,10 @@ func (s *scatterer) choose(block *chunk) {
 // spread adds a column's chosen values to those of their parts.
 func (s *scatterer) spread(block *chunk, i int) {
 	from := &block.columns[i]
+	if from.width == 0 && from.valid == nil {
+		s.spreadTexts(from, i)
+		return
+	}
 	if from.width != 8 || from.valid != nil {
 		for k, row := range s.rows {
 			s.open[s.to[k]].columns[i].appendFrom(from, int(row))
@@ -295,6 +299,19 @@ func (s *scatterer) spread(block *chunk, i int) {
 	for k, row := range s.rows {
 		c := &s.open[s.to[k]].columns[i]
 		c.data = binary.LittleEndian.AppendUint64(c.data, binary.LittleEndian.Uint64(from.data[row*8:]))
+		c.n++
+		if c.valid != nil {
+			c.valid = append(c.valid, 1)
+		}
+	}
+}
+
+// spreadTexts is spread for texts of which none is NULL.
+func (s *scatterer) spreadTexts(from *column, i int) {
+	for k, row := range s.rows {
+		c := &s.open[s.to[k]].columns[i]
+		c.data = append(c.data, from.data[from.start(int(row)):from.ends[row]]...)
+		c.ends = append(c.ends, uint32(len(c.data))) //nolint:gosec // a chunk is far smaller
 		c.n++
 		if c.valid != nil {
 			c.valid = append(c.valid, 1)
