@@ -168,12 +168,16 @@ func (s stepping) most(all bool) int {
 
 // table has the columns that there are to show.
 func (s stepping) table() *table {
-	t := &table{
-		indent: 2, head: []string{"", "time", "event", "fields", "position"},
-		right: make([]bool, 5), fixed: []bool{1: true, 4: false},
-	}
+	t := &table{indent: 2}
 	add := func(head string, right, fixed bool) {
 		t.head, t.right, t.fixed = append(t.head, head), append(t.right, right), append(t.fixed, fixed)
+	}
+	add("", false, false)
+	add("time", false, true)
+	add("event", false, false)
+	add("fields", false, false)
+	if !s.crowded() {
+		add("position", false, false)
 	}
 	if s.e.Elsewhere == "" { // else there is no row to follow
 		add("right", true, false)
@@ -190,6 +194,9 @@ func (s stepping) table() *table {
 	add("", false, true)
 	return t
 }
+
+// crowded says that states on both sides leave no room for positions.
+func (s stepping) crowded() bool { return s.states && s.underStates }
 
 // otherHead names the other logic: the cause is how it went.
 func (s stepping) otherHead() string {
@@ -246,7 +253,9 @@ func (p *page) stepRow(st stepping, i int) []cell {
 		{s.Time.UTC().Format(st.layout), look},
 		{p.text(s.ID), look},
 		{p.fieldsText(st.e, s.Fields), look},
-		{p.text(place), look},
+	}
+	if !st.crowded() {
+		row = append(row, cell{p.text(place), look})
 	}
 	if st.e.Elsewhere == "" {
 		row = append(row, cell{p.stepValue(st, s, s.Values), look})
