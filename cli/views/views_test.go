@@ -3,6 +3,7 @@ package views
 import (
 	"bytes"
 	"flag"
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -253,9 +254,6 @@ func everyView() map[string]func(*Output) error {
 				First: &plan.Plan.Changes[0], Key: plan.Plan.Body.Key, Columns: plan.Plan.Body.Columns, TookMS: 80, Red: redWindow(),
 			})
 		},
-		"explain":       func(o *Output) error { return NewExplain(o).Explained(fixtureExplanation()) },
-		"explain_long":  func(o *Output) error { return NewExplain(o).Explained(longExplanation()) },
-		"explain_right": func(o *Output) error { return NewExplain(o).Explained(rightExplanation()) },
 		"init": func(o *Output) error {
 			return NewInit(o).Initialized(app.Initialized{
 				File: "recount.yaml", Text: "version: 1\narchive: archive\n", Asked: 2, Sample: []string{"id=e008560  time=2024-06-10T12:09:24.053Z  user_id=u121  value=28.60"},
@@ -280,12 +278,24 @@ func everyView() map[string]func(*Output) error {
 			return d.Err()
 		},
 	}
+	maps.Copy(all, explainViews())
 	maps.Copy(all, archiveViews())
 	maps.Copy(all, upkeepViews())
 	maps.Copy(all, severalViews())
 	maps.Copy(all, controlViews())
 	maps.Copy(all, lookingViews())
 	return all
+}
+
+func explainViews() map[string]func(*Output) error {
+	return map[string]func(*Output) error{
+		"explain":       func(o *Output) error { return NewExplain(o).Explained(fixtureExplanation(), false) },
+		"explain_long":  func(o *Output) error { return NewExplain(o).Explained(longExplanation(), false) },
+		"explain_all":   func(o *Output) error { return NewExplain(o).Explained(longExplanation(), true) },
+		"explain_fold":  func(o *Output) error { return NewExplain(o).Explained(foldExplanation(), false) },
+		"explain_mixed": func(o *Output) error { return NewExplain(o).Explained(mixedExplanation(), false) },
+		"explain_right": func(o *Output) error { return NewExplain(o).Explained(rightExplanation(), false) },
+	}
 }
 
 func severalViews() map[string]func(*Output) error {
@@ -413,7 +423,7 @@ func fixtureExplanation() app.Explanation {
 			{Seq: 2, ID: "e-77f1", Time: at12.Add(251204 * time.Millisecond), Partition: "3", Position: "00000000000000088190", Fields: field("912.40"), Note: "a repeat", Values: values("912.40"), Under: values("1824.80")},
 			{Seq: 3, ID: "e-78c0", Time: at12.Add(1120001 * time.Millisecond), Partition: "3", Position: "00000000000000090455", Fields: field("87.60"), Counted: true, Values: values("1000.00"), Under: values("1912.40")},
 		},
-		Result: values("1000.00"), Under: values("1912.40"), Alone: true,
+		Result: values("1000.00"), Against: "twice", Under: values("1912.40"), Alone: true,
 	}
 }
 
@@ -430,9 +440,36 @@ func longExplanation() app.Explanation {
 	return e
 }
 
+// foldExplanation is one of a fold with a long history, of which the middle was
+// not replayed.
+func foldExplanation() app.Explanation {
+	e := longExplanation()
+	for i := range e.Steps {
+		s := &e.Steps[i]
+		state, under := fmt.Sprintf(`{"seen":["e-77f1","e-78c0","e-78c1"],"n":%d,"total":"1.00"}`, i+1), fmt.Sprintf(`{"seen":["e-77f1","e-78c0"],"n":%d,"total":"1.00"}`, i+1)
+		s.State, s.UnderState = &state, &under
+		if i >= 20 && i < 87 || i > 93 && i < 180 {
+			s.Skipped, s.State, s.UnderState, s.Values, s.Under = true, nil, nil, nil, nil
+		}
+	}
+	return e
+}
+
+// mixedExplanation sets a fold beside previous SQL, for a row whose cause is not
+// known.
+func mixedExplanation() app.Explanation {
+	e := fixtureExplanation()
+	e.Change.Cause, e.Change.Action, e.Against = recount.CauseUnknown, recount.ActionHeld, "previous"
+	for i := range e.Steps {
+		state := fmt.Sprintf(`{"n": %d}`, i)
+		e.Steps[i].State = &state
+	}
+	return e
+}
+
 func rightExplanation() app.Explanation {
 	e := fixtureExplanation()
-	e.Change, e.Right, e.Under = recount.Change{Key: values("10482")}, true, nil
+	e.Change, e.Right, e.Against, e.Under = recount.Change{Key: values("10482")}, true, "", nil
 	for i := range e.Steps {
 		e.Steps[i].Under = nil
 	}

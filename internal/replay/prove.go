@@ -23,6 +23,7 @@ type Proved struct {
 	logic  recount.Logic
 	first  engine.Rows
 	second engine.Rows    // nil: the second run had the same digest
+	fold   bool           // the logic is a fold, of which more was varied
 	differ map[string]int // column: rows
 	sample string
 }

@@ -47,6 +47,7 @@ var layers = []layer{
 	{folder: "internal/pgtest", may: []string{"."}, vendor: true, why: "it starts a server for tests"},
 	{folder: "internal/servertest", may: []string{"."}, vendor: true, why: "it starts servers for tests"},
 	{folder: "internal/servertest/", may: []string{".", "internal/servertest"}, vendor: true, why: "it starts servers for tests"},
+	{folder: "internal/badworkers", vendor: true, why: "tests alone: they run workers in every engine"},
 	{folder: "internal/badinput", vendor: true, why: "tests alone: what goes wrong around an archiver"},
 	{folder: "internal/readers", vendor: true, why: "tests alone: other programs read the archive"},
 	{folder: "internal/incidents", vendor: true, why: "tests alone: they run the product on a live table"},
