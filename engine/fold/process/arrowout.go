@@ -120,6 +120,9 @@ type answerPlace struct{ spot, at int }
 // read reads all rows.
 func (o *output) read() error {
 	var last [whatFailed]answerPlace
+	for i := range last {
+		last[i] = answerPlace{-1, -1}
+	}
 	for i := range o.n {
 		what := int8(whatRow)
 		if o.what != nil {
