@@ -121,7 +121,7 @@ type answerPlace struct{ spot, at int }
 func (o *output) read() error {
 	var last [whatFailed]answerPlace
 	for i := range last {
-		last[i] = answerPlace{-1, -1}
+		last[i].at = -1 // a group without an event answers there
 	}
 	for i := range o.n {
 		what := int8(whatRow)
