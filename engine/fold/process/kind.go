@@ -254,7 +254,7 @@ func (s *steppers) greet(c *child, seed uint64, w run.Wants) (hello, error) {
 	}
 	// A write that fails is no error: why the worker does not read is found where
 	// its answer is missing.
-	_, _ = c.proc.Stdin.Write(line)
+	_, _ = c.stdin.Write(line)
 	got, err := c.line(mostReply)
 	switch {
 	case errors.Is(err, errLong):
