@@ -42,7 +42,11 @@ func TestPagesShowWhatIsSo(t *testing.T) {
 		t.Fatal(err)
 	}
 	slices.Sort(pages)
-	doctest.Check(t, doctest.Options{Root: top, Env: []string{"TERM=xterm"}, Update: *update, Clock: clock.System{}}, pages...)
+	source, err := filepath.Abs(top)
+	if err != nil {
+		t.Fatal(err)
+	}
+	doctest.Check(t, doctest.Options{Root: top, Env: []string{"TERM=xterm", "RECOUNT_SRC=" + source}, Update: *update, Clock: clock.System{}}, pages...)
 }
 
 func holdsConsole(t *testing.T, name string) bool {

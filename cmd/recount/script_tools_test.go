@@ -39,7 +39,7 @@ func orders(ts *testscript.TestScript, neg bool, args []string) {
 	for _, name := range []string{"recount.yaml", "totals.sql", "events.csv", "live.sql"} {
 		text, err := os.ReadFile(filepath.Join(ts.Getenv("ORDERS"), name)) //nolint:gosec // a file of testdata
 		ts.Check(err)
-		ts.Check(os.WriteFile(ts.MkAbs(name), text, 0o600))
+		ts.Check(os.WriteFile(ts.MkAbs(name), folded(ts, text), 0o600))
 	}
 	runSQLite(ts, false, []string{"live.db", ts.ReadFile("live.sql"), "SELECT 1"})
 }

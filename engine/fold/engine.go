@@ -33,9 +33,7 @@ type Config struct{}
 
 // builtin are the kinds that the program has.
 func builtin(unsandboxed bool) []Kind {
-	processes := process.New()
-	processes.Unsandboxed = unsandboxed
-	return []Kind{gofold.New(gofold.Options{Unsandboxed: unsandboxed}), processes}
+	return []Kind{gofold.New(gofold.Options{Unsandboxed: unsandboxed}), process.New(process.Options{Unsandboxed: unsandboxed})}
 }
 
 // Engine runs folds. By itself it only checks them: a session needs an engine

@@ -105,7 +105,7 @@ var calculationBlock = Block{
 		{Name: "worker", Type: "mapping", Doc: "A process that folds the events of a key, one after the other."},
 		{Name: "go", Type: "text", Doc: "The name of a fold that this program was built with."},
 		{Name: "shadow", Type: "mapping", Doc: "The production worker, run beside the live one on a topic and a table of its own."},
-		{Name: "by", Type: "list of texts", Doc: "With worker or go, the event's fields whose values make a fold's key.", Default: "those of key that are fields of the event"},
+		{Name: "by", Type: "list of texts", Doc: "With worker or go, the event's fields whose values make a fold's key; [] folds all events together, or all of a bucket.", Default: "those of key that are fields of the event"},
 		{Name: "key", Type: "list of texts", Doc: "The result columns that name a row.", Required: true},
 		{Name: "memory", Type: "text", Doc: "How far back a row remembers. window: it depends on the events of its own bucket; a duration such as 24h: also on those before it, so far; unbounded: on all.", Default: "window"},
 		{Name: "opening", Type: "mapping", Doc: "With memory: unbounded, the columns of the relation opening that the SQL reads beside events, its rows as they stood before them: their types by name, the key's columns among them."},

@@ -13,6 +13,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/goccy/go-yaml/ast"
+
 	"recount"
 )
 
@@ -174,7 +176,9 @@ func (l *loader) by(c *Calculation, logic *recount.Logic, found map[string]entry
 		}
 		return
 	}
-	if given {
+	if seq, ok := v.node.(*ast.SequenceNode); given && ok && len(seq.Values) == 0 {
+		logic.By = []string{} // all events of a bucket, or all, are folded together
+	} else if given {
 		logic.By = texts(v.value)
 	} else if logic != &c.Logic && c.Logic.Fold() {
 		logic.By = c.Logic.By
@@ -187,7 +191,7 @@ func (l *loader) by(c *Calculation, logic *recount.Logic, found map[string]entry
 		}
 	}
 	if source, ok := l.project.Sources[c.Source]; ok && len(logic.By) == 0 && !given {
-		l.r.problem(pos{line: c.Line}, "calculations.%s: by is missing: none of the key's columns is a field of source %s, so it is not known which events are folded together", c.Name, source.Name)
+		l.r.problem(pos{line: c.Line}, "calculations.%s: by is missing: none of the key's columns is a field of source %s, so it is not known which events are folded together; by: [] folds all", c.Name, source.Name)
 	}
 }
 

@@ -10,6 +10,7 @@
 //
 //	<!-- doctest: dir=examples/seed -->   a new folder with a copy of that one
 //	<!-- doctest: skip=why it cannot run --> the next block is not run
+//	<!-- doctest: needs=node -->          nor any block of the page from here on, where there is no such program
 //
 // In expected output a line "..." stands for any lines, and "..." inside of a
 // line for any text. What differs from run to run is compared by its form alone:
@@ -85,6 +86,11 @@ func (r *run) block(b *Block) {
 	if b.Skip != "" {
 		r.t.Logf("%s:%d: not run: %s", r.page, b.Line, b.Skip)
 		return
+	}
+	if b.Needs != "" {
+		if _, err := exec.LookPath(b.Needs); err != nil {
+			r.t.Skipf("%s:%d: not run from here on: there is no %s in PATH", r.page, b.Line, b.Needs)
+		}
 	}
 	if b.Dir != "" || r.dir == "" {
 		r.dir = r.t.TempDir()

@@ -18,6 +18,7 @@ type Block struct {
 	Line     int // of its fence, counted from 1
 	Dir      string
 	Skip     string
+	Needs    string // a program without which it is not run
 	Commands []Command
 	fence    string
 	end      string
@@ -31,14 +32,14 @@ type Command struct {
 	source []string // the lines of the page
 }
 
-var directive = regexp.MustCompile(`^<!--\s*doctest:\s*(dir|skip)=(.*?)\s*-->$`)
+var directive = regexp.MustCompile(`^<!--\s*doctest:\s*(dir|skip|needs)=(.*?)\s*-->$`)
 
 // Parse cuts a page into its console blocks.
 func Parse(text string) (*Doc, error) {
 	doc := &Doc{}
 	lines := strings.Split(text, "\n")
 	var between []string
-	var dir, skip string
+	var dir, skip, needs string
 	for i := 0; i < len(lines); i++ {
 		line := lines[i]
 		trimmed := strings.TrimSpace(line)
@@ -51,6 +52,8 @@ func Parse(text string) (*Doc, error) {
 				dir = m[2]
 			case "skip":
 				skip = m[2]
+			case "needs":
+				needs = m[2]
 			}
 		} else if strings.Contains(trimmed, "<!-- doctest:") {
 			return nil, fmt.Errorf("line %d: unknown directive %s", i+1, trimmed)
@@ -68,12 +71,12 @@ func Parse(text string) (*Doc, error) {
 			i = end
 			continue
 		}
-		block := Block{Line: i + 1, Dir: dir, Skip: skip, fence: line, end: lines[end]}
+		block := Block{Line: i + 1, Dir: dir, Skip: skip, Needs: needs, fence: line, end: lines[end]}
 		var err error
 		if block.Commands, err = commands(lines[i+1:end], i+2); err != nil {
 			return nil, err
 		}
-		dir, skip = "", ""
+		dir, skip, needs = "", "", ""
 		doc.Blocks = append(doc.Blocks, block)
 		doc.rest = append(doc.rest, between)
 		between = nil

@@ -194,6 +194,6 @@ func (b *batches) peek() error {
 	if err == nil && binary.LittleEndian.Uint32(head) == continuation {
 		return nil
 	}
-	line, _ := b.c.line(mostLine)
+	line, _ := b.c.line(mostReply)
 	return b.c.stray(bytes.Clone(line))
 }

@@ -128,8 +128,8 @@ func (c *child) settle() bool {
 var errLong = errors.New("too long")
 
 // line reads a line of at most most bytes, without its end. It is valid until the
-// next one. At the end of the output, what stands there without a line end is a
-// line too.
+// next one. What stands at the end of the output without a line end is given with
+// io.ErrUnexpectedEOF.
 func (c *child) line(most int) ([]byte, error) {
 	line, err := c.out.ReadSlice('\n')
 	if err == nil {
@@ -145,11 +145,20 @@ func (c *child) line(most int) ([]byte, error) {
 	}
 	if err != nil {
 		if len(whole) > 0 && errors.Is(err, io.EOF) {
-			return whole, nil
+			return whole, io.ErrUnexpectedEOF
 		}
 		return nil, err
 	}
 	return whole[:len(whole)-1], nil
+}
+
+// cutOff is the error of an output that ends within a line: a worker that died
+// while it wrote, or one that printed something.
+func (c *child) cutOff(line []byte) error {
+	if len(line) > 0 && line[0] == '{' {
+		return c.gone()
+	}
+	return c.stray(line)
 }
 
 // gone is the error of a worker from which nothing more comes, or which takes

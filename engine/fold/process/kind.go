@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -23,20 +24,23 @@ import (
 	"recount/internal/sandbox"
 )
 
+// Options change how workers run; the zero Options are those of the command.
+type Options struct {
+	// Unsandboxed runs workers without what needs the kernel's help.
+	Unsandboxed bool
+}
+
 // Kind runs folds of LogicWorker.
 type Kind struct {
-	// Unsandboxed runs workers without what needs the kernel's help. It is set
-	// before the first run.
-	Unsandboxed bool
-
+	options  Options
 	mu       sync.Mutex
 	programs map[string]program // by folder and command
 	said     map[string]hello   // by digest of the logic, fields and key
 }
 
 // New returns the kind.
-func New() *Kind {
-	return &Kind{programs: map[string]program{}, said: map[string]hello{}}
+func New(o Options) *Kind {
+	return &Kind{options: o, programs: map[string]program{}, said: map[string]hello{}}
 }
 
 // Name returns LogicWorker.
@@ -205,8 +209,9 @@ func (s *steppers) start(ctx context.Context, n int, w run.Wants) (*child, hello
 		command[0] = filepath.Join(dir, command[0])
 	}
 	spec := sandbox.Spec{
-		Command: command, Dir: dir, Read: p.read, MemoryMiB: worker.MemoryMiB, Clock: around.clock, Seed: around.seed, Unsandboxed: s.kind.Unsandboxed,
-		Env: append(append(around.env, p.env...), "HOME="+home, "TMPDIR="+home, "PATH="+filepath.Dir(command[0])+":/usr/local/bin:/usr/bin:/bin"),
+		Command: command, Dir: dir, Read: p.read, MemoryMiB: worker.MemoryMiB, Clock: around.clock, Seed: around.seed,
+		Unsandboxed: s.kind.options.Unsandboxed,
+		Env:         append(append(around.env, p.env...), "HOME="+home, "TMPDIR="+home, "PATH="+filepath.Dir(command[0])+":/usr/local/bin:/usr/bin:/bin"),
 	}
 	timeout := worker.Timeout
 	if timeout <= 0 {
@@ -239,7 +244,8 @@ func (s *steppers) folder(name string) (string, error) {
 // greet exchanges the first lines.
 func (s *steppers) greet(c *child, seed uint64, w run.Wants) (hello, error) {
 	defer c.rests()
-	c.goesOn()
+	// A start loads libraries, which takes longer than an answer.
+	c.watch.Reset(3 * c.timeout)
 	line, err := jsonLine(greet(s.stream, s.logic, s.fields, seed, w))
 	if err != nil {
 		c.end()
@@ -247,12 +253,14 @@ func (s *steppers) greet(c *child, seed uint64, w run.Wants) (hello, error) {
 	}
 	// A write that fails is no error: why the worker does not read is found where
 	// its answer is missing.
-	_, _ = c.Write(line)
+	_, _ = c.proc.Stdin.Write(line)
 	got, err := c.line(mostReply)
-	if errors.Is(err, errLong) {
+	switch {
+	case errors.Is(err, errLong):
 		return hello{}, c.stray(got)
-	}
-	if err != nil {
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return hello{}, c.cutOff(got)
+	case err != nil:
 		return hello{}, c.gone()
 	}
 	h, err := readReply(got, s.fields, s.logic.By)

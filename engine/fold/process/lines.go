@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"strconv"
 
 	"recount"
@@ -206,6 +207,9 @@ func (r *receiver) until(a ask) error {
 		if errors.Is(err, errLong) {
 			return l.c.unusable("it wrote a line of more than %d MiB, which began: %s", mostLine>>20, quoted(line))
 		}
+		if errors.Is(err, io.ErrUnexpectedEOF) {
+			return r.poison(l.c.cutOff(line))
+		}
 		if err != nil {
 			return r.poison(l.c.gone())
 		}
@@ -317,8 +321,8 @@ func (r *receiver) failed(m message) error {
 // poison says that some event of the groups that are not answered ended the
 // worker: what it had answered may lie unwritten in its own buffer.
 func (r *receiver) poison(err error) error {
-	if _, ok := errors.AsType[*recount.Error](err); !ok {
-		return err // the run was ended
+	if e, ok := errors.AsType[*recount.Error](err); !ok || e.Code != recount.CodeWorker {
+		return err // the run was ended, or the worker wrote what is no protocol
 	}
 	return poisonIn(r.in, err)
 }

@@ -4,6 +4,7 @@ import (
 	"os"
 	"testing"
 
+	"recount/engine/duckdb"
 	"recount/internal/sandbox"
 )
 
@@ -11,5 +12,5 @@ func TestMain(m *testing.M) {
 	if handled, exit := sandbox.Child(os.Args[1:]...); handled {
 		os.Exit(exit)
 	}
-	m.Run()
+	duckdb.RunTests(m)
 }

@@ -57,7 +57,7 @@ type project struct {
 // package `recount` stands beside it.
 func newProject(t testing.TB, interpreter, text string, fields []recount.Field, by ...string) *project {
 	t.Helper()
-	p := &project{t: t, dir: t.TempDir(), fields: fields, kind: process.New()}
+	p := &project{t: t, dir: t.TempDir(), fields: fields, kind: process.New(process.Options{})}
 	p.write("worker.py", text)
 	files := []string{"worker.py"}
 	modules, err := filepath.Glob("../../../python/src/recount/*.py")

@@ -2,6 +2,7 @@ package process
 
 import (
 	"bytes"
+	"regexp"
 	"strings"
 	"sync"
 	"unicode"
@@ -55,9 +56,15 @@ func (t *tail) lines() []string {
 	return list[max(0, len(list)-tailLines):]
 }
 
+// escapes are what moves a terminal's cursor or colours its text.
+var escapes = regexp.MustCompile(`\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)|[ -/]*[0-~])`)
+
 // tidy makes one line for a person of what a worker wrote: whatever moves a
 // terminal's cursor, colours it or is no text, is taken out.
 func tidy(s string) string {
+	if strings.IndexByte(s, 0x1b) >= 0 {
+		s = escapes.ReplaceAllString(s, "")
+	}
 	s = strings.Map(func(r rune) rune {
 		switch {
 		case r == '\t' || r == '\n':

@@ -10,7 +10,6 @@ import (
 	"io"
 	"maps"
 	"os"
-	"path/filepath"
 	"slices"
 	"time"
 
@@ -166,36 +165,6 @@ func (r *Incident) makeCheckpoint(ctx context.Context, logic, opening string, la
 		_ = os.RemoveAll(input.Resume) // the next run would not look at it
 	}
 	return &made, err
-}
-
-// resume is the folder in which the states of a fold over a long history are kept
-// until the checkpoint is whole: a command that was killed goes on from there.
-// Empty where the project's folder cannot be written.
-func (r *Incident) resume() string {
-	if !r.calc.Logic.Fold() {
-		return ""
-	}
-	dir := filepath.Join(r.host.Dir(), ".recount", "resume-"+r.calc.Name)
-	if err := os.MkdirAll(dir, 0o750); err != nil {
-		return ""
-	}
-	return dir
-}
-
-// opened is the variant that makes the rows of a checkpoint; those of a fold are
-// the states of its own keys.
-func (r *Incident) opened() engine.Variant {
-	v := r.right
-	v.See, v.Columns = engine.SeeAll, nil
-	if v.Logic.Fold() {
-		v.Key = v.Logic.By
-	}
-	for _, f := range v.Logic.Opening {
-		if !slices.Contains(v.Key, f.Name) {
-			v.Columns = append(v.Columns, f.Name)
-		}
-	}
-	return v
 }
 
 // writeRows writes rows as Parquet: every column is the canonical text of its

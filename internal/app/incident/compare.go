@@ -238,45 +238,6 @@ func (r *Incident) rightRows(ctx context.Context, session engine.Session, prove 
 	return session.Run(ctx, r.right)
 }
 
-// survived runs the previous fold once, as the right logic was run: events that a
-// fold does not survive are known only then, and their rows are left out whatever
-// explains them.
-func (r *Incident) survived(ctx context.Context, session engine.Session) error {
-	if r.calc.Previous == nil || !r.calc.Previous.Fold() {
-		return nil
-	}
-	v := r.right
-	v.Logic = *r.calc.Previous
-	rows, err := session.Run(ctx, v)
-	if err != nil {
-		return err
-	}
-	return rows.Close()
-}
-
-// folds says that the right logic or the previous one is a fold.
-func (r *Incident) folds() bool {
-	return r.calc.Logic.Fold() || r.calc.Previous != nil && r.calc.Previous.Fold()
-}
-
-// exclude leaves out rows of events that a fold did not survive while hypotheses
-// were tried.
-func (r *Incident) exclude(ctx context.Context, pairs []diff.Pair) error {
-	if !r.folds() {
-		return nil
-	}
-	excluded, _, err := replay.Excluded(ctx, r.session, r.logics())
-	if err != nil {
-		return err
-	}
-	for i := range pairs {
-		if _, out := excluded[pairs[i].Text]; out {
-			pairs[i].Excluded, pairs[i].Cause, pairs[i].Event = true, "", ""
-		}
-	}
-	return nil
-}
-
 // within leaves out rows of other buckets than the span's: what is read may
 // reach further than what is compared.
 func (r *Incident) within(rows diff.Rows, span recount.Window) diff.Rows {

@@ -50,36 +50,6 @@ func (r *Incident) check(ctx context.Context) error {
 	return r.checkBucket()
 }
 
-// fitFolds gives folds what their calculation says of their states: rows that
-// remember their bucket alone are folded by bucket, and those that remember
-// everything begin with the states of a checkpoint. The previous fold has states
-// of its own, of which there is none.
-func (r *Incident) fitFolds() {
-	logics := []*recount.Logic{&r.calc.Logic}
-	if r.calc.Previous != nil {
-		previous := *r.calc.Previous
-		r.calc.Previous = &previous
-		logics = append(logics, &previous)
-	}
-	for _, l := range logics {
-		if !l.Fold() {
-			continue
-		}
-		if r.calc.Memory.Kind == recount.MemoryWindow {
-			l.Bucket = r.calc.Bucket
-		}
-		if l != &r.calc.Logic || r.calc.Memory.Kind != recount.MemoryUnbounded {
-			continue
-		}
-		for _, name := range l.By {
-			if i := slices.IndexFunc(r.source.Mapping.Fields, func(f recount.Field) bool { return f.Name == name }); i >= 0 {
-				l.Opening = append(l.Opening, r.source.Mapping.Fields[i])
-			}
-		}
-		l.Opening = append(l.Opening, recount.Field{Name: recount.StateColumn, Type: recount.Type{Kind: recount.KindString}})
-	}
-}
-
 // inList says in which list a condition stands.
 func (r *Incident) inList(i int, err error) error {
 	name := fmt.Sprintf("missed[%d]", i+1)
@@ -175,13 +145,6 @@ func (r *Incident) sameKinds(previous recount.Shape) error {
 		}
 	}
 	return nil
-}
-
-func nextKind(logic recount.Logic, name string, want recount.Type) string {
-	if logic.Fold() {
-		return fmt.Sprintf("let the previous fold return %s as %s", name, want)
-	}
-	return fmt.Sprintf("cast it in the previous logic, such as %s::%s", name, want)
 }
 
 func (r *Incident) checkBucket() error {

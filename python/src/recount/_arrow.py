@@ -197,8 +197,8 @@ class EventFolds:
     def batch(self, batch: Any) -> Any:
         source = Source(batch)
         self.answer.clear()
-        now.times = batch.column("time").cast("int64").to_pylist()
-        now.seqs = batch.column("recount_seq").to_pylist()
+        # Lists of these would cost for every event, and few folds ask for the clock.
+        now.times, now.seqs = batch.column("time").cast("int64"), batch.column("recount_seq")
         columns = [lists_of(batch.column(name), self.kinds[name]) for name in self.takes]
         events = zip(range(source.n), *columns)
         keys, states, buckets = source.begins(self.by, self.kinds)

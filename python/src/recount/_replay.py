@@ -33,8 +33,8 @@ class Now:
 
     def __init__(self) -> None:
         self.at = -1  # its place in the lists; below 0: none
-        self.times: list[Any] = []  # microseconds, or the protocol's text
-        self.seqs: list[int] = []
+        self.times: Any = []  # lists or arrays: microseconds, or the protocol's text
+        self.seqs: Any = []
         self.seed = "0"
         self.fixed = STOPPED  # where no event is at hand
 
@@ -43,6 +43,7 @@ class Now:
         if self.at < 0 or self.at >= len(self.times):
             return self.fixed
         t = self.times[self.at]
+        t = t.as_py() if hasattr(t, "as_py") else t
         if t is None:
             return self.fixed
         return micros_of(parse_time(t)) if isinstance(t, str) else int(t)
@@ -50,6 +51,7 @@ class Now:
     def source(self) -> str:
         """What the event's random numbers begin from."""
         event = self.seqs[self.at] if 0 <= self.at < len(self.seqs) else 0
+        event = event.as_py() if hasattr(event, "as_py") else event
         return f"{self.seed} {event}"
 
 
