@@ -92,7 +92,7 @@ func (b *bench) prepare(ctx context.Context) (err error) {
 	if b.windowWrong, b.dayWrong, err = makeData(b.data, b.events, b.users, !b.shuffled); err != nil {
 		return err
 	}
-	if b.python, err = python(ctx, b.dir, filepath.Join("bench", "seed", "requirements.txt")); err != nil {
+	if b.python, err = machine.Python(ctx, b.dir, filepath.Join("bench", "seed", "requirements.txt"), "duckdb, pandas, polars"); err != nil {
 		say("left out: pandas, polars and duckdb, since their Python environment could not be made: %v", err)
 		b.python = ""
 	} else {

@@ -3,15 +3,13 @@ package main
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
+
+	"recount/bench/machine"
 )
 
 // peer is one way to do the work, as a whole process.
@@ -39,7 +37,7 @@ func (p *peer) run(ctx context.Context, dir string, watched bool) (time.Duration
 	peaks := make(chan int64, 1)
 	go func() {
 		if watched {
-			peaks <- watch(cmd.Process.Pid, stop)
+			peaks <- machine.Watch(cmd.Process.Pid, stop)
 		}
 		close(peaks)
 	}()
@@ -87,72 +85,4 @@ func (p *peer) median() time.Duration {
 	}
 	s := slices.Sorted(slices.Values(p.took))
 	return s[len(s)/2]
-}
-
-// watch samples the proportional memory of a process and its descendants until
-// stop, and returns the largest sum in bytes.
-func watch(pid int, stop <-chan struct{}) int64 {
-	const every = 15 * time.Millisecond
-	tick := time.NewTicker(every)
-	defer tick.Stop()
-	var peak int64
-	for {
-		peak = max(peak, memory(pid))
-		select {
-		case <-stop:
-			return peak
-		case <-tick.C:
-		}
-	}
-}
-
-func memory(pid int) int64 {
-	sum := pss(pid)
-	children, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
-	for _, name := range children {
-		list, err := os.ReadFile(name) //nolint:gosec // of /proc
-		if err != nil {
-			continue // ended meanwhile
-		}
-		for text := range strings.FieldsSeq(string(list)) {
-			if child, err := strconv.Atoi(text); err == nil {
-				sum += memory(child)
-			}
-		}
-	}
-	return sum
-}
-
-// pss is the process's share of memory: pages that several processes share, such
-// as the program's own, count once in all.
-func pss(pid int) int64 {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
-	if err != nil {
-		return 0
-	}
-	for line := range strings.Lines(string(text)) {
-		if fields := strings.Fields(line); len(fields) == 3 && fields[0] == "Pss:" {
-			kib, _ := strconv.ParseInt(fields[1], 10, 64)
-			return kib << 10
-		}
-	}
-	return 0
-}
-
-// python makes the benchmark's own environment with pinned versions, once.
-func python(ctx context.Context, cache, requirements string) (string, error) {
-	bin := filepath.Join(cache, "venv", "bin", "python")
-	if exec.CommandContext(ctx, bin, "-c", "import duckdb, pandas, polars").Run() == nil { //nolint:gosec // our own environment
-		return bin, nil
-	}
-	for _, argv := range [][]string{
-		{"python3", "-m", "venv", filepath.Join(cache, "venv")},
-		{bin, "-m", "pip", "install", "--quiet", "-r", requirements},
-	} {
-		out, err := exec.CommandContext(ctx, argv[0], argv[1:]...).CombinedOutput() //nolint:gosec // see above
-		if err != nil {
-			return "", errors.Join(fmt.Errorf("%s: %w", strings.Join(argv, " "), err), errors.New(tail(string(out))))
-		}
-	}
-	return bin, nil
 }

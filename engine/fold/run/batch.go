@@ -28,7 +28,7 @@ func (s slot) arrowType() arrow.DataType {
 		return arrow.BinaryTypes.Binary
 	case formHeaders:
 		return headersType
-	case formInt64:
+	case formInt64, formPlace:
 		return arrow.PrimitiveTypes.Int64
 	case formTime:
 		return instants
@@ -104,6 +104,14 @@ func (b *builder) column(to *built, slot int, chunks []*chunk, refs []ref) arrow
 			to.add(b.names[chunks[r.chunk].ordinal(slot, int(r.row))])
 		}
 		buffers = to.texts()
+	case s.width == 0 && len(chunks) == 1:
+		to.begin()
+		from := &chunks[0].columns[slot]
+		for _, r := range refs {
+			to.data = append(to.data, from.data[from.start(int(r.row)):from.ends[r.row]]...)
+			to.end()
+		}
+		buffers = to.texts()
 	case s.width == 0:
 		to.begin()
 		for _, r := range refs {
@@ -129,6 +137,9 @@ func (b *builder) column(to *built, slot int, chunks []*chunk, refs []ref) arrow
 // nulls makes the bitmap of rows that have a value and counts those that have
 // none; without any there is no bitmap.
 func (to *built) nulls(slot int, chunks []*chunk, refs []ref) (nulls int) {
+	if len(chunks) == 1 && chunks[0].columns[slot].valid == nil {
+		return 0
+	}
 	for _, r := range refs {
 		if chunks[r.chunk].columns[slot].null(int(r.row)) {
 			nulls++
@@ -169,6 +180,8 @@ func (to *built) bools(slot int, chunks []*chunk, refs []ref) {
 func (to *built) fixed(s slot, slot int, chunks []*chunk, refs []ref) {
 	to.data = to.data[:0]
 	switch {
+	case len(chunks) == 1 && s.width == 8:
+		to.longs(s, &chunks[0].columns[slot], refs)
 	case s.form == formDecimal && s.width == 8:
 		for _, r := range refs {
 			v := chunks[r.chunk].columns[slot].int64(int(r.row))
@@ -183,6 +196,29 @@ func (to *built) fixed(s slot, slot int, chunks []*chunk, refs []ref) {
 		for _, r := range refs {
 			to.data = append(to.data, chunks[r.chunk].columns[slot].at(int(r.row))...)
 		}
+	}
+}
+
+// longs is fixed for the values of one chunk.
+func (to *built) longs(s slot, from *column, refs []ref) {
+	size := 8
+	if s.form == formDecimal {
+		size = 16
+	}
+	if cap(to.data) < size*len(refs) {
+		to.data = make([]byte, size*len(refs))
+	}
+	to.data = to.data[:size*len(refs)]
+	if s.form == formDecimal {
+		for i, r := range refs {
+			v := from.uint64(int(r.row))
+			binary.LittleEndian.PutUint64(to.data[16*i:], v)
+			binary.LittleEndian.PutUint64(to.data[16*i+8:], uint64(int64(v)>>63)) //nolint:gosec // the sign
+		}
+		return
+	}
+	for i, r := range refs {
+		binary.LittleEndian.PutUint64(to.data[8*i:], from.uint64(int(r.row)))
 	}
 }
 

@@ -41,6 +41,8 @@ func (c *column) int64(row int) int64 {
 	return int64(binary.LittleEndian.Uint64(c.data[row*8:])) //nolint:gosec // the same bits
 }
 
+func (c *column) uint64(row int) uint64 { return binary.LittleEndian.Uint64(c.data[row*8:]) }
+
 // append adds a value.
 func (c *column) append(v []byte) {
 	c.data = append(c.data, v...)
@@ -92,6 +94,8 @@ func (c *column) appendFrom(from *column, row int) {
 type chunk struct {
 	columns []column
 	n       int
+	// ranked says that places have the ranks of partitions, no more their numbers.
+	ranked bool
 	// order is where the chunk stands among those of its part: chunks that are
 	// gathered by it hold a file's rows in the file's order.
 	order int
@@ -112,9 +116,65 @@ func (c *chunk) bytes() (n int) {
 	return n
 }
 
-func (c *chunk) appendFrom(from *chunk, row int) {
+func (c *chunk) reset() {
 	for i := range c.columns {
-		c.columns[i].appendFrom(&from.columns[i], row)
+		c.columns[i].reset()
 	}
-	c.n++
+	c.n, c.ranked = 0, false
+}
+
+// reserve makes room for so many rows' fixed values.
+func (p *plan) reserve(c *chunk, rows int) {
+	for i, s := range p.slots {
+		if size := rows * s.width; s.kept && cap(c.columns[i].data) < size {
+			c.columns[i].data = make([]byte, 0, size)
+		}
+		if s.kept && s.width == 0 && cap(c.columns[i].ends) < rows {
+			c.columns[i].ends = make([]uint32, 0, rows)
+		}
+	}
+}
+
+// appendRow adds a row's kept values.
+func (p *plan) appendRow(to, from *chunk, row int) {
+	for i, s := range p.slots {
+		if s.kept {
+			to.columns[i].appendFrom(&from.columns[i], row)
+		}
+	}
+	to.n++
+}
+
+// appendAll adds all rows of another chunk, which has the same form.
+func (c *chunk) appendAll(from *chunk) {
+	for i := range c.columns {
+		c.columns[i].appendAll(&from.columns[i])
+	}
+	c.n += from.n
+}
+
+func (c *column) appendAll(from *column) {
+	if from.valid != nil || c.valid != nil {
+		if c.valid == nil {
+			c.valid = appendValid(nil, c)
+		}
+		c.valid = appendValid(c.valid, from)
+	}
+	base := uint32(len(c.data)) //nolint:gosec // see mostPart
+	c.data = append(c.data, from.data...)
+	for _, end := range from.ends {
+		c.ends = append(c.ends, base+end)
+	}
+	c.n += from.n
+}
+
+// appendValid adds a column's valid, spelled out.
+func appendValid(b []byte, c *column) []byte {
+	if c.valid != nil {
+		return append(b, c.valid...)
+	}
+	for range c.n {
+		b = append(b, 1)
+	}
+	return b
 }

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"testing"
 	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -241,4 +242,15 @@ func writeTexts(t *rapid.T, path string, names []string, rows [][]recount.Value)
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// check is rapid.Check for properties that take long: at most so many times.
+func check(t *testing.T, most int, property func(*rapid.T)) {
+	t.Helper()
+	n := 0
+	rapid.Check(t, func(rt *rapid.T) {
+		if n++; n <= most {
+			property(rt)
+		}
+	})
 }

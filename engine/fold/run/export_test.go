@@ -2,6 +2,7 @@ package run
 
 // Small makes parts and what fits into memory small, so that tests of few events
 // go all the ways.
-func Small() {
-	partRows, leastShare = 8, 1<<10
-}
+func Small() { partRows, leastShare = 8, 1<<10 }
+
+// Whole takes Small back.
+func Whole() { partRows, leastShare = 128<<10, 64<<10 }

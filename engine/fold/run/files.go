@@ -182,7 +182,7 @@ func (f *eventFile) leaves(ctx context.Context, group int) ([]*leaf, error) {
 
 // made says that a slot is computed, and in no file.
 func (p *plan) made(i int) bool {
-	return p.keyOwn && i == p.key || i == p.hit && !p.spec.Feed
+	return p.keyOwn && i == p.key || i == p.place || i == p.hit && !p.spec.Feed
 }
 
 // headers reads the lists of headers of a group.

@@ -43,6 +43,7 @@ func gather(p *plan, ranks []uint32, chunks, openings []*chunk) (*gathered, erro
 	rows := 0
 	for _, c := range chunks {
 		rows += c.n
+		p.rank(c, ranks)
 	}
 	t := newTable(g, rows/4)
 	numbers := make([]uint32, 0, rows)
@@ -98,7 +99,7 @@ func (g *gathered) span(key int) (from, to int) {
 func (g *gathered) sort() {
 	for key := range g.keys {
 		from, to := g.span(key)
-		if events := g.refs[from:to]; !slices.IsSortedFunc(events, g.compare) {
+		if events := g.refs[from:to]; len(events) > 1 && !g.inOrder(events) {
 			slices.SortStableFunc(events, g.compare)
 		}
 	}
@@ -111,19 +112,32 @@ func (g *gathered) compare(a, b ref) int {
 }
 
 func (p *plan) compare(ranks []uint32, a *chunk, i int, b *chunk, j int) int {
+	if p.place != none {
+		return cmp.Or(cmp.Compare(a.columns[p.place].uint64(i), b.columns[p.place].uint64(j)), cmp.Compare(a.columns[p.seq].int64(i), b.columns[p.seq].int64(j)))
+	}
 	if p.order != none {
-		if c := bytes.Compare(a.columns[p.order].at(i), b.columns[p.order].at(j)); c != 0 {
-			return c
-		}
-		return cmp.Compare(a.columns[p.seq].int64(i), b.columns[p.seq].int64(j))
+		return cmp.Or(bytes.Compare(a.columns[p.order].at(i), b.columns[p.order].at(j)), cmp.Compare(a.columns[p.seq].int64(i), b.columns[p.seq].int64(j)))
 	}
 	if x, y := a.ordinal(p.partition, i), b.ordinal(p.partition, j); x != y {
 		return cmp.Compare(ranks[x], ranks[y])
 	}
-	if c := bytes.Compare(a.columns[p.position].at(i), b.columns[p.position].at(j)); c != 0 {
-		return c
+	return cmp.Or(bytes.Compare(a.columns[p.position].at(i), b.columns[p.position].at(j)), cmp.Compare(a.columns[p.seq].int64(i), b.columns[p.seq].int64(j)))
+}
+
+// inOrder says whether events of a key came in their order.
+func (g *gathered) inOrder(events []ref) bool {
+	if g.plan.place == none {
+		return slices.IsSortedFunc(events, g.compare)
 	}
-	return cmp.Compare(a.columns[p.seq].int64(i), b.columns[p.seq].int64(j))
+	var last uint64
+	for i, r := range events {
+		at := g.chunks[r.chunk].columns[g.plan.place].uint64(int(r.row))
+		if at < last || at == last && i > 0 && g.compare(events[i-1], r) > 0 {
+			return false
+		}
+		last = at
+	}
+	return true
 }
 
 // table finds the number of a key. It holds key numbers plus one, 0 for a free

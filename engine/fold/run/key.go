@@ -171,7 +171,7 @@ func (s slot) appendText(b []byte, text string) ([]byte, error) {
 			return fault(err)
 		}
 		return binary.LittleEndian.AppendUint64(b, math.Float64bits(f)), nil
-	case formText, formBytes, formHeaders, formOrdinal:
+	case formText, formBytes, formHeaders, formOrdinal, formPlace:
 	}
 	return append(b, text...), nil
 }
@@ -230,7 +230,7 @@ func (s slot) value(c *column, row int) (recount.Value, error) {
 		return recount.Text(strconv.FormatBool(v[0] != 0)), nil
 	case formDecimal:
 		return recount.Text(s.number(v).ToString(int32(s.typ.Scale))), nil //nolint:gosec // at most 38
-	case formText, formBytes, formHeaders, formOrdinal:
+	case formText, formBytes, formHeaders, formOrdinal, formPlace:
 	}
 	if s.typ.Kind == recount.KindJSON {
 		text, err := recount.Canonical(s.typ, string(v))

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/parquet"
 	"github.com/apache/arrow-go/v18/parquet/file"
 	"github.com/apache/arrow-go/v18/parquet/schema"
@@ -65,6 +66,9 @@ func (l *leaf) read(c *column, rows int) (int, error) {
 }
 
 func (l *leaf) add(c *column, n, values int, add decoder) {
+	if n == values && l.addAll(c, n) {
+		return
+	}
 	if n == values {
 		for i := range n {
 			add(c, i)
@@ -133,7 +137,7 @@ func (l *leaf) bytes() decoder {
 		}
 	case formDecimal:
 		return func(c *column, i int) { l.slot.appendBigEndian(c, b.bytes[i]) }
-	case formText, formBytes, formHeaders, formInt64, formTime, formDouble, formDate, formBool:
+	case formText, formBytes, formHeaders, formInt64, formTime, formDouble, formDate, formBool, formPlace:
 	}
 	return func(c *column, i int) { c.append(b.bytes[i]) }
 }
@@ -189,7 +193,33 @@ func (s slot) fits(d *schema.Column) bool {
 	case formDecimal:
 		decimal, ok := d.LogicalType().(schema.DecimalLogicalType)
 		return ok && int(decimal.Scale()) == s.typ.Scale && int(decimal.Precision()) <= s.typ.Precision
-	case formHeaders:
+	case formHeaders, formPlace:
 	}
+	return true
+}
+
+// addAll adds n values at once, where none is NULL and they are kept as they come.
+func (l *leaf) addAll(c *column, n int) bool {
+	if c.valid != nil {
+		return false
+	}
+	switch l.chunk.(type) {
+	case *file.Int64ColumnChunkReader:
+		if l.slot.width != 8 {
+			return false
+		}
+		c.data = append(c.data, arrow.Int64Traits.CastToBytes(l.buffers.longs[:n])...)
+	case *file.ByteArrayColumnChunkReader:
+		if l.slot.width != 0 {
+			return false
+		}
+		for _, v := range l.buffers.bytes[:n] {
+			c.data = append(c.data, v...)
+			c.ends = append(c.ends, uint32(len(c.data))) //nolint:gosec // a chunk is far smaller
+		}
+	default:
+		return false
+	}
+	c.n += n
 	return true
 }

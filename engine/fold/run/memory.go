@@ -30,19 +30,26 @@ type budget struct {
 	written atomic.Int64 // of records
 	spilled atomic.Int64
 
-	mu   sync.Mutex
-	free []*chunk
+	mu     sync.Mutex
+	free   []*chunk
+	wholes []*chunk // as large as parts
 }
+
+// mostPart bounds a part that is grouped in memory: offsets in it have 32 bits.
+const mostPart = 1 << 31
 
 func (r *runner) divide() *budget {
 	total := r.spec.Memory
 	if total <= 0 {
 		total = defaultMemory
 	}
-	const runtimes, chunks, kept, gather, records = 2, 4, 4, 4, 8
+	const runtimes, chunks, kept, gather, records = 2, 8, 2, 4, 8
 	use := total / runtimes
 	row := 0
 	for _, s := range r.plan.slots {
+		if !s.kept {
+			continue
+		}
 		row += s.width
 		if s.width == 0 {
 			row += textGuess
@@ -72,10 +79,7 @@ func (m *budget) chunk(p *plan) *chunk {
 
 // give takes a chunk that nobody uses any more.
 func (m *budget) give(c *chunk) {
-	for i := range c.columns {
-		c.columns[i].reset()
-	}
-	c.n = 0
+	c.reset()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	const most = 64
@@ -89,4 +93,24 @@ func (m *budget) give(c *chunk) {
 func (m *budget) block(parts int) int {
 	const least, most = 1 << 10, 32 << 10
 	return min(max(int(m.records)/(2*parts), least), most)
+}
+
+// whole returns an empty chunk for a part.
+func (m *budget) whole(p *plan) *chunk {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if n := len(m.wholes); n > 0 {
+		c := m.wholes[n-1]
+		m.wholes = m.wholes[:n-1]
+		return c
+	}
+	return p.newChunk()
+}
+
+// giveWhole takes a part's chunk that nobody uses any more.
+func (m *budget) giveWhole(c *chunk) {
+	c.reset()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.wholes = append(m.wholes, c)
 }

@@ -110,7 +110,7 @@ func texts(shown []run.Shown) (lines []string) {
 }
 
 func TestWhatIsShownAfterAnEventIsTheFoldUpToIt(t *testing.T) {
-	rapid.Check(t, func(rt *rapid.T) {
+	check(t, 40, func(rt *rapid.T) {
 		s := drawSound(rt, t.TempDir(), 40)
 		s.spec.Show, s.spec.Memory = true, 0 // it wants all events of a key
 		var want []run.Shown
@@ -137,7 +137,7 @@ func TestWhatIsShownAfterAnEventIsTheFoldUpToIt(t *testing.T) {
 }
 
 func TestEventsAloneAreFoldedAlone(t *testing.T) {
-	rapid.Check(t, func(rt *rapid.T) {
+	check(t, 40, func(rt *rapid.T) {
 		s := drawSound(rt, t.TempDir(), 40)
 		s.spec.Alone = true
 		var want []run.Shown
@@ -176,7 +176,7 @@ func (s *scene) effects() (effects []recount.Effect) {
 }
 
 func TestEffectsAreSortedAndNameTheirEvents(t *testing.T) {
-	rapid.Check(t, func(rt *rapid.T) {
+	check(t, 40, func(rt *rapid.T) {
 		s := drawSound(rt, t.TempDir(), 40)
 		s.spec.Effects, s.spec.Out = s.spec.Out+".effects", ""
 		if rapid.Bool().Draw(rt, "poison") {
@@ -214,7 +214,7 @@ func (s *scene) drawPoison(t *rapid.T) {
 }
 
 func TestAPoisonedEventCostsItsKeyAlone(t *testing.T) {
-	rapid.Check(t, func(rt *rapid.T) {
+	check(t, 40, func(rt *rapid.T) {
 		s := drawSound(rt, t.TempDir(), 40)
 		s.drawPoison(rt)
 		fold := s.fold()
@@ -254,7 +254,7 @@ func (s *scene) checkRows(t *rapid.T) {
 }
 
 func TestTooMuchPoisonIsRefused(t *testing.T) {
-	rapid.Check(t, func(rt *rapid.T) {
+	check(t, 40, func(rt *rapid.T) {
 		s := drawSound(rt, t.TempDir(), 40)
 		s.poison, s.spec.MaxPoisoned = map[int64]bool{}, 1
 		for _, e := range s.events {
@@ -275,7 +275,7 @@ func TestTooMuchPoisonIsRefused(t *testing.T) {
 
 // TestStatesGoOn begins keys with states, some of keys without an event.
 func TestStatesGoOn(t *testing.T) {
-	rapid.Check(t, func(rt *rapid.T) {
+	check(t, 40, func(rt *rapid.T) {
 		dir := t.TempDir()
 		s := drawSound(rt, dir, 40)
 		s.spec.Bucket = recount.Bucket{}

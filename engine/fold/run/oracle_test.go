@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -20,6 +21,10 @@ import (
 
 func TestMain(m *testing.M) {
 	run.Small()
+	if path := os.Getenv(childSpec); path != "" {
+		child(path)
+		return
+	}
 	m.Run()
 }
 
@@ -204,7 +209,7 @@ func outNames(s *run.Spec) (names []string) {
 
 // TestRowsAreThoseOfANaiveFold holds runs against a fold over a list of events.
 func TestRowsAreThoseOfANaiveFold(t *testing.T) {
-	rapid.Check(t, func(rt *rapid.T) {
+	check(t, 40, func(rt *rapid.T) {
 		dir := t.TempDir()
 		s := scene{spec: drawSpec(rt), events: drawEvents(rt, 60)}
 		s.spec.Files, s.spec.Marks = writeFiles(rt, dir, s.events)

@@ -1,6 +1,7 @@
 package run
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -13,6 +14,8 @@ type slot struct {
 	form  form
 	width int
 	typ   recount.Type // of a declared field
+	// kept says that the slot's values outlive the block in which they were read.
+	kept bool
 }
 
 // form is how a slot's bytes are to be understood.
@@ -29,6 +32,7 @@ const (
 	formBool
 	formDecimal // 8 bytes where the precision fits, else 16, both little endian
 	formOrdinal // number of the partition, 4 bytes
+	formPlace   // number of the partition, then position: see place64
 )
 
 // none stands for a slot that is not there.
@@ -42,6 +46,9 @@ type plan struct {
 	by    []int
 
 	seq, partition, position, order, time, id, hit int
+	// place is the order in the log as one number; none where positions are no
+	// numbers or too large ones: then partition and position are kept.
+	place int
 	// key is the slot whose bytes tell keys apart. Where By is one field whose bytes
 	// do so it is that field's; else one of ours.
 	key     int
@@ -52,30 +59,31 @@ type plan struct {
 // orderColumn orders the events of a feed.
 const orderColumn = "recount_order"
 
-func newPlan(spec *Spec) (*plan, error) {
-	p := &plan{spec: spec, seq: none, partition: none, position: none, order: none, time: none, id: none, hit: none, key: none, bucketd: !spec.Bucket.None()}
+// newPlan plans a run. numbered says that positions are numbers that fit.
+func newPlan(spec *Spec, numbered bool) (*plan, error) {
+	p := &plan{spec: spec, seq: none, partition: none, position: none, order: none, time: none, id: none, hit: none, key: none, place: none, bucketd: !spec.Bucket.None()}
 	var err error
-	need := func(name string) int {
+	look := func(name string, kept bool) int {
 		i, e := p.slot(name)
-		if e != nil && err == nil {
-			err = e
+		if e != nil {
+			err = cmp.Or(err, e)
+			return none
 		}
+		p.slots[i].kept = p.slots[i].kept || kept
 		return i
 	}
+	need := func(name string) int { return look(name, true) }
 	p.seq = need("seq")
-	switch {
-	case spec.Feed && spec.Logged:
-		p.partition, p.position = need("partition"), need("position")
-	case spec.Feed:
+	if spec.Feed {
 		p.order = need(orderColumn)
-	default:
-		p.partition, p.position, p.time = need("partition"), need("position"), need("time")
+	} else {
+		p.partition, p.position, p.time = look("partition", !numbered), look("position", !numbered), look("time", false)
 	}
 	if p.named() {
 		p.partition, p.position, p.id, p.time = need("partition"), need("position"), need("id"), need("time")
 	}
 	if p.bucketd {
-		p.time = need("time")
+		p.time = look("time", false)
 	}
 	if spec.Show || spec.Alone {
 		p.hit = need("hit")
@@ -95,6 +103,10 @@ func newPlan(spec *Spec) (*plan, error) {
 	}
 	p.time, p.hit = p.find("time"), p.find("hit")
 	p.chooseKey()
+	if numbered && !spec.Feed {
+		p.place = len(p.slots)
+		p.slots = append(p.slots, slot{form: formPlace, width: formPlace.width(recount.Type{}), kept: true})
+	}
 	return p, nil
 }
 
@@ -169,7 +181,7 @@ func (f form) width(t recount.Type) int {
 		return boolBytes
 	case formDate, formOrdinal:
 		return intBytes
-	case formInt64, formTime, formDouble:
+	case formInt64, formTime, formDouble, formPlace:
 		return longBytes
 	case formDecimal:
 		if t.Precision > digitsInt64 {
@@ -190,5 +202,5 @@ func (p *plan) chooseKey() {
 		return
 	}
 	p.key, p.keyOwn = len(p.slots), true
-	p.slots = append(p.slots, slot{name: "", form: formBytes})
+	p.slots = append(p.slots, slot{form: formBytes, kept: true})
 }

@@ -48,8 +48,16 @@ type runner struct {
 // Execute folds the events of a spec and writes its files. Rows and effects are
 // the same whatever Threads, Memory, Batch and the order of Files are. A stepper
 // may keep nothing of a batch once Step has returned.
-func Execute(ctx context.Context, s Spec, steppers Steppers) (result Result, err error) {
-	r, err := newRunner(&s, steppers)
+func Execute(ctx context.Context, s Spec, steppers Steppers) (Result, error) {
+	result, err := execute(ctx, &s, steppers, true)
+	if errors.Is(err, errOddPosition) {
+		return execute(ctx, &s, steppers, false)
+	}
+	return result, err
+}
+
+func execute(ctx context.Context, s *Spec, steppers Steppers, numbered bool) (result Result, err error) {
+	r, err := newRunner(s, steppers, numbered)
 	if err != nil {
 		return Result{}, err
 	}
@@ -86,7 +94,7 @@ func Execute(ctx context.Context, s Spec, steppers Steppers) (result Result, err
 	return r.result, nil
 }
 
-func newRunner(s *Spec, steppers Steppers) (*runner, error) {
+func newRunner(s *Spec, steppers Steppers, numbered bool) (*runner, error) {
 	r := &runner{spec: s, steppers: steppers, threads: s.Threads, batch: s.Batch}
 	if r.threads <= 0 {
 		r.threads = runtime.GOMAXPROCS(0)
@@ -103,7 +111,7 @@ func newRunner(s *Spec, steppers Steppers) (*runner, error) {
 	r.columns = slices.Concat(s.Shape.Key, s.Shape.Values)
 	r.wants = wantsOf(s)
 	var err error
-	if r.plan, err = newPlan(s); err != nil {
+	if r.plan, err = newPlan(s, numbered); err != nil {
 		return nil, err
 	}
 	r.readWanted()
@@ -201,42 +209,60 @@ func (r *runner) keyed(p *part) (k keyed, free func(), err error) {
 	if err := r.loadOpenings(p); err != nil {
 		return nil, nil, err
 	}
-	var need, rows, held int64
+	var need, rows int64
 	for _, c := range p.chunks {
 		rows += int64(c.n)
-		held += int64(c.bytes())
+		need += int64(c.bytes())
 	}
 	for _, s := range p.spilled {
 		need += int64(s.bytes)
 		rows += int64(s.rows)
 	}
-	if need+rows*rowBytes > r.memory.gather {
+	if need+rows*rowBytes > min(r.memory.gather, mostPart) {
 		if r.spec.Show {
 			return nil, nil, r.tooLarge()
 		}
 		m, err := r.newMerged(p)
 		return m, func() {}, err
 	}
-	chunks := p.chunks
-	var scratch scratch
-	for _, s := range p.spilled {
-		c := r.memory.chunk(r.plan)
-		if err := s.read(c, &scratch); err != nil {
-			return nil, nil, err
-		}
-		chunks = append(chunks, c)
-	}
-	g, err := gather(r.plan, r.ranks, chunks, p.openings)
+	whole, err := r.load(p)
 	if err != nil {
 		return nil, nil, err
 	}
-	p.chunks, p.spilled, p.openings = nil, nil, nil
-	return newWalker(g), func() {
-		r.memory.held.Add(-held)
-		for _, c := range chunks {
-			r.memory.give(c)
+	g, err := gather(r.plan, r.ranks, []*chunk{whole}, p.openings)
+	if err != nil {
+		return nil, nil, err
+	}
+	p.spilled, p.openings = nil, nil
+	return newWalker(g), func() { r.memory.giveWhole(whole) }, nil
+}
+
+// load brings all events of a part into one chunk, in the order in which they
+// were read.
+func (r *runner) load(p *part) (*chunk, error) {
+	whole := r.memory.whole(r.plan)
+	slices.SortFunc(p.chunks, func(a, b *chunk) int { return cmp.Compare(a.order, b.order) })
+	slices.SortFunc(p.spilled, func(a, b stored) int { return cmp.Compare(a.order, b.order) })
+	one := r.memory.chunk(r.plan)
+	defer r.memory.give(one)
+	var scratch scratch
+	kept, spilled := p.chunks, p.spilled
+	for len(kept)+len(spilled) > 0 {
+		if len(spilled) == 0 || len(kept) > 0 && kept[0].order < spilled[0].order {
+			whole.appendAll(kept[0])
+			r.memory.held.Add(-int64(kept[0].bytes()))
+			r.memory.give(kept[0])
+			kept = kept[1:]
+			continue
 		}
-	}, nil
+		if err := spilled[0].read(one, &scratch); err != nil {
+			return nil, err
+		}
+		whole.appendAll(one)
+		spilled = spilled[1:]
+	}
+	p.chunks = nil
+	return whole, nil
 }
 
 func comparePoisoned(a, b Poisoned) int {

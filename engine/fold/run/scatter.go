@@ -232,9 +232,16 @@ func (s *scatterer) take(block *chunk) error {
 			return err
 		}
 	}
+	if s.plan.place != none {
+		if err := s.fillPlaces(block); err != nil {
+			return err
+		}
+	}
 	s.choose(block)
-	for i := range block.columns {
-		s.spread(block, i)
+	for i, slot := range s.plan.slots {
+		if slot.kept {
+			s.spread(block, i)
+		}
 	}
 	for _, to := range s.to {
 		s.open[to].n++
@@ -267,6 +274,7 @@ func (s *scatterer) choose(block *chunk) {
 		}
 		if s.open[part] == nil {
 			c := s.memory.chunk(s.plan)
+			s.plan.reserve(c, s.memory.chunkRows)
 			c.order = s.n<<32 | s.made
 			s.made++
 			s.open[part] = c
@@ -278,6 +286,10 @@ func (s *scatterer) choose(block *chunk) {
 // spread adds a column's chosen values to those of their parts.
 func (s *scatterer) spread(block *chunk, i int) {
 	from := &block.columns[i]
+	if from.width == 0 && from.valid == nil {
+		s.spreadTexts(from, i)
+		return
+	}
 	if from.width != 8 || from.valid != nil {
 		for k, row := range s.rows {
 			s.open[s.to[k]].columns[i].appendFrom(from, int(row))
@@ -287,6 +299,19 @@ func (s *scatterer) spread(block *chunk, i int) {
 	for k, row := range s.rows {
 		c := &s.open[s.to[k]].columns[i]
 		c.data = binary.LittleEndian.AppendUint64(c.data, binary.LittleEndian.Uint64(from.data[row*8:]))
+		c.n++
+		if c.valid != nil {
+			c.valid = append(c.valid, 1)
+		}
+	}
+}
+
+// spreadTexts is spread for texts of which none is NULL.
+func (s *scatterer) spreadTexts(from *column, i int) {
+	for k, row := range s.rows {
+		c := &s.open[s.to[k]].columns[i]
+		c.data = append(c.data, from.data[from.start(int(row)):from.ends[row]]...)
+		c.ends = append(c.ends, uint32(len(c.data))) //nolint:gosec // a chunk is far smaller
 		c.n++
 		if c.valid != nil {
 			c.valid = append(c.valid, 1)

@@ -79,6 +79,7 @@ func (r *runner) writeRun(g *gathered, f *spillFile, scratch *scratch) (run []st
 		return cmp.Or(cmp.Compare(x.hash, y.hash), compareKeys(r.plan, g.keyChunk(x), int(x.of.row), g.keyChunk(y), int(y.of.row)))
 	})
 	out := r.memory.chunk(r.plan)
+	out.ranked = true
 	flush := func() error {
 		one, err := f.write(out, scratch)
 		r.memory.spilled.Add(int64(one.size))
@@ -92,7 +93,7 @@ func (r *runner) writeRun(g *gathered, f *spillFile, scratch *scratch) (run []st
 	for _, key := range keys {
 		from, to := g.span(key)
 		for _, at := range g.refs[from:to] {
-			out.appendFrom(g.chunks[at.chunk], int(at.row))
+			r.plan.appendRow(out, g.chunks[at.chunk], int(at.row))
 			if out.n%leastChunk == 0 && out.bytes() >= sortedChunk {
 				if err := flush(); err != nil {
 					return nil, err
@@ -286,7 +287,7 @@ func (m *merged) begin() bool {
 	default:
 		// The reader moves on: the key needs a row of its own.
 		c := m.plan.newChunk()
-		c.appendFrom(m.heap[0].chunk, m.heap[0].row)
+		m.plan.appendRow(c, m.heap[0].chunk, m.heap[0].row)
 		first = opening{hash: m.heap[0].hash, chunk: c}
 	}
 	if m.started {
@@ -376,7 +377,7 @@ func (m *merged) fill(b *filled, events int) error {
 func (m *merged) add(b *filled) error {
 	r := m.heap[0]
 	b.refs = append(b.refs, ref{0, uint32(b.staging.n)}) //nolint:gosec // a batch is small
-	b.staging.appendFrom(r.chunk, r.row)
+	m.plan.appendRow(b.staging, r.chunk, r.row)
 	for _, i := range m.plan.reads {
 		if i != none && m.plan.slots[i].width == 0 {
 			b.bytes += len(r.chunk.columns[i].at(r.row))

@@ -18,6 +18,7 @@ type stored struct {
 	rows   int
 	bytes  int // in memory
 	order  int
+	ranked bool
 }
 
 // spillFile holds chunks that did not fit into memory. It has no name: its space
@@ -52,7 +53,7 @@ func (f *spillFile) write(c *chunk, scratch *scratch) (stored, error) {
 	if _, err := f.file.WriteAt(scratch.packed, at); err != nil {
 		return stored{}, fmt.Errorf("spill events: %w", err)
 	}
-	return stored{file: f, offset: at, size: len(scratch.packed), rows: c.n, bytes: c.bytes(), order: c.order}, nil
+	return stored{file: f, offset: at, size: len(scratch.packed), rows: c.n, bytes: c.bytes(), order: c.order, ranked: c.ranked}, nil
 }
 
 // scratch is memory that is used again.
@@ -70,7 +71,7 @@ func (s stored) read(to *chunk, scratch *scratch) (err error) {
 	if scratch.raw, err = s2.Decode(scratch.raw[:cap(scratch.raw)], packed); err != nil {
 		return fmt.Errorf("read spilled events: %w", err)
 	}
-	to.order = s.order
+	to.order, to.ranked = s.order, s.ranked
 	return to.decode(scratch.raw)
 }
 
