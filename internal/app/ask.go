@@ -14,6 +14,7 @@ import (
 // that is set.
 func (a *App) Verify(ctx context.Context, req PlanRequest) (out Verified, err error) {
 	began := a.now()
+	a.as = req.As
 	r, err := a.prepare(ctx, req.Calculation, req.Window)
 	if err == nil {
 		err = a.shadowed(ctx, r)
@@ -58,6 +59,7 @@ func (a *App) Explain(ctx context.Context, file string, args []string) (Explanat
 	if err != nil {
 		return Explanation{}, err
 	}
+	a.as = p.Body.As
 	return incident.Explain(ctx, host{a}, p, file, args)
 }
 
