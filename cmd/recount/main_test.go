@@ -15,9 +15,9 @@ import (
 // TestMain lets the test binary be what scripts call recount, and go-worker, and
 // what these start as their children.
 func TestMain(m *testing.M) {
+	registerFolds()
 	sdk.Register("limits", limits.Fold)
 	sdk.Register("limits-v1", limits.V1)
-	registerFolds()
 	if handled, exit := command.Child(os.Args[1:], os.Stdin, os.Stdout, os.Stderr); handled {
 		os.Exit(exit)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"recount"
 	"recount/engine/duckdb"
+	"recount/engine/enginetest/meanings"
 	"recount/engine/fold/gofold"
 	"recount/internal/sandbox"
 	"recount/worker"
@@ -25,7 +26,7 @@ func TestMain(m *testing.M) {
 		os.Exit(exit)
 	}
 	registerAll()
-	registerMeanings()
+	meanings.Register()
 	gofold.RunTests(m)
 }
 
