@@ -163,6 +163,23 @@ func TestProveNamesTheColumnsThatDisagree(t *testing.T) {
 	}
 }
 
+// TestAFoldThatIsLuckyOnceIsNotBelieved: one that races may agree with itself in the
+// run that was to tell where it differs.
+func TestAFoldThatIsLuckyOnceIsNotBelieved(t *testing.T) {
+	runs := 0
+	session := fakeSession{run: func(engine.Variant) ([]recount.Row, error) {
+		runs++
+		return []recount.Row{row("a", fmt.Sprint(runs%2), "")}, nil
+	}}
+	rows, err := replay.Prove(t.Context(), session, engine.Variant{Logic: recount.Logic{Kind: recount.LogicGo}})
+	if err != nil {
+		t.Fatalf("prove: %v", err)
+	}
+	if _, err = replay.Drain(rows); err == nil || recount.AsError(err).Code != recount.CodeNondetermined {
+		t.Errorf("got %v, want %s", err, recount.CodeNondetermined)
+	}
+}
+
 // TestAFoldThatDisagreesIsSentToVerify: of a fold more is varied than threads and
 // files, and a function with an order is no advice.
 func TestAFoldThatDisagreesIsSentToVerify(t *testing.T) {
