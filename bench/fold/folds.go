@@ -81,7 +81,7 @@ func (b *bench) be(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	e := fold.New(gofold.New(gofold.Options{}), process.New()).Over(duckdb.New())
+	e := fold.New(gofold.New(gofold.Options{}), process.New(process.Options{})).Over(duckdb.New())
 	in := input(files, filepath.Join(scratch, "session"), b.memory, b.threads)
 	if err := os.Mkdir(in.Scratch, 0o700); err != nil {
 		return err
