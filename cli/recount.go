@@ -68,6 +68,7 @@ func (c *call) options() app.Options {
 		Waits: c.waits,
 		Dir:   c.dir(), Registry: c.env.Registry, Clock: c.env.Clock, Progress: c.progress(),
 		User: c.env.User, Program: "recount " + c.env.Build.Version, Getenv: c.env.Getenv,
+		Unsandboxed: c.unsandboxed,
 	}
 }
 

@@ -69,10 +69,19 @@ func (w *windowFlags) request(c *call) (app.WindowRequest, error) {
 	return r, nil
 }
 
+// addUnsandboxed adds the flag that lets workers run without isolation.
+func (c *call) addUnsandboxed(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&c.unsandboxed, "unsandboxed", false, "run worker: and go: without isolation (recorded)")
+}
+
 // addOverrides adds the flags that switch off checks of planning.
 func addOverrides(cmd *cobra.Command, o *app.Overrides) {
 	f := cmd.Flags()
 	f.BoolVar(&o.AllowEmpty, "allow-empty", false, "accept a window without any used event")
 	f.BoolVar(&o.AcceptTwoWay, "accept-two-way", false, "accept that most rows are wrong and nothing says why")
 	f.BoolVar(&o.WithoutQuarantined, "without-quarantined", false, "leave out quarantined events whose row is unknown")
+}
+
+func addAs(cmd *cobra.Command, as *string) {
+	cmd.Flags().StringVar(as, "as", "", "run this `VERSION` of the logic for all events, not each for its time")
 }

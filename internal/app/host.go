@@ -17,7 +17,11 @@ import (
 type host struct{ app *App }
 
 func (h host) Calculation(name string) (config.Calculation, error) {
-	return h.app.Project.Calculation(name)
+	c, err := h.app.Project.Calculation(name)
+	if err != nil || h.app.as == "" {
+		return c, err
+	}
+	return c.AsVersion(h.app.as)
 }
 
 func (h host) Source(name string) (config.Source, error) { return h.app.Project.Source(name) }
@@ -37,6 +41,8 @@ func (h host) OpenSource(ctx context.Context, src config.Source) (source.Source,
 func (h host) OpenTarget(ctx context.Context, calc config.Calculation, writing bool) (target.Target, error) {
 	return h.app.openTarget(ctx, calc, writing)
 }
+
+func (h host) Unsandboxed() bool { return h.app.opts.Unsandboxed }
 
 func (h host) Progress() recount.Progress { return h.app.opts.Progress }
 

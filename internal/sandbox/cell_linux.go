@@ -1,3 +1,5 @@
+//go:build amd64 || arm64
+
 package sandbox
 
 import (
@@ -10,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// cell is what the stub builds around itself and then runs, worked out by the
+// cell is what the builder builds around itself and then runs, worked out by the
 // parent.
 type cell struct {
 	Off     layer
@@ -22,7 +24,6 @@ type cell struct {
 	Links   []link
 	Runs    []string
 	Limits  []limit
-	TmpMiB  int
 	Tasks   int
 	Seed    uint64
 	Forks   bool
@@ -65,7 +66,7 @@ func newCell(s Spec) (*cell, error) {
 	tasks := max(leastTasks, processes+perProcessor*runtime.NumCPU())
 	c := &cell{
 		Off: s.off, Program: p.path, Args: p.args, Env: s.environment(), Dir: p.dir, Runs: p.runs,
-		TmpMiB: files, Tasks: tasks, Seed: s.Seed, Forks: processes > 1, Clock: !s.Clock.IsZero(),
+		Tasks: tasks, Seed: s.Seed, Forks: processes > 1, Clock: !s.Clock.IsZero(),
 		Limits: []limit{
 			{unix.RLIMIT_DATA, memory},
 			{unix.RLIMIT_FSIZE, uint64(files) << 20},

@@ -1,3 +1,5 @@
+//go:build amd64 || arm64
+
 package sandbox
 
 import (
@@ -34,7 +36,7 @@ type cloneArgs struct {
 	flags, pidfd, childTID, parentTID, exitSignal, stack, stackSize, tls, setTID, setTIDSize, cgroup uint64
 }
 
-// pidInside is the process's own number, the same at every start. The stub has
+// pidInside is the process's own number, the same at every start. The builder has
 // some of the small ones.
 const pidInside = 100
 

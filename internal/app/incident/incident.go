@@ -40,6 +40,8 @@ type Host interface {
 	// OpenTarget opens the live table that the calculation names; writing chooses
 	// the connection of apply where there is one.
 	OpenTarget(ctx context.Context, calc config.Calculation, writing bool) (target.Target, error)
+	// Unsandboxed says that workers may run without isolation.
+	Unsandboxed() bool
 	Progress() recount.Progress
 	Now() time.Time
 }
@@ -62,6 +64,10 @@ type Incident struct {
 	timeKey   int                 // the key column that is a time or date; -1: none
 	wrong     []diff.Pair         // the rows of the window that are not right, once they were compared
 	elsewhere map[string]*brought // rows that something else made, by their name
+	tables    []*table            // reference data, in the order of the configuration
+	used      []recount.Version   // the versions that the window needs
+	versioned *recount.Logic      // all versions, where calc.Logic is the one that is needed
+	extra     []recount.Field     // the fields that events get from it
 }
 
 // Prepare checks logic and configuration of a calculation against each other and

@@ -171,7 +171,7 @@ func (r *Incident) found(ctx context.Context, l *live, counts recount.EventCount
 func (r *Incident) body(l *live, counts recount.EventCounts, found comparison) recount.PlanBody {
 	b := recount.PlanBody{
 		Kind: recount.PlanApply, Calculation: r.calc.Name, Window: r.window, Asked: r.typed(), Bucket: r.calc.Bucket.String(), Zone: r.zone().String(),
-		Stream: r.source.Name, Snapshot: r.snapshot.ID, Watermark: r.snapshot.Watermark, Logic: r.digestOf(r.calc.Logic), Unproved: r.unproved(),
+		Stream: r.source.Name, Snapshot: r.snapshot.ID, Watermark: r.snapshot.Watermark, Logic: r.logicDigest(), As: r.calc.As, Unproved: r.unproved(),
 		Missed: r.calc.Missed, Unexplained: r.calc.Unexplained, Extra: r.calc.Extra, Where: r.calc.Where,
 		Target: l.info.Identity, Fingerprint: l.info.Fingerprint, Hazards: append([]string{}, l.info.Hazards...), LastRun: l.info.LastRun,
 		Key: planColumns(l.key, r.shape.Key), Columns: planColumns(l.columns, r.shape.Values), Events: counts, Digest: found.Digest,
@@ -180,6 +180,7 @@ func (r *Incident) body(l *live, counts recount.EventCounts, found comparison) r
 	if r.calc.Previous != nil {
 		b.Previous = r.digestOf(*r.calc.Previous)
 	}
+	r.bodyOfInputs(&b)
 	r.bodyOfHits(&b, found)
 	r.bodyOfWrite(&b, l)
 	for i, rule := range r.rules() {
@@ -299,7 +300,7 @@ const mostTouched = 50_000
 func (r *Incident) touched(ctx context.Context, pairs []diff.Pair, steps []recount.MinuteCount) ([]recount.MinuteCount, error) {
 	var fields []string
 	for _, c := range r.shape.Key {
-		i := slices.IndexFunc(r.source.Mapping.Fields, func(f recount.Field) bool { return f.Name == c.Name && f.Type.Kind == c.Type.Kind })
+		i := slices.IndexFunc(r.eventFields(), func(f recount.Field) bool { return f.Name == c.Name && f.Type.Kind == c.Type.Kind })
 		plain := []recount.Kind{recount.KindString, recount.KindInt64, recount.KindDate, recount.KindBool}
 		if i < 0 || !slices.Contains(plain, c.Type.Kind) {
 			return steps, nil
@@ -325,6 +326,11 @@ func (r *Incident) touched(ctx context.Context, pairs []diff.Pair, steps []recou
 	return steps, err
 }
 
+// unsandboxed says whether code of others ran without isolation.
+func (r *Incident) unsandboxed() bool {
+	return r.host.Unsandboxed() && (r.calc.Logic.Fold() || r.calc.Previous != nil && r.calc.Previous.Fold())
+}
+
 // notes says what a reader must know beside the numbers.
 func (r *Incident) notes(p *recount.Plan, found comparison, overrides Overrides) {
 	b, unknown := &p.Body, len(found.unknown)
@@ -345,6 +351,9 @@ func (r *Incident) notes(p *recount.Plan, found comparison, overrides Overrides)
 	if r.source.Mapping.ID == "" {
 		add("events have no id, so repeats cannot be seen")
 	}
+	if r.unsandboxed() {
+		add("the worker ran without isolation: the network, the machine's files and its clock were in its reach")
+	}
 	b.Notes = append(b.Notes, found.singles...)
 	if b.Cut > 0 {
 		add("%d combinations of hypotheses were not tried", b.Cut)
@@ -356,6 +365,7 @@ func (r *Incident) notes(p *recount.Plan, found comparison, overrides Overrides)
 		{overrides.AllowEmpty && b.Events.Used == 0, "--allow-empty"},
 		{overrides.AcceptTwoWay, "--accept-two-way"},
 		{overrides.WithoutQuarantined && unknown > 0, "--without-quarantined"},
+		{r.unsandboxed(), "--unsandboxed"},
 	} {
 		if o.used {
 			b.Overrides = append(b.Overrides, o.name)
