@@ -2,6 +2,7 @@ package process_test
 
 import (
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -28,7 +29,7 @@ func TestConformance(t *testing.T) {
 		logic := func(m enginetest.Meaning) (recount.Logic, bool) {
 			l := p.logic
 			w := *l.Worker
-			w.Command = append(w.Command[:len(w.Command):len(w.Command)], string(m))
+			w.Command = append(slices.Clip(w.Command), string(m))
 			w.Timeout = 5 * time.Minute // a loaded machine is no hung worker
 			l.Worker, l.Digest = &w, l.Digest+string(m)
 			return l, true
