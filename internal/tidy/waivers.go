@@ -24,6 +24,7 @@ var Waivers = []Waiver{
 	{"homes", "internal/sim/archive/main.go", "a program of its own, which takes its time and tells by its exit code that something is wrong", "2026-11-25"},
 	{"homes", "internal/sim/incidents/main.go", "a program of its own, which takes its time and tells by its exit code that something is wrong", "2026-11-25"},
 	{"homes", "bench/seed/measure.go", "it measures by the wall clock", "2026-11-23"},
+	{"homes", "internal/badworkers/folds_test.go", "its workers read the clock and chance as bad ones do", "2026-11-26"},
 	{"folder size", "changes", "one file for each change since the last release, which joins them", "2026-11-25"},
 	{"folder size", "docs/errors", "one page for each code", "2026-11-23"},
 }
