@@ -171,7 +171,7 @@ func (p *input) column(in run.Batch, name string, rows []int, whole bool) (arrow
 	return array.Concatenate(parts, memory.DefaultAllocator)
 }
 
-// inOrder says whether rows are 0, 1, 2…
+// inOrder says whether rows are 0, 1, 2 and so on.
 func inOrder(rows []int) bool {
 	for i, r := range rows {
 		if r != i {

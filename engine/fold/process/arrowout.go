@@ -161,7 +161,8 @@ func (o *output) placeOf(i int, what int8) (answerPlace, error) {
 		return answerPlace{}, fmt.Errorf("it answered for group %d, which is none of those that it was given", number)
 	}
 	g := o.in.Groups[spot]
-	if what != whatEffect && !(o.b.wants.Show && g.To > g.From) {
+	atEnd := !o.b.wants.Show || g.To == g.From
+	if what != whatEffect && atEnd {
 		if !g.End {
 			return answerPlace{}, fmt.Errorf("it answered for group %d before that had ended", number)
 		}

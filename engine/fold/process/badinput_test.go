@@ -175,7 +175,7 @@ func TestProgramsThatCannotBeStarted(t *testing.T) {
 			p := newProject(t, python(t), "", numberFields, "user_id")
 			p.logic.Worker.Command = c.command
 			_, err := p.describe()
-			wantError(t, err, recount.CodeWorker, c.says)
+			_ = wantError(t, err, recount.CodeWorker, c.says)
 		})
 	}
 	t.Run("not a program", func(t *testing.T) {

@@ -69,7 +69,8 @@ func (f *frames) next() {
 		f.err = fmt.Errorf("the head of a message has %d bytes", size)
 		return
 	}
-	f.pending = append(head, make([]byte, size)...)
+	f.pending = make([]byte, len(head)+int(size))
+	copy(f.pending, head)
 	meta := f.pending[8:]
 	if _, err := io.ReadFull(f.in, meta); err != nil {
 		f.pending, f.err = nil, err

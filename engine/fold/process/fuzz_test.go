@@ -82,10 +82,14 @@ func FuzzAnswersInLines(f *testing.F) {
 
 func FuzzAnswersInArrow(f *testing.F) {
 	schema := arrow.NewSchema([]arrow.Field{
-		{Name: "recount_group", Type: arrow.PrimitiveTypes.Int64}, {Name: "recount_at", Type: arrow.PrimitiveTypes.Int64, Nullable: true},
-		{Name: "recount_what", Type: arrow.PrimitiveTypes.Int8}, {Name: "recount_blob", Type: arrow.BinaryTypes.String, Nullable: true},
-		{Name: "user_id", Type: arrow.BinaryTypes.String, Nullable: true}, {Name: "total", Type: &arrow.Decimal128Type{Precision: 18, Scale: 2}, Nullable: true},
-		{Name: "at", Type: arrow.FixedWidthTypes.Timestamp_us, Nullable: true}, {Name: "j", Type: &arrow.DictionaryType{IndexType: arrow.PrimitiveTypes.Int8, ValueType: arrow.BinaryTypes.String}, Nullable: true},
+		{Name: "recount_group", Type: arrow.PrimitiveTypes.Int64},
+		{Name: "recount_at", Type: arrow.PrimitiveTypes.Int64, Nullable: true},
+		{Name: "recount_what", Type: arrow.PrimitiveTypes.Int8},
+		{Name: "recount_blob", Type: arrow.BinaryTypes.String, Nullable: true},
+		{Name: "user_id", Type: arrow.BinaryTypes.String, Nullable: true},
+		{Name: "total", Type: &arrow.Decimal128Type{Precision: 18, Scale: 2}, Nullable: true},
+		{Name: "at", Type: arrow.FixedWidthTypes.Timestamp_us, Nullable: true},
+		{Name: "j", Type: &arrow.DictionaryType{IndexType: arrow.PrimitiveTypes.Int8, ValueType: arrow.BinaryTypes.String}, Nullable: true},
 	}, nil)
 	b := array.NewRecordBuilder(memory.DefaultAllocator, schema)
 	for i, text := range []string{"0", "1"} {
