@@ -42,6 +42,8 @@ type Env struct {
 	// Objects opens what lies below a URL of a store, or in a folder; nil where the
 	// program has no stores.
 	Objects func(ctx context.Context, url string) (Objects, error)
+	// Unsandboxed lets engines run workers without isolation.
+	Unsandboxed bool
 }
 
 // Spec describes one adapter. Make one with Declare.

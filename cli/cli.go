@@ -95,6 +95,8 @@ type call struct {
 	signal interrupt
 	input  *bufio.Reader // answers; nil until one is asked for
 	bars   *bars         // nil until something may last
+	// unsandboxed lets workers run without isolation.
+	unsandboxed bool
 }
 
 // globals are the flags that every command takes.

@@ -51,7 +51,7 @@ func (c *call) runsCommand() *cobra.Command {
 }
 
 func (c *call) doctorCommand() *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use: "doctor [CALC…]", Short: "checks everything that the next command will need",
 		Example: examples("recount doctor", "recount doctor user_totals"),
 		Args:    c.takes(0, -1, "names of calculations"), ValidArgsFunction: c.completeNames(calculations),
@@ -68,6 +68,8 @@ func (c *call) doctorCommand() *cobra.Command {
 			})
 		}),
 	}
+	c.addUnsandboxed(cmd)
+	return cmd
 }
 
 func (c *call) initCommand() *cobra.Command {

@@ -66,6 +66,7 @@ func (c *call) replayCommand() *cobra.Command {
 	bus.add(cmd)
 	addOverrides(cmd, &req.Overrides)
 	addAs(cmd, &req.As)
+	c.addUnsandboxed(cmd)
 	cmd.RunE = c.run(func(ctx context.Context, args []string) (err error) {
 		if req.Window, err = window.request(c); err != nil {
 			return err

@@ -69,6 +69,11 @@ func (w *windowFlags) request(c *call) (app.WindowRequest, error) {
 	return r, nil
 }
 
+// addUnsandboxed adds the flag that lets workers run without isolation.
+func (c *call) addUnsandboxed(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&c.unsandboxed, "unsandboxed", false, "run worker: and go: without isolation (recorded)")
+}
+
 // addOverrides adds the flags that switch off checks of planning.
 func addOverrides(cmd *cobra.Command, o *app.Overrides) {
 	f := cmd.Flags()

@@ -9,6 +9,8 @@ import (
 	"io"
 	"os"
 	"time"
+
+	"recount/internal/sandbox"
 )
 
 // Child runs the engine's process if args (without the program's name) ask for
@@ -19,6 +21,13 @@ func Child(args []string, stdin io.Reader, stdout, stderr io.Writer) (handled bo
 		return false, 0
 	}
 	limitChild()
+	if stdin == io.Reader(os.Stdin) { // and no test that goes on afterwards
+		// The engine reads and writes files and does nothing else, whatever the SQL is.
+		if err := sandbox.Forbid(); err != nil {
+			fmt.Fprintln(stderr, err)
+			return true, 1
+		}
+	}
 	if err := serve(stdin, stdout); err != nil {
 		fmt.Fprintln(stderr, err)
 		return true, 1

@@ -23,15 +23,17 @@ import (
 func init() {
 	adapter.Register(adapter.Declare(adapter.Engine, "fold",
 		"Runs folds, of a process or of this program's own, over events that another engine chooses.",
-		func(context.Context, adapter.Env, Config) (engine.Engine, error) { return New(builtin()...), nil }))
+		func(_ context.Context, env adapter.Env, _ Config) (engine.Engine, error) {
+			return New(builtin(env.Unsandboxed)...), nil
+		}))
 }
 
 // Config is the engine's block: it has no key.
 type Config struct{}
 
 // builtin are the kinds that the program has.
-func builtin() []Kind {
-	return []Kind{gofold.New(gofold.Options{}), process.New(process.Options{})}
+func builtin(unsandboxed bool) []Kind {
+	return []Kind{gofold.New(gofold.Options{Unsandboxed: unsandboxed}), process.New(process.Options{Unsandboxed: unsandboxed})}
 }
 
 // Engine runs folds. By itself it only checks them: a session needs an engine

@@ -41,6 +41,8 @@ type Options struct {
 	User     string // who asks, for plans and ledger
 	Program  string // name and version, for plans and commits
 	Getenv   func(string) (string, bool)
+	// Unsandboxed lets workers run without isolation: plans record it.
+	Unsandboxed bool
 	// Waits is told once when a worker that runs beside the live one is waited for;
 	// nil: nobody is.
 	Waits func(ShadowStatus)
@@ -92,7 +94,7 @@ func (a *App) now() time.Time { return a.opts.Clock.Now() }
 
 // env is what an adapter of the project is given.
 func (a *App) env() adapter.Env {
-	return adapter.Env{Dir: a.opts.Dir, Now: a.now, Objects: a.openObjects}
+	return adapter.Env{Dir: a.opts.Dir, Now: a.now, Objects: a.openObjects, Unsandboxed: a.opts.Unsandboxed}
 }
 
 // path is a path as the person typed it: relative to the project folder.

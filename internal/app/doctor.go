@@ -40,6 +40,7 @@ func (a *App) Doctor(ctx context.Context, calculations []string) (Diagnosis, err
 		}
 		return a.store.Place(), nil
 	})
+	d.isolation(ctx, calculations)
 	for _, name := range sortedNames(a.Project.Sources) {
 		d.source(ctx, a.Project.Sources[name])
 	}

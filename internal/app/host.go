@@ -42,6 +42,8 @@ func (h host) OpenTarget(ctx context.Context, calc config.Calculation, writing b
 	return h.app.openTarget(ctx, calc, writing)
 }
 
+func (h host) Unsandboxed() bool { return h.app.opts.Unsandboxed }
+
 func (h host) Progress() recount.Progress { return h.app.opts.Progress }
 
 func (h host) Now() time.Time { return h.app.now() }

@@ -1,3 +1,5 @@
+//go:build amd64 || arm64
+
 package sandbox
 
 import (
@@ -6,9 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// stubCaps are what building the cell needs: mounts, and the end of capabilities
-// themselves. They are good in the stub's own namespaces alone.
-var stubCaps = []uintptr{unix.CAP_SYS_ADMIN, unix.CAP_SETPCAP}
+// builderCaps are what building the cell needs: mounts, and the end of capabilities
+// themselves. They are good in the builder's own namespaces alone.
+var builderCaps = []uintptr{unix.CAP_SYS_ADMIN, unix.CAP_SETPCAP}
 
 // boundCapabilities keeps executed files from giving any, for ever.
 func boundCapabilities() error {

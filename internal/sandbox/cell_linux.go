@@ -1,3 +1,5 @@
+//go:build amd64 || arm64
+
 package sandbox
 
 import (
@@ -10,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// cell is what the stub builds around itself and then runs, worked out by the
+// cell is what the builder builds around itself and then runs, worked out by the
 // parent.
 type cell struct {
 	Off     layer
@@ -22,11 +24,14 @@ type cell struct {
 	Links   []link
 	Runs    []string
 	Limits  []limit
-	TmpMiB  int
 	Tasks   int
 	Seed    uint64
-	Forks   bool
-	Clock   bool
+	Host    string
+	PID     int
+	// Processors bounds how many it sees; 0: nothing does.
+	Processors int
+	Forks      bool
+	Clock      bool
 }
 
 type bind struct {
@@ -65,7 +70,7 @@ func newCell(s Spec) (*cell, error) {
 	tasks := max(leastTasks, processes+perProcessor*runtime.NumCPU())
 	c := &cell{
 		Off: s.off, Program: p.path, Args: p.args, Env: s.environment(), Dir: p.dir, Runs: p.runs,
-		TmpMiB: files, Tasks: tasks, Seed: s.Seed, Forks: processes > 1, Clock: !s.Clock.IsZero(),
+		Tasks: tasks, Seed: s.Seed, Host: cmp.Or(s.Host, hostInside), PID: max(s.PID, pidInside), Processors: s.Processors, Forks: processes > 1, Clock: !s.Clock.IsZero(),
 		Limits: []limit{
 			{unix.RLIMIT_DATA, memory},
 			{unix.RLIMIT_FSIZE, uint64(files) << 20},

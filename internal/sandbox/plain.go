@@ -5,8 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+	"slices"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"recount"
 )
 
 // ClockVariable stands in the environment of a process whose clock is given. It
@@ -15,7 +20,11 @@ const ClockVariable = "RECOUNT_CLOCK"
 
 // environment is what the process gets.
 func (s Spec) environment() []string {
-	env := append([]string{}, s.Env...)
+	env := slices.Clone(s.Env)
+	// Without one, libraries look for it among the machine's accounts.
+	if !slices.ContainsFunc(env, func(v string) bool { return strings.HasPrefix(v, "HOME=") }) {
+		env = append(env, "HOME=/tmp")
+	}
 	if !s.Clock.IsZero() {
 		env = append(env, ClockVariable+"="+s.Clock.UTC().Format(time.RFC3339Nano))
 	}
@@ -39,8 +48,16 @@ func startPlain(ctx context.Context, s Spec) (*Process, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", s.Command[0], err)
 	}
+	var over atomic.Bool // the number may be another's by now
+	killOnce := kill
+	kill = func() {
+		if !over.Load() {
+			killOnce()
+		}
+	}
 	wait := sync.OnceValues(func() (Exit, error) {
 		err := cmd.Wait()
+		over.Store(true)
 		if e, ok := errors.AsType[*exec.ExitError](err); ok {
 			return ended(e.ProcessState), nil
 		}
@@ -50,4 +67,12 @@ func startPlain(ctx context.Context, s Spec) (*Process, error) {
 		return ended(cmd.ProcessState), nil
 	})
 	return &Process{Stdin: in, Stdout: out, kill: kill, wait: wait}, nil
+}
+
+// refused says why nothing was started.
+func refused(why string) error {
+	return &recount.Error{
+		Code: recount.CodeSandbox, What: "the worker cannot be isolated here", Why: why,
+		Next: "run it on a machine whose kernel has what is missing (recount doctor lists it), or, for a worker that you trust, add --unsandboxed",
+	}
 }

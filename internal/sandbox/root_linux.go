@@ -1,3 +1,5 @@
+//go:build amd64 || arm64
+
 package sandbox
 
 import (
@@ -15,7 +17,7 @@ import (
 // old is where the machine's own root lies while the new one is built.
 const old = "/.old"
 
-// stepError is what the stub could not do.
+// stepError is what the builder could not do.
 type stepError struct {
 	step string
 	err  error
@@ -97,7 +99,7 @@ func (c *cell) buildProc() error {
 	}
 	// Since Linux 6.14 each namespace has its own bound, which holds for root too;
 	// before, only the limit of processes bounds them.
-	if c.has(layerLimits) && namespacedMax() {
+	if c.has(layerLimits) && kernelAtLeast(6, 14) {
 		_ = os.WriteFile("/proc/sys/kernel/pid_max", []byte(strconv.Itoa(c.Tasks)), 0)
 	}
 	if err := unix.Unmount("/proc", unix.MNT_DETACH); err != nil {
@@ -106,19 +108,8 @@ func (c *cell) buildProc() error {
 	return step(unix.Mount("proc", "/proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC|unix.MS_RDONLY, "subset=pid,hidepid=2"), "mount /proc")
 }
 
-// namespacedMax says whether pid_max is a namespace's own; before Linux 6.14 it
-// was the machine's, which nobody but its root could write.
-func namespacedMax() bool {
-	var u unix.Utsname
-	if unix.Uname(&u) != nil {
-		return false
-	}
-	major, minor := 0, 0
-	if _, err := fmt.Sscanf(unix.ByteSliceToString(u.Release[:]), "%d.%d", &major, &minor); err != nil {
-		return false
-	}
-	return major > 6 || major == 6 && minor >= 14
-}
+// tmpMiB is how much the folders hold that lie in memory.
+const tmpMiB = 64
 
 // buildTmp makes the folders that programs write to whatever they are told.
 func (c *cell) buildTmp() error {
@@ -126,7 +117,7 @@ func (c *cell) buildTmp() error {
 		if err := os.MkdirAll(path, 0o755); err != nil {
 			return step(err, "make %s", path)
 		}
-		options := fmt.Sprintf("mode=1777,size=%dm", c.TmpMiB)
+		options := fmt.Sprintf("mode=1777,size=%dm", tmpMiB)
 		if err := unix.Mount("tmp", path, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, options); err != nil {
 			return step(err, "mount %s", path)
 		}

@@ -2,9 +2,9 @@
 // folder of its own, with a clean environment, no new privileges, and bounds on
 // memory, processes and time; its clock and its randomness are given to it.
 //
-// The program that calls Start is executed once more as a stub, which takes
-// everything away from itself and then becomes the process: Child must be called
-// first of all in main. docs/isolation.md says what is taken away, by which layer.
+// The program that calls Start is executed once more, as a builder, which takes
+// everything away from itself and of which the process is then a part: Child must
+// be called first of all in main. docs/isolation.md says what is taken away, by which layer.
 package sandbox
 
 import (
@@ -21,14 +21,17 @@ type Spec struct {
 	Command []string
 	// Dir is the folder that it may write, and its working folder.
 	Dir string
+	// Write are further folders that it may write. They must exist.
+	Write []string
 	// Read are files and folders that it may read besides the system's libraries
 	// and its own program. They must exist.
 	Read []string
-	// Env is all of its environment, as NAME=VALUE.
+	// Env is all of its environment, as NAME=VALUE, but for HOME, which is /tmp
+	// where it is not given, and ClockVariable.
 	Env []string
 	// MemoryMiB, Processes and FileMiB bound it; 0: the defaults. Memory is each
 	// process's own; Processes is how many it may be at once, by default itself
-	// alone; FileMiB is the largest file, and what /tmp holds.
+	// alone; FileMiB is the largest file.
 	MemoryMiB int
 	Processes int
 	FileMiB   int
@@ -38,6 +41,11 @@ type Spec struct {
 	Clock time.Time
 	// Seed is where its randomness begins.
 	Seed uint64
+	// Host is the name of its host, PID its own number, from 100 on, and Processors
+	// is how many of the machine's it sees. Empty and 0: recount, 100, and all.
+	Host       string
+	PID        int
+	Processors int
 	// Stderr gets what it says there.
 	Stderr io.Writer
 	// Unsandboxed leaves out all that needs the kernel's help.
@@ -107,4 +115,16 @@ func Start(ctx context.Context, s Spec) (*Process, error) {
 		return startPlain(ctx, s)
 	}
 	return start(ctx, s)
+}
+
+// Support is what this machine has of what isolates a process.
+type Support struct {
+	Kernel string
+	// Has are the means that are there.
+	Has []string
+	// Lacks are those that are not, and that a sandbox can do without; each says
+	// what follows.
+	Lacks []string
+	// Err is why no process can be isolated here; nil: a process was.
+	Err error
 }

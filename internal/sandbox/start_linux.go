@@ -1,3 +1,5 @@
+//go:build amd64 || arm64
+
 package sandbox
 
 import (
@@ -6,19 +8,21 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
 	"runtime"
 	"sync"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"recount"
 )
 
-// keeper is the parent's side of a running stub.
+// keeper is the parent's side of a running builder.
 type keeper struct {
 	cmd     *exec.Cmd
 	control *net.UnixConn
@@ -26,18 +30,24 @@ type keeper struct {
 	spec    Spec
 
 	started chan error    // gets one, when the process runs or cannot
-	gone    chan struct{} // closed when the stub has been waited for
+	gone    chan struct{} // closed when the builder has been waited for
 	ended   chan struct{} // closed when all is known of the end
 	exit    Exit
-	told    bool // the stub said how the process ended
+	cpu     time.Duration // that the process has used
+	told    bool          // the builder said how the process ended
+	warden  *warden
+	watched chan struct{} // closed when the warden has ended; nil: there is none
 	err     error
 }
 
 func start(ctx context.Context, s Spec) (*Process, error) {
-	if os.Getenv(stubMark) != "" {
+	if os.Getenv(builderMark) != "" {
 		return nil, errForgotten()
 	}
 	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if err := missing(); err != nil {
 		return nil, err
 	}
 	c, err := newCell(s)
@@ -57,6 +67,7 @@ func start(ctx context.Context, s Spec) (*Process, error) {
 	if err := <-k.started; err != nil {
 		stop()
 		<-k.ended
+		_, _ = in.Close(), out.Close()
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
@@ -70,7 +81,7 @@ func start(ctx context.Context, s Spec) (*Process, error) {
 	return &Process{Stdin: in, Stdout: out, kill: k.kill, wait: wait}, nil
 }
 
-// pipes are the process's streams, and what else the stub finds open.
+// pipes are the process's streams, and what else the builder finds open.
 type pipes struct {
 	stdin, stdout, cell *os.File // the parent's ends
 	theirs              []*os.File
@@ -84,7 +95,7 @@ func (p *pipes) close() {
 	}
 }
 
-// launch starts the stub and hands it the cell.
+// launch starts the builder and hands it the cell.
 func (k *keeper) launch(text []byte) (*os.File, *os.File, error) {
 	p := &pipes{}
 	ours, err := k.connect(p)
@@ -105,7 +116,7 @@ func (k *keeper) launch(text []byte) (*os.File, *os.File, error) {
 		_ = f.Close()
 	}
 	go func() {
-		_, _ = p.cell.Write(text) // a stub that is gone says so itself
+		_, _ = p.cell.Write(text) // a builder that is gone says so itself
 		_ = p.cell.Close()
 	}()
 	go k.listen()
@@ -142,13 +153,13 @@ func (k *keeper) connect(p *pipes) (*net.UnixConn, error) {
 	return conn.(*net.UnixConn), nil
 }
 
-// prepare says how the stub is started: in namespaces of its own, where it may
+// prepare says how the builder is started: in namespaces of its own, where it may
 // build its cell.
 func (k *keeper) prepare(p *pipes) {
-	k.cmd = exec.Command("/proc/self/exe", stubArg) //nolint:noctx // its life is watched by Start
+	k.cmd = exec.Command("/proc/self/exe", builderArg) //nolint:noctx // its life is watched by Start
 	k.cmd.Args[0] = os.Args[0]
-	k.cmd.Env = []string{stubMark + "=1", "GOTRACEBACK=none", "GOMAXPROCS=1"}
-	// Where the loader finds libraries is no secret, and the stub needs it.
+	k.cmd.Env = []string{builderMark + "=1", "GOTRACEBACK=none", "GOMAXPROCS=1"}
+	// Where the loader finds libraries is no secret, and the builder needs it.
 	if libraries := os.Getenv("LD_LIBRARY_PATH"); libraries != "" {
 		k.cmd.Env = append(k.cmd.Env, "LD_LIBRARY_PATH="+libraries)
 	}
@@ -164,14 +175,14 @@ func (k *keeper) prepare(p *pipes) {
 		}
 	}
 	k.cmd.SysProcAttr = &syscall.SysProcAttr{
-		Cloneflags: flags, Pdeathsig: syscall.SIGKILL, Setsid: k.spec.has(layerSession), AmbientCaps: stubCaps,
+		Cloneflags: flags, Pdeathsig: syscall.SIGKILL, Setsid: k.spec.has(layerSession), AmbientCaps: builderCaps,
 		UidMappings: []syscall.SysProcIDMap{{ContainerID: uidInside, HostID: os.Geteuid(), Size: 1}},
 		GidMappings: []syscall.SysProcIDMap{{ContainerID: uidInside, HostID: os.Getegid(), Size: 1}},
 	}
 }
 
-// run starts the stub and waits for its end, on one thread: the kernel kills the
-// stub when the thread that started it is gone.
+// run starts the builder and waits for its end, on one thread: the kernel kills the
+// builder when the thread that started it is gone.
 func (k *keeper) run(running chan<- error) {
 	defer close(k.gone)
 	runtime.LockOSThread()
@@ -184,7 +195,7 @@ func (k *keeper) run(running chan<- error) {
 	_ = k.cmd.Wait()
 }
 
-// cannotStart says why there is no stub.
+// cannotStart says why there is no builder.
 func (k *keeper) cannotStart(err error) error {
 	switch {
 	case errors.Is(err, unix.ENOSPC):
@@ -197,7 +208,7 @@ func (k *keeper) cannotStart(err error) error {
 	return fmt.Errorf("start %s: %w", k.name, err)
 }
 
-// listen hears what the stub says until it is gone.
+// listen hears what the builder says until it is gone.
 func (k *keeper) listen() {
 	defer close(k.ended)
 	defer k.control.Close() //nolint:errcheck // nothing more is said
@@ -212,7 +223,7 @@ func (k *keeper) listen() {
 		case saidHello:
 			greeted = true
 		case saidFilter:
-			_ = r
+			k.supervise(rights[:r])
 		case saidFailed:
 			running = true
 			k.started <- k.failure(rest)
@@ -220,17 +231,19 @@ func (k *keeper) listen() {
 			running = true
 			k.started <- nil
 		case saidEnded:
-			k.told = true
-			k.exit.set(rest)
+			k.told = k.set(rest)
 		}
 	}
 	k.finish(greeted, running)
 }
 
-// finish waits for the stub's end, which has closed the connection.
+// finish waits for the builder's end, which has closed the connection.
 func (k *keeper) finish(greeted, running bool) {
 	k.kill()
 	<-k.gone
+	if k.watched != nil {
+		<-k.watched
+	}
 	switch {
 	case running && !k.told:
 		k.exit = Exit{Code: -1, Signal: syscall.SIGKILL.String()}
@@ -238,35 +251,61 @@ func (k *keeper) finish(greeted, running bool) {
 	case !greeted:
 		k.started <- errForgotten()
 	default:
-		k.started <- fmt.Errorf("start %s: its stub ended: %s", k.name, k.cmd.ProcessState)
+		k.started <- fmt.Errorf("start %s: its builder ended: %s", k.name, k.cmd.ProcessState)
+	}
+	k.count()
+}
+
+// count adds up what was refused.
+func (k *keeper) count() {
+	k.exit.Blocked = map[string]int64{}
+	if k.warden != nil {
+		maps.Copy(k.exit.Blocked, k.warden.blocked)
+	}
+	switch {
+	case k.exit.Signal == unix.SIGXCPU.String(), k.exit.Signal != "" && k.spec.CPU > 0 && k.cpu >= k.spec.CPU:
+		k.exit.Blocked[BlockedCPU]++
+	case k.exit.Signal == unix.SIGXFSZ.String():
+		k.exit.Blocked[BlockedFile]++
 	}
 }
 
 func (k *keeper) kill() { _ = k.cmd.Process.Kill() }
 
-// failure is what the stub could not do, for a person.
+// failure is what the builder could not do, for a person.
 func (k *keeper) failure(text []byte) error {
 	var f failed
 	if err := json.Unmarshal(text, &f); err != nil {
-		return fmt.Errorf("start %s: read what its stub said: %w", k.name, err)
+		return fmt.Errorf("start %s: read what its builder said: %w", k.name, err)
 	}
 	if f.Start {
 		return fmt.Errorf("start %s: %s", k.name, f.Why)
 	}
-	return refused(f.Step + ": " + f.Why)
+	return refused(f.Step + ": " + f.Why + k.hint())
+}
+
+// hint says what is known to take the rights of a user namespace away.
+func (k *keeper) hint() string {
+	const setting = "/proc/sys/kernel/apparmor_restrict_unprivileged_userns"
+	if on, err := os.ReadFile(setting); err == nil && len(on) > 0 && on[0] == '1' && os.Geteuid() != 0 {
+		return "; this system gives user namespaces no rights (sysctl kernel.apparmor_restrict_unprivileged_userns)"
+	}
+	return ""
 }
 
 // set reads an outcome.
-func (e *Exit) set(text []byte) {
+func (k *keeper) set(text []byte) bool {
 	var o outcome
 	if _, err := binary.Decode(text, binary.NativeEndian, &o); err != nil {
-		return
+		return false
 	}
 	status := syscall.WaitStatus(o.Status)
-	e.Code, e.PeakMiB = status.ExitStatus(), int(o.PeakKiB>>10)
+	k.exit.Code, k.exit.PeakMiB = status.ExitStatus(), int(o.PeakKiB>>10)
+	k.cpu = time.Duration(o.CPU) * time.Microsecond
 	if status.Signaled() {
-		e.Code, e.Signal = -1, status.Signal().String()
+		k.exit.Code, k.exit.Signal = -1, status.Signal().String()
 	}
+	return true
 }
 
 func errForgotten() error {

@@ -1,3 +1,5 @@
+//go:build amd64 || arm64
+
 package sandbox
 
 import (
@@ -91,12 +93,19 @@ func (v *view) addIf(path string) error {
 }
 
 // paths lists the binds, each folder before what lies in it. One that a folder
-// shows already, with the same rights, is left out.
+// shows already, with the same rights, is left out: a program in a folder that may
+// be written is not.
 func (v *view) paths() []string {
 	var list []string
 	for _, path := range sorted(v.Binds) {
 		covered := slices.ContainsFunc(list, func(over string) bool {
-			return strings.HasPrefix(path, over+"/") && (v.Binds[over] == mayWrite || v.Binds[path] != mayWrite)
+			if !strings.HasPrefix(path, over+"/") {
+				return false
+			}
+			if v.Binds[over] == mayWrite {
+				return v.Binds[path] != mayRun
+			}
+			return v.Binds[path] != mayWrite
 		})
 		if !covered {
 			list = append(list, path)
@@ -137,6 +146,14 @@ func seen(s Spec) (*view, program, error) {
 		}
 		if _, err := v.add(path, mayRead); err != nil {
 			return nil, p, fmt.Errorf("let the worker read %s: %w", path, err)
+		}
+	}
+	for _, path := range s.Write {
+		if path, err = filepath.Abs(path); err != nil {
+			return nil, p, err
+		}
+		if _, err := v.add(path, mayWrite); err != nil {
+			return nil, p, fmt.Errorf("let the worker write %s: %w", path, err)
 		}
 	}
 	dir, err := filepath.Abs(s.Dir)

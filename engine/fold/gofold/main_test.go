@@ -26,6 +26,7 @@ func TestMain(m *testing.M) {
 		os.Exit(exit)
 	}
 	registerAll()
+	registerMisbehaving()
 	meanings.Register()
 	gofold.RunTests(m)
 }
@@ -66,9 +67,8 @@ func registerAll() {
 				fmt.Fprintln(os.Stderr, "these are the last words")
 				syscall.Exit(7) // as os.Exit does
 			case "fatal": // a panic that no step can catch
-				done := make(chan struct{})
-				go func() { defer close(done); panic("in another goroutine") }()
-				<-done
+				go func() { panic("in another goroutine") }()
+				<-make(chan struct{}) // the fold does not go on meanwhile
 			case "print":
 				fmt.Fprintln(os.Stdout, "{\"result\":{}}")
 			case "hang":

@@ -40,6 +40,8 @@ type Host interface {
 	// OpenTarget opens the live table that the calculation names; writing chooses
 	// the connection of apply where there is one.
 	OpenTarget(ctx context.Context, calc config.Calculation, writing bool) (target.Target, error)
+	// Unsandboxed says that workers may run without isolation.
+	Unsandboxed() bool
 	Progress() recount.Progress
 	Now() time.Time
 }

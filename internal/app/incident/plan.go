@@ -326,6 +326,11 @@ func (r *Incident) touched(ctx context.Context, pairs []diff.Pair, steps []recou
 	return steps, err
 }
 
+// unsandboxed says whether code of others ran without isolation.
+func (r *Incident) unsandboxed() bool {
+	return r.host.Unsandboxed() && (r.calc.Logic.Fold() || r.calc.Previous != nil && r.calc.Previous.Fold())
+}
+
 // notes says what a reader must know beside the numbers.
 func (r *Incident) notes(p *recount.Plan, found comparison, overrides Overrides) {
 	b, unknown := &p.Body, len(found.unknown)
@@ -346,6 +351,9 @@ func (r *Incident) notes(p *recount.Plan, found comparison, overrides Overrides)
 	if r.source.Mapping.ID == "" {
 		add("events have no id, so repeats cannot be seen")
 	}
+	if r.unsandboxed() {
+		add("the worker ran without isolation: the network, the machine's files and its clock were in its reach")
+	}
 	b.Notes = append(b.Notes, found.singles...)
 	if b.Cut > 0 {
 		add("%d combinations of hypotheses were not tried", b.Cut)
@@ -357,6 +365,7 @@ func (r *Incident) notes(p *recount.Plan, found comparison, overrides Overrides)
 		{overrides.AllowEmpty && b.Events.Used == 0, "--allow-empty"},
 		{overrides.AcceptTwoWay, "--accept-two-way"},
 		{overrides.WithoutQuarantined && unknown > 0, "--without-quarantined"},
+		{r.unsandboxed(), "--unsandboxed"},
 	} {
 		if o.used {
 			b.Overrides = append(b.Overrides, o.name)

@@ -1,3 +1,5 @@
+//go:build amd64 || arm64
+
 package sandbox
 
 import (
@@ -13,17 +15,17 @@ import (
 )
 
 const (
-	stubArg = "__sandbox"
-	// stubMark stands in the stub's environment alone. A program that has it
-	// starts no stub of its own, so that one which forgets to call Child does not
+	builderArg = "__sandbox"
+	// builderMark stands in the builder's environment alone. A program that has it
+	// starts no builder of its own, so that one which forgets to call Child does not
 	// start itself without end.
-	stubMark = "RECOUNT_SANDBOX_STUB"
-	// What the stub finds open, besides the process's own three streams.
+	builderMark = "RECOUNT_SANDBOX_BUILDER"
+	// What the builder finds open, besides the process's own three streams.
 	cellFD    = 3
 	controlFD = 4
 )
 
-// What the stub says to the parent, each a message: one letter, then its rest.
+// What the builder says to the parent, each a message: one letter, then its rest.
 const (
 	saidHello   = 'h'
 	saidFailed  = 'f' // a failed
@@ -39,25 +41,28 @@ type failed struct {
 	Start bool // the sandbox stands, but the program does not start
 }
 
-// outcome is how the process ended.
-type outcome struct{ Status, PeakKiB uint64 }
+// outcome is how the process ended. CPU is in microseconds.
+type outcome struct{ Status, PeakKiB, CPU uint64 }
 
-// Child runs the stub if args, without the program's name, ask for it. A program
+// Child runs the builder if args, without the program's name, ask for it. A program
 // that starts processes in a sandbox calls it first of all in main and, if it was
 // handled, exits with the code.
 func Child(args ...string) (handled bool, exit int) {
-	if len(args) != 1 || args[0] != stubArg || os.Getenv(stubMark) == "" {
+	if len(args) == 1 && args[0] == probeArg {
+		return true, 0
+	}
+	if len(args) != 1 || args[0] != builderArg || os.Getenv(builderMark) == "" {
 		return false, 0
 	}
-	if err := stub(); err != nil {
+	if err := build(); err != nil {
 		return true, 1
 	}
 	return true, 0
 }
 
-// stub builds the cell, starts the process in it, and stays as the first process
+// build builds the cell, starts the process in it, and stays as the first process
 // of its namespace: when it ends, all do.
-func stub() error {
+func build() error {
 	// What is taken away is taken from this thread, of which the process is a copy.
 	runtime.LockOSThread()
 	unix.CloseOnExec(cellFD)
@@ -102,12 +107,15 @@ func fail(err error, start bool) error {
 // start builds the cell and starts the process.
 func (c *cell) start() (int, error) {
 	if c.has(layerUTS) {
-		if err := unix.Sethostname([]byte("recount")); err != nil {
+		if err := unix.Sethostname([]byte(c.Host)); err != nil {
 			return 0, step(err, "set the host's name")
 		}
 		if err := unix.Setdomainname([]byte("(none)")); err != nil {
 			return 0, step(err, "set the domain's name")
 		}
+	}
+	if err := c.limitProcessors(); err != nil {
+		return 0, err
 	}
 	if c.has(layerMount) {
 		if err := c.buildRoot(); err != nil {
@@ -122,7 +130,31 @@ func (c *cell) start() (int, error) {
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return 0, step(err, "gain no privileges")
 	}
+	if c.has(layerLandlock) {
+		if err := c.lock(); err != nil {
+			return 0, err
+		}
+	}
 	return c.execute()
+}
+
+// limitProcessors lets the process see the first of the machine's processors
+// alone. This thread is bound to them, and the process is a copy of it.
+func (c *cell) limitProcessors() error {
+	if c.Processors <= 0 {
+		return nil
+	}
+	var all, some unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &all); err != nil {
+		return step(err, "see its processors")
+	}
+	const most = 1024 // of a CPUSet
+	for n := 0; n < most && some.Count() < c.Processors; n++ {
+		if all.IsSet(n) {
+			some.Set(n)
+		}
+	}
+	return step(unix.SchedSetaffinity(0, &some), "bound its processors")
 }
 
 // execError is the program's own failure to start.
@@ -141,7 +173,11 @@ func (c *cell) execute() (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	pid, err := fork(calls, ends[1], c.has(layerPID))
+	number := 0
+	if c.has(layerPID) {
+		number = c.PID
+	}
+	pid, err := fork(calls, ends[1], number)
 	if err != nil {
 		return 0, step(err, "fork")
 	}
@@ -150,13 +186,20 @@ func (c *cell) execute() (int, error) {
 			return 0, err
 		}
 	}
+	// Nobody looks into this process, which is the process's own parent.
+	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
+		return 0, step(err, "hide the builder")
+	}
 	if err := releaseStreams(ends[1]); err != nil {
 		return 0, step(err, "let go of the streams")
 	}
 	var report [16]byte
 	n, err := io.ReadFull(os.NewFile(uintptr(ends[0]), "report"), report[:])
-	if n == 0 {
-		return pid, nil // the pipe was closed by the exec
+	if n == 0 { // the pipe was closed by the exec
+		if c.has(layerClock) {
+			return pid, step(c.prepareImage(pid), "give it its clock and its chance")
+		}
+		return pid, nil
 	}
 	if err != nil {
 		return 0, step(err, "hear from the child")
@@ -203,16 +246,17 @@ func (c *cell) calls(pipe int) ([]call, error) {
 	if err != nil {
 		return nil, step(err, "start %s", c.Program)
 	}
-	list := []call{{name: "go to " + c.Dir, number: unix.SYS_CHDIR, args: [6]uintptr{pointer(dir)}}}
+	var list []call
 	if c.has(layerCaps) {
+		// First: who may do less than its child cannot prepare it.
 		list = append(list, noCapabilities())
 	}
+	if c.has(layerClock) {
+		list = append(list, call{name: "be prepared", number: unix.SYS_PTRACE, args: [6]uintptr{unix.PTRACE_TRACEME}})
+	}
+	list = append(list, call{name: "go to " + c.Dir, number: unix.SYS_CHDIR, args: [6]uintptr{pointer(dir)}})
 	if c.has(layerSession) {
 		list = append(list, call{name: "make a session", number: unix.SYS_SETSID})
-	}
-	if c.has(layerFiles) {
-		list = append(list, call{name: "close descriptors", number: unix.SYS_CLOSE_RANGE, args: [6]uintptr{3, uintptr(pipe - 1)}},
-			call{name: "close descriptors", number: unix.SYS_CLOSE_RANGE, args: [6]uintptr{uintptr(pipe + 1), uintptr(^uint32(0))}})
 	}
 	if c.has(layerLimits) {
 		for _, l := range c.Limits {
@@ -223,6 +267,11 @@ func (c *cell) calls(pipe int) ([]call, error) {
 			list = append(list, call{name: "set limits", number: unix.SYS_PRLIMIT64, args: [6]uintptr{0, uintptr(l.Resource), pointer(most)}})
 			kept = append(kept, most)
 		}
+	}
+	list = append(list, c.filterCalls()...)
+	if c.has(layerFiles) {
+		list = append(list, call{name: "close descriptors", number: unix.SYS_CLOSE_RANGE, args: [6]uintptr{3, uintptr(pipe - 1)}},
+			call{name: "close descriptors", number: unix.SYS_CLOSE_RANGE, args: [6]uintptr{uintptr(pipe + 1), uintptr(^uint32(0))}})
 	}
 	kept = append(kept, path, dir, args, env)
 	return append(list, takeSignals(),
@@ -249,6 +298,8 @@ func reap(pid int) error {
 			continue
 		}
 		rest := binary.NativeEndian.AppendUint64(nil, uint64(status))
-		return say(saidEnded, binary.NativeEndian.AppendUint64(rest, uint64(use.Maxrss)))
+		rest = binary.NativeEndian.AppendUint64(rest, uint64(use.Maxrss))
+		cpu := use.Utime.Nano() + use.Stime.Nano()
+		return say(saidEnded, binary.NativeEndian.AppendUint64(rest, uint64(cpu/1000)))
 	}
 }
