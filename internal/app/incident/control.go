@@ -3,6 +3,7 @@ package incident
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 
 	"recount"
@@ -32,6 +33,13 @@ func (r *Incident) control(ctx context.Context, l *live, p *recount.Plan, beside
 	if err != nil {
 		return err
 	}
+	for _, span := range r.unknown {
+		p.Body.Notes = append(p.Body.Notes, fmt.Sprintf("no control over %s: the reference data says nothing about some of its events", span))
+	}
+	if len(r.unknown) == len(spans) {
+		p.Body.NoControl = "the reference data says nothing about events beside the window"
+		return nil
+	}
 	if seen == 0 {
 		p.Body.NoControl = r.noneBeside()
 		return nil
@@ -48,6 +56,11 @@ func (r *Incident) compareSpans(ctx context.Context, l *live, control *recount.C
 	for _, span := range spans {
 		wrong := redSpan{window: span, input: r.controlInput(span)}
 		found, err := r.compareSpan(ctx, l, span, wrong.input)
+		if e, ok := errors.AsType[*recount.Error](err); ok && e.Code == recount.CodeLookup {
+			r.unknown = append(r.unknown, span) // the window's own events were found
+			act.Add(1)
+			continue
+		}
 		if err != nil {
 			return nil, 0, err
 		}

@@ -67,6 +67,7 @@ type Incident struct {
 	tables    []*table            // reference data, in the order of the configuration
 	used      []recount.Version   // the versions that the window needs
 	versioned *recount.Logic      // all versions, where calc.Logic is the one that is needed
+	unknown   []recount.Window    // spans beside the window of which the reference data says nothing
 	extra     []recount.Field     // the fields that events get from it
 }
 
