@@ -154,7 +154,7 @@ func (s *shadow) guard(ctx context.Context, r *incident.Incident) error {
 	for _, p := range f.Parts {
 		if p.Beyond {
 			return s.refuse(fmt.Sprintf("group %s stands beyond the end of %s", c.Group, c.To), fmt.Sprintf("partition %s was made anew since the group read it: its messages would be passed over", p.Partition),
-				fmt.Sprintf("delete the group, or name another under group:, and start the worker with it; with Kafka: kafka-consumer-groups.sh --delete --group %s", c.Group))
+				"delete the group, or name another under group:, and start the worker with it")
 		}
 	}
 	var there int64
