@@ -1,6 +1,11 @@
 package recount
 
-import "time"
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"time"
+)
 
 // Logic is one version of what a worker computes.
 type Logic struct {
@@ -20,6 +25,8 @@ type Logic struct {
 	Bucket Bucket
 	// Worker is how a process is started; LogicWorker alone has it.
 	Worker *Worker
+	// Versions are what LogicVersions is made of; no other kind has them.
+	Versions []Version
 }
 
 // Worker is a calculation that runs as a process: Recount writes events to its
@@ -55,6 +62,46 @@ func (l Logic) Fold() bool { return l.Kind == LogicWorker || l.Kind == LogicGo }
 
 // Brought says that the logic is not here: something else made its rows.
 func (l Logic) Brought() bool { return l.Kind == LogicRows || l.Kind == LogicTable }
+
+// Version is a logic and the span of event time in which it was in force.
+type Version struct {
+	Name  string
+	Logic Logic
+	// Effective is [From, To); a zero edge is open.
+	Effective Window
+}
+
+// LogicVersions is the kind of a logic that is several, each for the events of
+// its own time.
+const LogicVersions = "versions"
+
+// Versioned joins versions, which follow one another in time without a gap.
+func Versioned(versions []Version) Logic {
+	sum := sha256.New()
+	path := ""
+	for i, v := range versions {
+		fmt.Fprintf(sum, "%s %s %s %s\n", v.Name, v.Logic.Digest, instantText(v.Effective.From), instantText(v.Effective.To))
+		if i > 0 {
+			path += ", "
+		}
+		path += v.Logic.Path
+	}
+	return Logic{Kind: LogicVersions, Path: path, Digest: hex.EncodeToString(sum.Sum(nil)), Versions: versions}
+}
+
+// Over lists the versions that are in force at some time of a span; a zero edge is
+// open. Of a logic without versions there are none.
+func (l Logic) Over(span Window) []Version {
+	var list []Version
+	for _, v := range l.Versions {
+		before := !v.Effective.To.IsZero() && !span.From.IsZero() && !span.From.Before(v.Effective.To)
+		after := !v.Effective.From.IsZero() && !span.To.IsZero() && !v.Effective.From.Before(span.To)
+		if !before && !after {
+			list = append(list, v)
+		}
+	}
+	return list
+}
 
 // Calculation is versioned logic with the rules of its replay and of its
 // comparison: one entry of `calculations` in recount.yaml.

@@ -77,6 +77,10 @@ type PlanBody struct {
 	Watermark   time.Time     `json:"watermark"`
 	Logic       string        `json:"logic"`              // digest
 	Previous    string        `json:"previous,omitempty"` // digest
+	As          string        `json:"as,omitempty"`       // the one version that was asked for
+	Versions    []PlanVersion `json:"versions,omitempty"` // those that were in force
+	Upcasts     []PlanInput   `json:"upcasts,omitempty"`  // in their order
+	Lookups     []PlanInput   `json:"lookups,omitempty"`
 	Missed      []EventList   `json:"missed,omitempty"`
 	Again       []Again       `json:"again,omitempty"`
 	Late        string        `json:"late,omitempty"`  // after a bucket's end
@@ -146,6 +150,22 @@ type PlanBody struct {
 type KindCount struct {
 	Kind  string `json:"kind"`
 	Count int64  `json:"count,string"`
+}
+
+// PlanVersion is a version of the logic that a plan was made with.
+type PlanVersion struct {
+	Name   string    `json:"name"`
+	From   time.Time `json:"from,omitzero"` // zero: from the beginning
+	To     time.Time `json:"to,omitzero"`   // excluded; zero: it is in force
+	Digest string    `json:"sha256"`
+}
+
+// PlanInput is something besides events and logic that a plan depends on, by its
+// digest. Where it is a stream of its own, Snapshot is the stream's.
+type PlanInput struct {
+	Name     string `json:"name"`
+	Digest   string `json:"sha256,omitempty"`
+	Snapshot string `json:"snapshot,omitempty"`
 }
 
 // Entry names the table columns of an adjustment by what they hold. A rollback
@@ -304,8 +324,17 @@ type ColumnSum struct {
 	Net    string `json:"net"`
 }
 
-// AskedFlags are the words of the command line that ask for the plan's window.
+// AskedFlags are the words of the command line that ask for the plan's window, and
+// for the one version that it was made with.
 func (b PlanBody) AskedFlags() []string {
+	flags := b.windowFlags()
+	if b.As != "" {
+		flags = append(flags, "--as", b.As)
+	}
+	return flags
+}
+
+func (b PlanBody) windowFlags() []string {
 	var flags []string
 	switch {
 	case len(b.Positions) > 0:

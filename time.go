@@ -226,3 +226,11 @@ func Local(wall time.Time, zone *time.Location) (time.Time, error) {
 	}
 	return time.Time{}, &LocalTimeError{Text: wall.Format("2006-01-02 15:04:05.999999"), Zone: zone.String(), Times: found}
 }
+
+// instantText is an instant, or "open" for none.
+func instantText(t time.Time) string {
+	if t.IsZero() {
+		return "open"
+	}
+	return FormatTimestamp(t)
+}

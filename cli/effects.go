@@ -33,6 +33,9 @@ func (c *call) effectsCommand() *cobra.Command {
 		if req.Window, err = window.request(c); err != nil {
 			return err
 		}
+		if window.paused != "" {
+			return usage("--paused says nothing about effects", "they are those of the window's events, wherever the worker stands", "leave --paused away")
+		}
 		req.Calculation = args[0]
 		return c.open(ctx, func(project Recount) error {
 			done, err := project.Effects(ctx, req, c.env.Stdout, c.flags.json)

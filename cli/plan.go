@@ -33,6 +33,7 @@ func (c *call) planCommand() *cobra.Command {
 	cmd.Flags().StringVar(&req.Out, "out", "", "write the plan to this `FILE` (default CALC-ID.plan)")
 	cmd.Flags().BoolVar(&detailed, "detailed-exitcode", false, "exit with 2 where the plan changes rows")
 	addOverrides(cmd, &req.Overrides)
+	addAs(cmd, &req.As)
 	c.addUnsandboxed(cmd)
 	cmd.RunE = c.run(func(ctx context.Context, args []string) (err error) {
 		if req.Window, err = window.request(c); err != nil {
@@ -69,6 +70,7 @@ func (c *call) diffCommand() *cobra.Command {
 	}
 	window.add(cmd)
 	addOverrides(cmd, &req.Overrides)
+	addAs(cmd, &req.As)
 	c.addUnsandboxed(cmd)
 	cmd.RunE = c.run(func(ctx context.Context, args []string) (err error) {
 		if req.Window, err = window.request(c); err != nil {
@@ -108,6 +110,7 @@ func (c *call) verifyCommand() *cobra.Command {
 	window.add(cmd)
 	cmd.Flags().StringVar(&req.Out, "out", "", "keep the certificate in this `FILE`, as JSON")
 	addOverrides(cmd, &req.Overrides)
+	addAs(cmd, &req.As)
 	c.addUnsandboxed(cmd)
 	cmd.RunE = c.run(func(ctx context.Context, args []string) (err error) {
 		if req.Window, err = window.request(c); err != nil {

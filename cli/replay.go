@@ -65,6 +65,7 @@ func (c *call) replayCommand() *cobra.Command {
 	cmd.Flags().StringVar(&req.Out, "out", "", "write the rows to this `FILE`")
 	bus.add(cmd)
 	addOverrides(cmd, &req.Overrides)
+	addAs(cmd, &req.As)
 	c.addUnsandboxed(cmd)
 	cmd.RunE = c.run(func(ctx context.Context, args []string) (err error) {
 		if req.Window, err = window.request(c); err != nil {

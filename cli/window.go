@@ -81,3 +81,7 @@ func addOverrides(cmd *cobra.Command, o *app.Overrides) {
 	f.BoolVar(&o.AcceptTwoWay, "accept-two-way", false, "accept that most rows are wrong and nothing says why")
 	f.BoolVar(&o.WithoutQuarantined, "without-quarantined", false, "leave out quarantined events whose row is unknown")
 }
+
+func addAs(cmd *cobra.Command, as *string) {
+	cmd.Flags().StringVar(as, "as", "", "run this `VERSION` of the logic for all events, not each for its time")
+}

@@ -57,7 +57,7 @@ type Input struct {
 	// before anything else sees their fields.
 	Upcasts []Upcast
 	// Faults bounds the events for which Upcasts may fail: they are quarantined,
-	// and one more is an error of code CodeUpcast. 0 means 1000.
+	// and one more is an error of code CodeUpcast. 0 means 1000, less than 0 none.
 	Faults int64
 	// Lookups add fields to the events: what a table of reference data said at
 	// the event's time. Fields names them too.

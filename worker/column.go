@@ -24,7 +24,8 @@ type Column struct {
 	Headers [][]recount.Header
 }
 
-func (c *Column) null(i int) bool {
+// Null says whether value i is NULL.
+func (c *Column) Null(i int) bool {
 	if c.Valid == nil {
 		return false
 	}

@@ -129,7 +129,7 @@ func (m *machine[S, E, R]) Step(from, to int) (at int, err error) {
 		}
 		for d := range m.decoders {
 			dec, column := &m.decoders[d], &m.columns[d]
-			if column.Valid != nil && column.null(i) {
+			if column.Valid != nil && column.Null(i) {
 				err = dec.null()
 			} else {
 				err = dec.set(column, i)

@@ -76,44 +76,48 @@ func (v planJSON) Differs(p app.Planned) error {
 // planObject is a plan in JSON.
 type planObject struct {
 	head
-	Plan          string              `json:"plan"`
-	Kind          recount.PlanKind    `json:"kind"`
-	Calculation   string              `json:"calculation"`
-	Window        windowJSON          `json:"window"`
-	Asked         windowJSON          `json:"asked"`
-	Events        recount.EventCounts `json:"events"`
-	Rows          recount.RowCounts   `json:"rows"`
-	Deterministic bool                `json:"deterministic"`
-	Causes        object              `json:"causes"`
-	Explained     any                 `json:"explained"`
-	Unexplained   any                 `json:"unexplained"`
-	Control       *controlJSON        `json:"control"`
-	NoControl     any                 `json:"no_control"`
-	Sums          []recount.ColumnSum `json:"sums"`
-	Target        targetJSON          `json:"target"`
-	Key           []string            `json:"key"`
-	Columns       []string            `json:"columns"`
-	Rules         []string            `json:"rules"`
-	Stream        string              `json:"stream"`
-	Snapshot      string              `json:"snapshot"`
-	Watermark     stamp               `json:"watermark"`
-	NotTried      string              `json:"not_tried"`
-	MaxChanges    string              `json:"max_changes"`
-	Hazards       []string            `json:"hazards"`
-	Notes         []string            `json:"notes"`
-	Overrides     []string            `json:"overrides"`
-	Made          stamp               `json:"made"`
-	Expires       stamp               `json:"expires"`
-	File          any                 `json:"file"`
-	TookMS        int64               `json:"took_ms"`
-	Role          string              `json:"role"`
-	Write         recount.WriteMode   `json:"write"`
-	Against       any                 `json:"against"`
-	Tables        []string            `json:"tables"`
-	WorkerState   recount.WorkerState `json:"worker_state"`
-	Cut           any                 `json:"cut"`
-	Unproved      any                 `json:"unproved"`
-	Effects       []recount.KindCount `json:"effects,omitempty"` // held back
+	Plan          string                `json:"plan"`
+	Kind          recount.PlanKind      `json:"kind"`
+	Calculation   string                `json:"calculation"`
+	Window        windowJSON            `json:"window"`
+	Asked         windowJSON            `json:"asked"`
+	Events        recount.EventCounts   `json:"events"`
+	Rows          recount.RowCounts     `json:"rows"`
+	Deterministic bool                  `json:"deterministic"`
+	Causes        object                `json:"causes"`
+	Explained     any                   `json:"explained"`
+	Unexplained   any                   `json:"unexplained"`
+	Control       *controlJSON          `json:"control"`
+	NoControl     any                   `json:"no_control"`
+	Sums          []recount.ColumnSum   `json:"sums"`
+	Target        targetJSON            `json:"target"`
+	Key           []string              `json:"key"`
+	Columns       []string              `json:"columns"`
+	Rules         []string              `json:"rules"`
+	Stream        string                `json:"stream"`
+	Snapshot      string                `json:"snapshot"`
+	Watermark     stamp                 `json:"watermark"`
+	NotTried      string                `json:"not_tried"`
+	MaxChanges    string                `json:"max_changes"`
+	Hazards       []string              `json:"hazards"`
+	Notes         []string              `json:"notes"`
+	Overrides     []string              `json:"overrides"`
+	Made          stamp                 `json:"made"`
+	Expires       stamp                 `json:"expires"`
+	File          any                   `json:"file"`
+	TookMS        int64                 `json:"took_ms"`
+	Role          string                `json:"role"`
+	Write         recount.WriteMode     `json:"write"`
+	Against       any                   `json:"against"`
+	Tables        []string              `json:"tables"`
+	WorkerState   recount.WorkerState   `json:"worker_state"`
+	Cut           any                   `json:"cut"`
+	Unproved      any                   `json:"unproved"`
+	Effects       []recount.KindCount   `json:"effects,omitempty"` // held back
+	As            string                `json:"as,omitempty"`
+	Versions      []recount.PlanVersion `json:"versions,omitempty"`
+	Upcasts       []recount.PlanInput   `json:"upcasts,omitempty"`
+	Lookups       []recount.PlanInput   `json:"lookups,omitempty"`
 }
 
 type controlJSON struct {
@@ -131,6 +135,38 @@ type targetJSON struct {
 	Adapter string `json:"adapter"`
 	Place   string `json:"place"`
 	Table   string `json:"table"`
+}
+
+// inputLine says what else made the rows what they are: versions of the logic, the
+// steps from old shapes of events, and reference data.
+func (p *page) inputLine(b *recount.PlanBody) {
+	var items []string
+	add := func(what string, names []string) {
+		if len(names) > 0 {
+			items = append(items, what+" "+clip(p.text(strings.Join(names, ", ")), 60, p.g.more))
+		}
+	}
+	var versions []string
+	for _, v := range b.Versions {
+		versions = append(versions, v.Name)
+	}
+	if b.As != "" {
+		versions = []string{b.As + " for all"}
+	}
+	add("logic", versions)
+	add("upcasts", inputNames(b.Upcasts))
+	add("lookups", inputNames(b.Lookups))
+	if len(items) > 0 {
+		p.labelled("Using", 2, items...)
+	}
+}
+
+func inputNames(inputs []recount.PlanInput) []string {
+	names := make([]string, len(inputs))
+	for i, in := range inputs {
+		names[i] = in.Name
+	}
+	return names
 }
 
 // roleName is the role of a table in JSON.
@@ -179,6 +215,7 @@ func jsonPart(p *recount.Plan, n int, file string, tookMS int64) planObject {
 	o.Control = jsonControl(b.Control)
 	o.Tables = p.Tables()
 	o.Effects = b.Effects
+	o.As, o.Versions, o.Upcasts, o.Lookups = b.As, b.Versions, b.Upcasts, b.Lookups
 	jsonWrite(&o, b)
 	return o
 }

@@ -18,6 +18,7 @@ func (p *page) planScreen(plan *recount.Plan, end func()) {
 	p.replayed(2, b.Unproved, b.Calculation+" over "+b.Stream+" at snapshot "+short(b.Snapshot))
 	p.labelled("Compared", 2, append([]string{targetText(b.Target)}, b.Rules...)...)
 	p.cutLine(b)
+	p.inputLine(b)
 	p.effectLine(b)
 	p.blank()
 	p.totals(b)

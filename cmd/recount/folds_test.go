@@ -287,6 +287,8 @@ func runScripts(t *testing.T, dir string, folds bool) {
 			env.Setenv("ORDERS", orders)
 			env.Setenv("FROM", "2024-06-10T12:00:00Z")
 			env.Setenv("TO", "2024-06-10T12:30:00Z")
+			// The package for workers in Python, of which their folders take a copy.
+			env.Setenv("PYTHON", filepath.Join(filepath.Dir(filepath.Dir(seed)), "python", "src", "recount"))
 			if folds {
 				env.Setenv("FOLDS", "yes")
 			}

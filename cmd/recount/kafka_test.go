@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -39,13 +41,21 @@ func TestKafka(t *testing.T) {
 	})
 }
 
-// TestRealKafka runs the script of a replay that is killed beside a real broker.
+// TestRealKafka runs the scripts of a replay that is killed, and of a worker that is
+// given a window, each beside a real broker.
 func TestRealKafka(t *testing.T) {
+	for _, script := range []string{"tobus_killed.txtar", "shadow_once.txtar"} {
+		t.Run(script, func(t *testing.T) { realKafka(t, script) })
+	}
+}
+
+func realKafka(t *testing.T, script string) {
+	t.Helper()
 	broker := servertest.Start(t)
 	all := commands()
-	all["kafka"] = kafka
+	all["kafka"], all["worker"] = kafka, worker
 	testscript.Run(t, testscript.Params{
-		Files: []string{filepath.Join("testdata", "kafka", "tobus_killed.txtar")}, RequireExplicitExec: true, Cmds: all,
+		Files: []string{filepath.Join("testdata", "kafka", script)}, RequireExplicitExec: true, Cmds: all,
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("BROKER", broker.Addr)
 			cl, err := kgo.NewClient(kgo.SeedBrokers(broker.Addr))
@@ -53,8 +63,17 @@ func TestRealKafka(t *testing.T) {
 				return err
 			}
 			defer cl.Close()
-			_, err = kadm.NewClient(cl).CreateTopic(t.Context(), 2, 1, nil, "payments")
-			return err
+			// The broker is that of the script before, and takes its time to delete.
+			admin := kadm.NewClient(cl)
+			for {
+				_, err := admin.CreateTopic(t.Context(), 2, 1, nil, "payments")
+				if !errors.Is(err, kerr.TopicAlreadyExists) {
+					return err
+				}
+				if _, err := admin.DeleteTopic(t.Context(), "payments"); err != nil && !errors.Is(err, kerr.UnknownTopicOrPartition) {
+					return err
+				}
+			}
 		},
 	})
 }

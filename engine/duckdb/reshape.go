@@ -158,7 +158,7 @@ func (re *reshaping) faults(ctx context.Context, db *database, r *openRequest) (
 		}
 		if i == 0 && int64(len(list)) > most(r.Faults) {
 			return "", &recount.Error{
-				Code: recount.CodeUpcast, What: fmt.Sprintf("an upcast fails for %d events", len(list)), Where: r.Stream + ", upcast " + s.name,
+				Code: recount.CodeUpcast, What: fmt.Sprintf("an upcast fails for %d event%s", len(list), strings.Repeat("s", min(len(list)-1, 1))), Where: r.Stream + ", upcast " + s.name,
 				Why:  fmt.Sprintf("more than %d are too many to be put aside; the first is event %s: %s", most(r.Faults), shownID(f.id, f.seq), why),
 				Next: "narrow the step's `when` to the events that it is for, or mend its expression",
 			}
@@ -169,10 +169,10 @@ func (re *reshaping) faults(ctx context.Context, db *database, r *openRequest) (
 }
 
 func most(faults int64) int64 {
-	if faults <= 0 {
+	if faults == 0 {
 		return defaultFaults
 	}
-	return faults
+	return max(faults, 0)
 }
 
 func shownID(id string, seq int64) string {

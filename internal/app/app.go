@@ -58,6 +58,7 @@ type App struct {
 	archive *archive.Archive
 	engine  engine.Engine
 	scratch string
+	as      string // the version of the logic that was asked for
 	closers []func() error
 }
 

@@ -14,6 +14,7 @@ import (
 // that is set.
 func (a *App) Verify(ctx context.Context, req PlanRequest) (out Verified, err error) {
 	began := a.now()
+	a.as = req.As
 	r, err := a.prepare(ctx, req.Calculation, req.Window)
 	if err == nil {
 		err = a.shadowed(ctx, r)
@@ -58,6 +59,7 @@ func (a *App) Explain(ctx context.Context, file string, args []string) (Explanat
 	if err != nil {
 		return Explanation{}, err
 	}
+	a.as = p.Body.As
 	return incident.Explain(ctx, host{a}, p, file, args)
 }
 
@@ -105,8 +107,18 @@ func (a *App) shadowed(ctx context.Context, r *incident.Incident) error {
 	return a.runShadow(ctx, r, calc)
 }
 
-// prepare makes the incident of a window as a person types it.
+// prepare makes the incident of a window as a person types it, and finds out how far
+// the live rows are.
 func (a *App) prepare(ctx context.Context, name string, window WindowRequest) (*incident.Incident, error) {
+	r, err := a.prepareEvents(ctx, name, window)
+	if err != nil {
+		return nil, err
+	}
+	return r, r.ReadCut(ctx, window.Paused)
+}
+
+// prepareEvents is prepare for what depends on no live row.
+func (a *App) prepareEvents(ctx context.Context, name string, window WindowRequest) (*incident.Incident, error) {
 	hits, err := window.hits(a.opts.Dir)
 	if err != nil {
 		return nil, err
@@ -116,9 +128,5 @@ func (a *App) prepare(ctx context.Context, name string, window WindowRequest) (*
 			return nil, err
 		}
 	}
-	r, err := incident.Prepare(ctx, host{a}, name, hits)
-	if err != nil {
-		return nil, err
-	}
-	return r, r.ReadCut(ctx, window.Paused)
+	return incident.Prepare(ctx, host{a}, name, hits)
 }

@@ -45,7 +45,7 @@ func (a *App) Effects(ctx context.Context, req EffectsRequest, w io.Writer, asJS
 			return out, wrongFlags(file+" is no file of effects", "the ending says how they are written", "name a file that ends in "+strings.Join(effectForms, ", "))
 		}
 	}
-	r, err := a.prepare(ctx, req.Calculation, req.Window)
+	r, err := a.prepareEvents(ctx, req.Calculation, req.Window)
 	if err != nil {
 		return out, err
 	}

@@ -17,7 +17,11 @@ import (
 type host struct{ app *App }
 
 func (h host) Calculation(name string) (config.Calculation, error) {
-	return h.app.Project.Calculation(name)
+	c, err := h.app.Project.Calculation(name)
+	if err != nil || h.app.as == "" {
+		return c, err
+	}
+	return c.AsVersion(h.app.as)
 }
 
 func (h host) Source(name string) (config.Source, error) { return h.app.Project.Source(name) }

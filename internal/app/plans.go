@@ -48,6 +48,7 @@ func (a *App) plan(ctx context.Context, req PlanRequest) (planned Planned, err e
 
 // planAll makes one plan of all the calculations that are asked for.
 func (a *App) planAll(ctx context.Context, req PlanRequest) (*recount.Plan, error) {
+	a.as = req.As
 	var calculations []*incident.Incident
 	for _, name := range append([]string{req.Calculation}, req.With...) {
 		r, err := a.prepare(ctx, name, req.Window)

@@ -26,6 +26,7 @@ func joined(err *error, c func() error) { *err = errors.Join(*err, c()) }
 // opens no target.
 func (a *App) Replay(ctx context.Context, req PlanRequest, w io.Writer, asJSON bool) (out Replayed, err error) {
 	began := a.now()
+	a.as = req.As
 	r, err := a.prepare(ctx, req.Calculation, req.Window)
 	if err == nil {
 		err = a.shadowed(ctx, r)

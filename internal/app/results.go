@@ -34,6 +34,7 @@ type PlanRequest struct {
 	// in the same transaction.
 	With      []string
 	Window    WindowRequest
+	As        string // the version of the logic that is to be run for all events; empty: each for its time
 	Out       string // plan file; empty: <calculation>-<id>.plan, and none for a diff
 	Overrides Overrides
 }

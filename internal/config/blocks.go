@@ -43,6 +43,7 @@ var rootBlock = Block{
 		{Name: "version", Type: "number", Doc: "The version of the file's form, 1.", Required: true},
 		{Name: "archive", Type: "text", Doc: "Where the archive lies: a folder, relative to the project, or a URL of file:, s3:, gs: or hdfs:, as docs/stores.md says.", Required: true},
 		{Name: "sources", Type: "mapping", Doc: "Where events come from: a block by name, which is the stream's name in the archive.", Required: true},
+		{Name: "lookups", Type: "mapping", Doc: "Reference data that calculations read as of an event's time: a block by name."},
 		{Name: "calculations", Type: "mapping", Doc: "What turns events into results: a block by name."},
 	},
 }
@@ -52,6 +53,7 @@ var sourceBlock = Block{
 		{Name: "event", Type: "mapping", Doc: "Which columns or JSON paths of a payload make the event's envelope.", Required: true},
 		{Name: "timezone", Type: "text", Doc: "What a time without an offset means: an IANA name such as Europe/Berlin. Without it such a time is a fault."},
 		{Name: "fields", Type: "mapping", Doc: "The typed columns that calculations read: their types by name."},
+		{Name: "upcast", Type: "list", Doc: "Steps that bring old shapes of events to the present one, each after the other, before anything else sees the fields."},
 		{Name: "lateness", Type: "duration", Doc: "How long after a bucket's end its events may still come.", Default: "0s"},
 		{Name: "flush", Type: "duration", Doc: "How long events wait for their commit in a live run, at most.", Default: "60s"},
 		{Name: "quarantine", Type: "mapping", Doc: "How many events that cannot be used are put aside before reading stops."},
@@ -105,6 +107,8 @@ var calculationBlock = Block{
 		{Name: "worker", Type: "mapping", Doc: "A process that folds the events of a key, one after the other."},
 		{Name: "go", Type: "text", Doc: "The name of a fold that this program was built with."},
 		{Name: "shadow", Type: "mapping", Doc: "The production worker, run beside the live one on a topic and a table of its own."},
+		{Name: "versions", Type: "list", Doc: "Instead of one logic, several, each for the events of the time in which it was in force."},
+		{Name: "lookups", Type: "mapping", Doc: "Fields that the events get from reference data: a block by the name of the lookup."},
 		{Name: "by", Type: "list of texts", Doc: "With worker or go, the event's fields whose values make a fold's key; [] folds all events together, or all of a bucket.", Default: "those of key that are fields of the event"},
 		{Name: "key", Type: "list of texts", Doc: "The result columns that name a row.", Required: true},
 		{Name: "memory", Type: "text", Doc: "How far back a row remembers. window: it depends on the events of its own bucket; a duration such as 24h: also on those before it, so far; unbounded: on all.", Default: "window"},
@@ -242,8 +246,8 @@ var markBlock = Block{
 // Blocks lists every level of the file, from the top.
 func Blocks() []Block {
 	return []Block{
-		rootBlock, sourceBlock, eventBlock, partBlock, fieldBlock, quarantineBlock,
-		calculationBlock, workerBlock, rowsBlock, shadowBlock, previousBlock, missedBlock, processedBlock, againBlock, effectsBlock, effectLogBlock, effectKindBlock, compareBlock, limitsBlock,
+		rootBlock, sourceBlock, eventBlock, partBlock, fieldBlock, upcastBlock, quarantineBlock, lookupBlock,
+		calculationBlock, versionBlock, effectiveBlock, lookupUseBlock, workerBlock, rowsBlock, shadowBlock, previousBlock, missedBlock, processedBlock, againBlock, effectsBlock, effectLogBlock, effectKindBlock, compareBlock, limitsBlock,
 		cutBlock, positionBlock, targetBlock, adjustBlock, markBlock,
 	}
 }

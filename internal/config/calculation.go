@@ -31,8 +31,12 @@ func (l *loader) calculation(e entry) {
 	if v, ok := found["memory"]; ok {
 		c.Memory = memory(v.value)
 	}
-	c.Logic, _ = l.logicOf(&c, e.value, found)
-	l.by(&c, &c.Logic, found)
+	if v, ok := found["versions"]; ok {
+		c.Logic = l.versions(&c, v, found)
+	} else {
+		c.Logic, _ = l.logicOf(&c, e.value, found)
+		l.by(&c, &c.Logic, found)
+	}
 	opening := openingOf(&c, found)
 	if v, ok := found["timezone"]; ok {
 		c.Bucket.Zone = zone(v.value)
@@ -53,6 +57,12 @@ func (l *loader) calculation(e entry) {
 		if most, ok := v.block(limitsBlock, false)["changes"]; ok {
 			c.MaxChanges, _ = most.integer(1, math.MaxInt64)
 		}
+	}
+	if v, ok := found["versions"]; ok {
+		edgesOnGrid(&c, v)
+	}
+	if v, ok := found["lookups"]; ok {
+		l.lookupUses(&c, v)
 	}
 	l.hypotheses(&c, found)
 	if c.Previous != nil && c.Previous.Kind == recount.LogicSQL {

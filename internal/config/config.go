@@ -36,6 +36,7 @@ type Project struct {
 	Archive      ArchiveConfig
 	Sources      map[string]Source
 	Calculations map[string]Calculation
+	Lookups      map[string]Lookup
 
 	source []byte
 	getenv func(string) (string, bool)
@@ -60,6 +61,7 @@ type Source struct {
 	QuarantineMax int64
 	// Retention is how long events are kept; zero: all are.
 	Retention time.Duration
+	Upcasts   []Upcast
 	Line      int
 }
 
@@ -69,6 +71,8 @@ type Calculation struct {
 	Target  Target
 	Effects *Effects // nil: nothing is said of them
 	Shadow  *Shadow  // nil: the logic is no worker that runs by itself
+	Lookups []LookupUse
+	As      string // the one version that was asked for; empty: each for its time
 	Line    int
 }
 
@@ -145,7 +149,7 @@ func parse(source []byte, dir string, reg *adapter.Registry, getenv func(string)
 		r:   &reader{dir: dir, getenv: getenv, anchors: map[string]ast.Node{}},
 		reg: reg,
 		project: &Project{
-			Dir: dir, Sources: map[string]Source{}, Calculations: map[string]Calculation{},
+			Dir: dir, Sources: map[string]Source{}, Calculations: map[string]Calculation{}, Lookups: map[string]Lookup{},
 			source: source, getenv: getenv, places: map[any]map[string]pos{},
 		},
 	}
@@ -205,6 +209,11 @@ func (l *loader) root(root value) {
 	if v, ok := found["sources"]; ok {
 		for _, e := range v.entries() {
 			l.named(e, "source", l.source)
+		}
+	}
+	if v, ok := found["lookups"]; ok {
+		for _, e := range v.entries() {
+			l.named(e, "lookup", l.lookup)
 		}
 	}
 	if v, ok := found["calculations"]; ok {

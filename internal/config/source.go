@@ -51,6 +51,9 @@ func (l *loader) source(e entry) {
 			s.Mapping.Order = orderField(order, s.Mapping.Fields)
 		}
 	}
+	if v, ok := found["upcast"]; ok {
+		s.Upcasts = upcasts(v.value, s.Mapping.Fields)
+	}
 	if v, ok := found["lateness"]; ok {
 		s.Lateness, _ = v.duration()
 	}

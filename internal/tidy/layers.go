@@ -63,7 +63,7 @@ var layers = []layer{
 	{folder: "internal/sim/", may: []string{".", "adapter", "adapters/all", "source", "store", "engine", "target", "cli", "internal/", "ADAPTER"}, vendor: true, why: "a simulator drives the product"},
 	{folder: "internal/tools/", may: []string{".", "internal/"}, vendor: true, why: "tools stand beside the product"},
 	{folder: "bench/", may: []string{".", "adapter", "adapters/all", "cli", "command", "engine", "engine/", "worker", "internal/", "bench/machine", "ADAPTER"}, vendor: true, why: "a benchmark runs the product"},
-	{folder: "examples/", may: []string{".", "worker", "worker/", "command"}, vendor: true, why: "an example is a user's program"},
+	{folder: "examples/", may: []string{".", "worker", "worker/", "command", "examples/"}, vendor: true, why: "an example is a user's program"},
 }
 
 // Layers finds imports that go against the layers.

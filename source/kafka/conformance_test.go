@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 	"time"
 	"unicode/utf8"
@@ -63,8 +64,32 @@ func harness(w world) sourcetest.Harness {
 			name := w.topic(t, len(partitions))
 			return name, w.open(t, func(_ *Config, e *adapter.Env) { e.Mapping = m }, name)
 		}
+		made.Consume = w.consume
 		return made
 	}}
+}
+
+// consume reads as a member of a group, commits what it read, and leaves.
+func (w world) consume(t *testing.T, topic, group string, n int) {
+	t.Helper()
+	cl, err := kgo.NewClient(kgo.SeedBrokers(strings.Split(w.addr, ",")...), kgo.ConsumerGroup(group), kgo.ConsumeTopics(topic), kgo.DisableAutoCommit(), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cl.Close()
+	for n > 0 {
+		fetched := cl.PollRecords(t.Context(), n)
+		if err := fetched.Err(); err != nil {
+			t.Fatal(err)
+		}
+		n -= fetched.NumRecords()
+		if err := cl.CommitRecords(t.Context(), fetched.Records()...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := cl.LeaveGroupContext(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func recordsOf(t *testing.T, topic string, partition int, rows []sourcetest.Row) []*kgo.Record {

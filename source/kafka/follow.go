@@ -22,9 +22,10 @@ func (p *publisher) Follow(ctx context.Context, group string) (f source.Followin
 	if err != nil {
 		return f, explained(err)
 	}
-	// Offsets are read after the ends, so that they can only be further.
+	// Offsets are read after the ends, so that they can only be further. A broker that
+	// never had a group has no coordinator before it is asked for one.
 	committed, err := s.admin.FetchOffsets(ctx, group)
-	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
+	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) && !errors.Is(err, kerr.CoordinatorNotAvailable) {
 		return f, explained(err)
 	}
 	if err := errors.Join(starts.Error(), ends.Error()); err != nil {

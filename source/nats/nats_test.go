@@ -122,6 +122,7 @@ func TestConformance(t *testing.T) {
 				w.stream(t, jetstream.StreamConfig{Name: name})
 				return strings.ToLower(name) + ".x", w.open(t, m, nil, name)
 			}
+			out.Consume = w.consume
 			out.Grow = func(t *testing.T, p int, rows []sourcetest.Row) {
 				t.Helper()
 				for _, r := range rows {
@@ -131,6 +132,28 @@ func TestConformance(t *testing.T) {
 			return out
 		},
 	})
+}
+
+// consume reads as a durable consumer.
+func (w world) consume(t *testing.T, subject, group string, n int) {
+	t.Helper()
+	name, err := w.js.StreamNameBySubject(t.Context(), subject)
+	if err != nil {
+		t.Fatal(err)
+	}
+	consumer, err := w.js.CreateOrUpdateConsumer(t.Context(), name, jetstream.ConsumerConfig{Durable: group, AckPolicy: jetstream.AckExplicitPolicy, FilterSubject: subject})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range n {
+		m, err := consumer.Next()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := m.DoubleAck(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // times are those at which a stream took its messages in.

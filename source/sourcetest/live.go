@@ -3,9 +3,11 @@ package sourcetest
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"maps"
 	"math/big"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -171,6 +173,55 @@ func resumer(t *testing.T, h Harness) {
 			t.Errorf("got %v and %v, want nothing lost", lost, err)
 		}
 	}
+}
+
+// follows holds what a destination says of its readers against what they did.
+func follows(t *testing.T, h Harness) {
+	made := h.Make(t, Mapping(), [][]Row{many("a", 3), many("b", 3)})
+	bus, ok := made.Source.(source.Bus)
+	if !ok {
+		t.Skip("the source's kind cannot be written to")
+	}
+	destination, _ := made.Destination(t)
+	p, err := bus.Publisher(t.Context(), destination)
+	if err != nil {
+		t.Fatalf("publisher: got %v, want no error", err)
+	}
+	defer p.Close() //nolint:errcheck // what was published is looked at
+	followed, ok := p.(source.Followed)
+	if !ok {
+		t.Skip("a destination does not keep how far its readers are")
+	}
+	group := "readers-of-" + strings.ReplaceAll(destination, ".", "-")
+	check := func(what string, messages, left int64) {
+		t.Helper()
+		f, err := followed.Follow(t.Context(), group)
+		if err != nil || f.Messages() != messages || f.Left() != left || f.Members != 0 || len(f.Parts) == 0 {
+			t.Errorf("%s: got %+v and %v, want %d messages, %d left and no member", what, f, err, messages, left)
+		}
+		for _, part := range f.Parts {
+			if part.Beyond {
+				t.Errorf("%s: partition %s: got beyond the end", what, part.Partition)
+			}
+		}
+	}
+	check("an empty destination", 0, 0)
+	var messages []source.Message
+	for i := range 7 {
+		messages = append(messages, source.Message{Key: fmt.Append(nil, i), Data: []byte("{}"), Time: time.Unix(int64(i), 0), Partition: "0", Headers: []recount.Header{{Name: "n", Value: fmt.Append(nil, i)}}})
+	}
+	if err := p.Publish(t.Context(), messages); err != nil {
+		t.Fatalf("publish: got %v, want no error", err)
+	}
+	check("a group that is not there", 7, 7)
+	made.Consume(t, destination, group, 3)
+	check("a part", 7, 4)
+	made.Consume(t, destination, group, 4)
+	check("all", 7, 0)
+	if err := p.Publish(t.Context(), messages[:2]); err != nil {
+		t.Fatalf("publish: got %v, want no error", err)
+	}
+	check("more", 9, 2)
 }
 
 // publishes writes to a destination and reads it with a source of its own.

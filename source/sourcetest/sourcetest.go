@@ -38,6 +38,9 @@ type Stream struct {
 	// Destination makes an empty destination on the same servers and a source that
 	// reads it; of a source.Bus alone.
 	Destination func(t *testing.T) (name string, back source.Source)
+	// Consume has a member of a consumer group process the first n messages of a
+	// destination, and leave; of a destination that is followed alone.
+	Consume func(t *testing.T, destination, group string, n int)
 }
 
 // Harness stores rows for the suite.
@@ -81,6 +84,7 @@ func Run(t *testing.T, h Harness) {
 	t.Run("waiting ends when there is something new", func(t *testing.T) { waits(t, h) })
 	t.Run("a span holds what lies in it", func(t *testing.T) { spans(t, h) })
 	t.Run("nothing is lost unless it is", func(t *testing.T) { resumer(t, h) })
+	t.Run("a destination knows how far its readers are", func(t *testing.T) { follows(t, h) })
 	t.Run("what is published is read back", func(t *testing.T) { publishes(t, h) })
 }
 

@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"recount"
 	"recount/engine/duckdb"
+	"recount/engine/enginetest/meanings"
 	"recount/engine/fold/gofold"
 	"recount/internal/sandbox"
 	"recount/worker"
@@ -24,7 +26,7 @@ func TestMain(m *testing.M) {
 		os.Exit(exit)
 	}
 	registerAll()
-	registerMeanings()
+	meanings.Register()
 	gofold.RunTests(m)
 }
 
@@ -62,7 +64,7 @@ func registerAll() {
 				s.Total = worker.MustDecimal(strings.Repeat("9", 38)).Add(worker.NewDecimal(1, 0))
 			case "exit":
 				fmt.Fprintln(os.Stderr, "these are the last words")
-				os.Exit(7)
+				syscall.Exit(7) // as os.Exit does
 			case "fatal": // a panic that no step can catch
 				go func() { panic("in another goroutine") }()
 				<-make(chan struct{}) // the fold does not go on meanwhile

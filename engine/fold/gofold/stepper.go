@@ -12,6 +12,7 @@ import (
 	"recount"
 	"recount/engine/fold/run"
 	"recount/worker"
+	"recount/worker/ipc"
 )
 
 // timeColumn is read for every fold: it is the context's clock.
@@ -126,7 +127,7 @@ func (s *stepper) load(in run.Batch) error {
 		return fmt.Errorf("a batch has %d columns, not %d", n, len(s.columns))
 	}
 	for i := range s.columns {
-		if err := load(in.Record.Column(i), &s.columns[i]); err != nil {
+		if err := ipc.Load(in.Record.Column(i), &s.columns[i]); err != nil {
 			return fmt.Errorf("column %s: %w", in.Record.ColumnName(i), err)
 		}
 	}

@@ -215,8 +215,11 @@ func (b *brought) badKey(why string) error {
 
 // columnsOf returns the columns of what a logic gives.
 func (r *Incident) columnsOf(ctx context.Context, logic recount.Logic) ([]recount.Column, error) {
+	if logic.Kind == recount.LogicVersions {
+		return r.columnsOfVersions(ctx, logic)
+	}
 	if !logic.Brought() {
-		return r.engine.Check(ctx, logic, r.source.Mapping.Fields)
+		return r.engine.Check(ctx, logic, r.eventFields())
 	}
 	b, err := r.broughtOf(ctx, logic)
 	if err != nil {

@@ -36,6 +36,9 @@ const checkpointGrid = time.Hour
 // counts all events of a row, and a previous logic without opening rows of its own
 // reads them all.
 func (r *Incident) checkpoints() bool {
+	if slices.ContainsFunc(r.tables, func(t *table) bool { return t.stream != nil }) {
+		return false // a change that comes late would be lost on them
+	}
 	if p := r.calc.Previous; p != nil && !p.Brought() && len(p.Opening) == 0 {
 		return false
 	}
@@ -103,12 +106,15 @@ func (r *Incident) checkpointLogic() (string, error) {
 	if err != nil {
 		return "", err
 	}
+	var inputs recount.PlanBody
+	r.bodyOfInputs(&inputs)
 	text, err := json.Marshal(struct {
 		Logic, Mapping, Order string
 		Opening, Fields       []recount.Field
 		Dedupe                bool
-		By                    []string `json:",omitempty"`
-	}{r.calc.Logic.Digest, mapping, r.source.Mapping.Order, r.calc.Logic.Opening, r.source.Mapping.Fields, r.calc.Dedupe, r.calc.Logic.By})
+		Upcasts, Lookups      []recount.PlanInput `json:",omitempty"`
+		By                    []string            `json:",omitempty"`
+	}{r.calc.Logic.Digest, mapping, r.source.Mapping.Order, r.calc.Logic.Opening, r.source.Mapping.Fields, r.calc.Dedupe, inputs.Upcasts, inputs.Lookups, r.calc.Logic.By})
 	if err != nil {
 		return "", fmt.Errorf("digest checkpoint of %s: %w", r.calc.Name, err)
 	}

@@ -177,7 +177,7 @@ func (r *Incident) controlSpans() []recount.Window {
 	after.To = bucket.Floor(after.To)
 	var spans []recount.Window
 	for _, w := range []recount.Window{before, after} {
-		if w.From.Before(w.To) && cover.Complete(r.snapshot, w, r.controlInput(w).Read) == nil {
+		if w.From.Before(w.To) && r.alike(r.controlInput(w).Read) && cover.Complete(r.snapshot, w, r.controlInput(w).Read) == nil {
 			spans = append(spans, w)
 		}
 	}

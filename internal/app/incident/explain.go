@@ -89,6 +89,9 @@ func Explain(ctx context.Context, host Host, p *recount.Plan, file string, args 
 			Why: "it was edited since, so its steps would not be the plan's", Next: "plan again, then explain the new plan",
 		}
 	}
+	if err := r.sameInputs(p.Body); err != nil {
+		return out, err
+	}
 	out = Explanation{Plan: p.ID, Calculation: p.Body.Calculation, Window: p.Body.Window, Key: p.Body.Key, Columns: p.Body.Columns}
 	if out.Change, out.Right, err = findRow(p, args, file); err != nil {
 		return out, err
@@ -198,7 +201,7 @@ func (e *explaining) query() (engine.Query, bool) {
 	key := e.rowKey()
 	query := engine.Query{Repeats: true, Quarantined: true, Fields: map[string]recount.Value{}}
 	for i, c := range e.shape.Key {
-		field := slices.IndexFunc(e.source.Mapping.Fields, func(f recount.Field) bool { return f.Name == c.Name && f.Type.Kind == c.Type.Kind })
+		field := slices.IndexFunc(e.eventFields(), func(f recount.Field) bool { return f.Name == c.Name && f.Type.Kind == c.Type.Kind })
 		if field >= 0 {
 			query.Fields[c.Name] = key[i]
 		}
@@ -338,7 +341,7 @@ func (e *explaining) upTo(n int, repeats bool) []engine.ReplayEvent {
 
 func (e *explaining) fields(ev engine.ReplayEvent) []NamedValue {
 	var out []NamedValue
-	for i, f := range e.source.Mapping.Fields {
+	for i, f := range e.eventFields() {
 		if i < len(ev.Fields) {
 			out = append(out, NamedValue{f.Name, ev.Fields[i]})
 		}

@@ -22,7 +22,11 @@ func (r *Incident) fitFolds() {
 	if r.calc.Previous != nil {
 		previous := *r.calc.Previous
 		r.calc.Previous = &previous
-		logics = append(logics, &previous)
+		logics = append(logics, r.calc.Previous)
+	}
+	r.calc.Logic.Versions = slices.Clone(r.calc.Logic.Versions)
+	for i := range r.calc.Logic.Versions {
+		logics = append(logics, &r.calc.Logic.Versions[i].Logic)
 	}
 	for _, l := range logics {
 		if !l.Fold() {
@@ -31,7 +35,7 @@ func (r *Incident) fitFolds() {
 		if r.calc.Memory.Kind == recount.MemoryWindow {
 			l.Bucket = r.calc.Bucket
 		}
-		if l != &r.calc.Logic || r.calc.Memory.Kind != recount.MemoryUnbounded {
+		if l == r.calc.Previous || r.calc.Memory.Kind != recount.MemoryUnbounded {
 			continue
 		}
 		for _, name := range l.By {

@@ -64,6 +64,10 @@ type Incident struct {
 	timeKey   int                 // the key column that is a time or date; -1: none
 	wrong     []diff.Pair         // the rows of the window that are not right, once they were compared
 	elsewhere map[string]*brought // rows that something else made, by their name
+	tables    []*table            // reference data, in the order of the configuration
+	used      []recount.Version   // the versions that the window needs
+	versioned *recount.Logic      // all versions, where calc.Logic is the one that is needed
+	extra     []recount.Field     // the fields that events get from it
 }
 
 // Prepare checks logic and configuration of a calculation against each other and

@@ -171,7 +171,7 @@ func (r *Incident) found(ctx context.Context, l *live, counts recount.EventCount
 func (r *Incident) body(l *live, counts recount.EventCounts, found comparison) recount.PlanBody {
 	b := recount.PlanBody{
 		Kind: recount.PlanApply, Calculation: r.calc.Name, Window: r.window, Asked: r.typed(), Bucket: r.calc.Bucket.String(), Zone: r.zone().String(),
-		Stream: r.source.Name, Snapshot: r.snapshot.ID, Watermark: r.snapshot.Watermark, Logic: r.digestOf(r.calc.Logic), Unproved: r.unproved(),
+		Stream: r.source.Name, Snapshot: r.snapshot.ID, Watermark: r.snapshot.Watermark, Logic: r.logicDigest(), As: r.calc.As, Unproved: r.unproved(),
 		Missed: r.calc.Missed, Unexplained: r.calc.Unexplained, Extra: r.calc.Extra, Where: r.calc.Where,
 		Target: l.info.Identity, Fingerprint: l.info.Fingerprint, Hazards: append([]string{}, l.info.Hazards...), LastRun: l.info.LastRun,
 		Key: planColumns(l.key, r.shape.Key), Columns: planColumns(l.columns, r.shape.Values), Events: counts, Digest: found.Digest,
@@ -180,6 +180,7 @@ func (r *Incident) body(l *live, counts recount.EventCounts, found comparison) r
 	if r.calc.Previous != nil {
 		b.Previous = r.digestOf(*r.calc.Previous)
 	}
+	r.bodyOfInputs(&b)
 	r.bodyOfHits(&b, found)
 	r.bodyOfWrite(&b, l)
 	for i, rule := range r.rules() {
@@ -299,7 +300,7 @@ const mostTouched = 50_000
 func (r *Incident) touched(ctx context.Context, pairs []diff.Pair, steps []recount.MinuteCount) ([]recount.MinuteCount, error) {
 	var fields []string
 	for _, c := range r.shape.Key {
-		i := slices.IndexFunc(r.source.Mapping.Fields, func(f recount.Field) bool { return f.Name == c.Name && f.Type.Kind == c.Type.Kind })
+		i := slices.IndexFunc(r.eventFields(), func(f recount.Field) bool { return f.Name == c.Name && f.Type.Kind == c.Type.Kind })
 		plain := []recount.Kind{recount.KindString, recount.KindInt64, recount.KindDate, recount.KindBool}
 		if i < 0 || !slices.Contains(plain, c.Type.Kind) {
 			return steps, nil

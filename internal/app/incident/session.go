@@ -10,6 +10,7 @@ import (
 
 	"recount"
 	"recount/engine"
+	"recount/internal/app/versions"
 	"recount/internal/archive"
 	"recount/internal/archive/cover"
 	"recount/internal/config"
@@ -18,7 +19,10 @@ import (
 
 // check asks the engine what the logic returns and fits it to the configuration.
 func (r *Incident) check(ctx context.Context) error {
-	fields := r.source.Mapping.Fields
+	if err := r.checkFields(ctx); err != nil {
+		return err
+	}
+	fields := r.eventFields()
 	r.fitFolds()
 	columns, err := r.columnsOf(ctx, r.calc.Logic)
 	if err != nil {
@@ -176,6 +180,9 @@ func (r *Incident) start(ctx context.Context) error {
 	if err := r.locate(ctx); err != nil {
 		return err
 	}
+	if err := r.inForce(); err != nil {
+		return err
+	}
 	if err := r.complete(); err != nil {
 		return err
 	}
@@ -211,8 +218,25 @@ func (r *Incident) start(ctx context.Context) error {
 	return nil
 }
 
-// open opens a session over files of the archive, which are verified first.
+// open opens a session over files of the archive, with the reference data beside
+// the events.
 func (r *Incident) open(ctx context.Context, input engine.Input, files []recount.DataFile) (s broughtSession, err error) {
+	if input.Lookups, err = r.lookups(ctx, spanOf(input)); err != nil {
+		return s, err
+	}
+	return r.openEvents(ctx, input, files)
+}
+
+// spanOf is the event time of which an input reads events.
+func spanOf(input engine.Input) recount.Window {
+	if input.Read == (recount.Window{}) {
+		return input.Window
+	}
+	return input.Read
+}
+
+// openEvents opens a session over files of the archive, which are verified first.
+func (r *Incident) openEvents(ctx context.Context, input engine.Input, files []recount.DataFile) (s broughtSession, err error) {
 	scratch, err := r.host.Scratch("replay")
 	if err != nil {
 		return s, err
@@ -228,11 +252,21 @@ func (r *Incident) open(ctx context.Context, input engine.Input, files []recount
 	if err != nil {
 		return s, err
 	}
-	input.Stream, input.Fields, input.Files, input.Marks = r.source.Name, r.source.Mapping.Fields, staged.Files, staged.Marks
+	input.Stream, input.Files, input.Marks = r.source.Name, staged.Files, staged.Marks
+	if input.Fields = r.source.Mapping.Fields; len(input.Lookups) > 0 {
+		input.Fields = r.eventFields()
+	}
+	input.Upcasts, input.Faults = r.upcasts(), r.source.QuarantineMax
+	if input.Faults == 0 {
+		input.Faults = -1 // none may fail
+	}
 	input.Order, input.Bucket, input.Scratch = r.source.Mapping.Order, r.calc.Bucket, scratch
 	session, err := r.engine.Open(ctx, input)
 	if err != nil {
 		return s, err
+	}
+	if r.calc.Logic.Kind == recount.LogicVersions {
+		session = versions.Session{Session: session, Span: spanOf(input), Time: r.bucketTime}
 	}
 	return broughtSession{session, r, input.Window}, nil
 }

@@ -141,7 +141,7 @@ func (r *Incident) scout(ctx context.Context) (found engine.HitSpan, err error) 
 			}
 		}
 	}
-	session, err := r.open(ctx, engine.Input{Read: recount.Window{By: recount.ByEvent}, Hits: r.hits}, files)
+	session, err := r.openEvents(ctx, engine.Input{Read: recount.Window{By: recount.ByEvent}, Hits: r.hits}, files)
 	if err != nil {
 		return found, err
 	}

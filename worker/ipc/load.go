@@ -1,4 +1,4 @@
-package gofold
+package ipc
 
 import (
 	"fmt"
@@ -10,10 +10,10 @@ import (
 	"recount/worker"
 )
 
-// load takes an Arrow column as plain slices. Texts are copied once a batch, so
+// Load takes an Arrow column as plain slices, for engines. Texts are copied once a batch, so
 // that what an author keeps of them outlives the batch; the rest is copied as it is
 // used.
-func load(a arrow.Array, into *worker.Column) error {
+func Load(a arrow.Array, into *worker.Column) error {
 	*into = worker.Column{Bools: into.Bools[:0], Decimals: into.Decimals[:0], Offsets: into.Offsets}
 	if a.NullN() > 0 {
 		into.Valid, into.Start = a.NullBitmapBytes(), a.Data().Offset()
