@@ -71,8 +71,8 @@ func (f *fake) Script(_ context.Context, req app.ScriptRequest) (app.Scripted, e
 	return app.Scripted{Plan: f.planned().Plan, File: req.File}, f.err
 }
 
-func (f *fake) Explain(_ context.Context, file string, key []string) (app.Explanation, error) {
-	f.remember(file, key)
+func (f *fake) Explain(_ context.Context, req app.ExplainRequest) (app.Explanation, error) {
+	f.remember(req.File, req.Key)
 	return app.Explanation{}, f.err
 }
 

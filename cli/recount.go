@@ -29,7 +29,7 @@ type Recount interface {
 	Plan(ctx context.Context, req app.PlanRequest) (app.Planned, error)
 	Show(ctx context.Context, file string) (app.Shown, error)
 	Script(ctx context.Context, req app.ScriptRequest) (app.Scripted, error)
-	Explain(ctx context.Context, file string, key []string) (app.Explanation, error)
+	Explain(ctx context.Context, req app.ExplainRequest) (app.Explanation, error)
 	Detect(ctx context.Context, req app.DetectRequest) (app.Detected, error)
 	Verify(ctx context.Context, req app.PlanRequest) (app.Verified, error)
 	Apply(ctx context.Context, req app.ApplyRequest) (recount.Receipt, error)

@@ -94,20 +94,24 @@ func (c *call) script(ctx context.Context, project Recount, file string, f showF
 }
 
 func (c *call) explainCommand() *cobra.Command {
+	var req app.ExplainRequest
 	cmd := &cobra.Command{
 		Use: "explain FILE KEY", Short: "shows the events that make a row right, step by step",
 		Example: examples("recount explain fix.plan 10482", "recount explain fix.plan -- -5"),
 		Long: "Shows the events that make a row right, step by step.\n" +
-			"KEY is a value, or COL=VALUE for each key column; -- before a key that begins with a dash.",
+			"KEY is a value, or COL=VALUE for each key column; -- before a key that begins with a dash.\n" +
+			"Of a long history the first events, the last, and those where the logics part are shown.",
 		Args: c.takes(2, -1, "a plan file and a key"), ValidArgsFunction: completePlans,
 	}
+	cmd.Flags().BoolVar(&req.All, "all", false, "every event, with the row after each")
 	cmd.RunE = c.run(func(ctx context.Context, args []string) error {
 		return c.open(ctx, func(project Recount) error {
-			explained, err := project.Explain(ctx, args[0], args[1:])
+			req.File, req.Key = args[0], args[1:]
+			explained, err := project.Explain(ctx, req)
 			if err != nil {
 				return err
 			}
-			return views.NewExplain(c.output()).Explained(explained)
+			return views.NewExplain(c.output()).Explained(explained, req.All)
 		})
 	})
 	return cmd

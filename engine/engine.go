@@ -251,6 +251,7 @@ type Shake struct {
 	Batches    bool `json:"batches,omitempty"`    // how many events come at once
 	Interleave bool `json:"interleave,omitempty"` // the order between partitions, which the log does not give
 	Seed       bool `json:"seed,omitempty"`       // of random numbers and of hashes
+	Draw       int  `json:"draw,omitempty"`       // which other seed, from 0: two things come in one order by every second
 	Clock      bool `json:"clock,omitempty"`      // the wall clock, by years
 	Zone       bool `json:"zone,omitempty"`       // the process's time zone
 	Locale     bool `json:"locale,omitempty"`     // the process's language

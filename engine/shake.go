@@ -58,6 +58,6 @@ func (s Shake) With(other Shake) Shake {
 	return Shake{
 		Threads: s.Threads || other.Threads, Files: s.Files || other.Files, Batches: s.Batches || other.Batches,
 		Interleave: s.Interleave || other.Interleave, Seed: s.Seed || other.Seed, Clock: s.Clock || other.Clock, Zone: s.Zone || other.Zone,
-		Locale: s.Locale || other.Locale, Cores: s.Cores || other.Cores, Machine: s.Machine || other.Machine,
+		Locale: s.Locale || other.Locale, Draw: max(s.Draw, other.Draw), Cores: s.Cores || other.Cores, Machine: s.Machine || other.Machine,
 	}
 }

@@ -114,10 +114,12 @@ func writeFile(dir string, rng *rand.Rand, seq, n, keys int) (f dataFile, err er
 }
 
 func makeEvent(rng *rand.Rand, n, keys int) recount.Event {
-	user, cents := fmt.Sprintf("user-%08d", rng.IntN(keys)), rng.IntN(100_000)
+	// A key's events are in one partition, as a producer that hashes keys puts them.
+	number, cents := rng.IntN(keys), rng.IntN(100_000)
+	user := fmt.Sprintf("user-%08d", number)
 	value := fmt.Sprintf("%d.%02d", cents/100, cents%100)
 	return recount.Event{
-		ID: fmt.Sprintf("e-%012d", n), Type: "order", Partition: fmt.Sprintf("orders-%d", n%partitions), Position: fmt.Sprintf("%020d", n/partitions),
+		ID: fmt.Sprintf("e-%012d", n), Type: "order", Partition: fmt.Sprintf("orders-%d", number%partitions), Position: fmt.Sprintf("%020d", n),
 		Key: []byte(user), Data: fmt.Appendf(nil, `{"id":"e-%012d","user_id":%q,"value":%q,"currency":"EUR","country":"DE"}`, n, user, value),
 		Fields: []recount.Value{recount.Text(user), recount.Text(value)},
 	}

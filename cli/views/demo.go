@@ -63,7 +63,7 @@ func (d *Demo) Archived(list []app.ArchiveRan) { d.keep(NewArchive(d.o).Ran(list
 func (d *Demo) Planned(p app.Planned) { d.keep(NewPlan(d.o).Planned(p)) }
 
 // Explained shows why a row is as the plan has it.
-func (d *Demo) Explained(e app.Explanation) { d.keep(NewExplain(d.o).Explained(e)) }
+func (d *Demo) Explained(e app.Explanation) { d.keep(NewExplain(d.o).Explained(e, false)) }
 
 // Receipt shows what an apply or a rollback did.
 func (d *Demo) Receipt(r recount.Receipt) { d.keep(NewReceipt(d.o).Done(r)) }

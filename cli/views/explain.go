@@ -11,7 +11,8 @@ import (
 
 // Explain shows why one row is as the plan has it.
 type Explain interface {
-	Explained(app.Explanation) error
+	// Explained shows all steps where all, else those that matter.
+	Explained(e app.Explanation, all bool) error
 }
 
 // NewExplain returns the side that o chooses.
@@ -25,17 +26,21 @@ func NewExplain(o *Output) Explain {
 type explainHuman struct{ o *Output }
 
 // maxSteps is how many events the screen shows; of more it shows the first and
-// the last.
-const maxSteps = 30
+// the last. Of those of folds there is room for fewer.
+const (
+	maxSteps      = 30
+	maxStateSteps = 20
+)
 
-func (v explainHuman) Explained(e app.Explanation) error {
+func (v explainHuman) Explained(e app.Explanation, all bool) error {
 	p := newPage(v.o.Style)
 	p.labelled("Window", 1, windowText(e.Window), e.Calculation)
 	p.labelled("Row", 2, p.explainedKey(e))
 	p.verdict(e)
 	p.blank()
-	p.explainSteps(e)
+	p.explainSteps(e, all)
 	p.blank()
+	p.partedStates(e)
 	p.explainEnd(e)
 	return p.flush(v.o.Out)
 }
@@ -89,32 +94,20 @@ func (p *page) rowText(cols []recount.PlanColumn, values []recount.Value) string
 // explainSteps lists the events with the row after each, under the right logic
 // and, where a cause was found, under that. Of several columns it follows the
 // one in which the row is most wrong.
-func (p *page) explainSteps(e app.Explanation) {
+func (p *page) explainSteps(e app.Explanation, all bool) {
 	if len(e.Steps) == 0 {
 		if e.Elsewhere == "" {
 			p.line(say("  No event makes this row."))
 		}
 		return
 	}
-	s := stepping{e: e, layout: stepLayout(e.Steps), parting: -1, cause: e.Under != nil}
+	s := newStepping(e)
 	s.column, _, _, _ = column(e.Columns, e.Change)
 	if len(e.Columns) > 1 && e.Elsewhere == "" {
 		p.line(span{"  " + clip(p.text(e.Columns[s.column].Name), 40, p.g.more) + ", event by event:", dim})
 	}
-	t := &table{
-		indent: 2, head: []string{"", "time", "event", "fields", "position", "right"},
-		right: []bool{5: true}, fixed: []bool{1: true, 5: false},
-	}
-	if s.cause {
-		t.head, t.right, t.fixed = append(t.head, "as it went"), append(t.right, true), append(t.fixed, false)
-		s.parting = slices.IndexFunc(e.Steps, func(s app.ExplainStep) bool { return !slices.Equal(s.Values, s.Under) })
-	}
-	if e.Elsewhere != "" { // there is no row to follow
-		const events = 5
-		t.head, t.right, t.fixed = t.head[:events], make([]bool, events), []bool{1: true, events - 1: false}
-	}
-	t.head, t.right, t.fixed = append(t.head, ""), append(t.right, false), append(t.fixed, true)
-	shown := shownSteps(e.Steps, s.parting)
+	t := s.table()
+	shown := shownSteps(e.Steps, s.parting, s.most(all))
 	for _, i := range shown {
 		t.rows = append(t.rows, p.stepRow(s, i))
 	}
@@ -145,12 +138,77 @@ type stepping struct {
 	layout  string // of times
 	column  int    // that is followed
 	parting int    // the step at which the two logics part; -1: none
-	cause   bool   // a cause was found
+	cause   bool   // the events were replayed under another logic too
+	// states and underStates say that the logics are folds, which have states.
+	states, underStates bool
+}
+
+func newStepping(e app.Explanation) stepping {
+	s := stepping{e: e, layout: stepLayout(e.Steps), parting: -1, cause: e.Against != ""}
+	for _, step := range e.Steps {
+		s.states = s.states || step.State != nil
+		s.underStates = s.underStates || step.UnderState != nil
+	}
+	if s.cause {
+		s.parting = slices.IndexFunc(e.Steps, func(s app.ExplainStep) bool { return !s.Skipped && s.Part() })
+	}
+	return s
+}
+
+// most is how many steps there is room for.
+func (s stepping) most(all bool) int {
+	switch {
+	case all:
+		return len(s.e.Steps)
+	case s.states || s.underStates:
+		return maxStateSteps
+	}
+	return maxSteps
+}
+
+// table has the columns that there are to show.
+func (s stepping) table() *table {
+	t := &table{indent: 2}
+	add := func(head string, right, fixed bool) {
+		t.head, t.right, t.fixed = append(t.head, head), append(t.right, right), append(t.fixed, fixed)
+	}
+	add("", false, false)
+	add("time", false, true)
+	add("event", false, false)
+	add("fields", false, false)
+	if !s.crowded() {
+		add("position", false, false)
+	}
+	if s.e.Elsewhere == "" { // else there is no row to follow
+		add("right", true, false)
+		if s.states {
+			add("its state", false, false)
+		}
+	}
+	if s.cause {
+		add(s.otherHead(), true, false)
+		if s.underStates {
+			add("its state", false, false)
+		}
+	}
+	add("", false, true)
+	return t
+}
+
+// crowded says that states on both sides leave no room for positions.
+func (s stepping) crowded() bool { return s.states && s.underStates }
+
+// otherHead names the other logic: the cause is how it went.
+func (s stepping) otherHead() string {
+	if s.e.Against == string(s.e.Change.Cause) {
+		return "as it went"
+	}
+	return s.e.Against
 }
 
 // shownSteps chooses the steps to show: all, or the first, those around the
 // parting, the first that are not counted, and the last.
-func shownSteps(all []app.ExplainStep, parting int) []int {
+func shownSteps(all []app.ExplainStep, parting, most int) []int {
 	const end = maxSteps / 5
 	var shown []int
 	odd := 0
@@ -160,7 +218,7 @@ func shownSteps(all []app.ExplainStep, parting int) []int {
 		if !all[i].Counted && !near && !ends {
 			odd++
 		}
-		if len(all) <= maxSteps || ends || near || !all[i].Counted && odd <= end {
+		if len(all) <= most || ends || near || !all[i].Counted && odd <= end {
 			shown = append(shown, i)
 		}
 	}
@@ -170,6 +228,9 @@ func shownSteps(all []app.ExplainStep, parting int) []int {
 // stepLayout shows times of one day without the date.
 func stepLayout(steps []app.ExplainStep) string {
 	const day = "2006-01-02"
+	if len(steps) == 0 {
+		return day
+	}
 	first, last := steps[0].Time.UTC(), steps[len(steps)-1].Time.UTC()
 	if first.Format(day) == last.Format(day) {
 		return "15:04:05.000"
@@ -192,13 +253,21 @@ func (p *page) stepRow(st stepping, i int) []cell {
 		{s.Time.UTC().Format(st.layout), look},
 		{p.text(s.ID), look},
 		{p.fieldsText(st.e, s.Fields), look},
-		{p.text(place), look},
+	}
+	if !st.crowded() {
+		row = append(row, cell{p.text(place), look})
 	}
 	if st.e.Elsewhere == "" {
-		row = append(row, cell{p.stepValue(st, s.Values), look})
+		row = append(row, cell{p.stepValue(st, s, s.Values), look})
+		if st.states {
+			row = append(row, cell{p.stepState(st, i, func(s app.ExplainStep) *string { return s.State }), look})
+		}
 	}
 	if st.cause {
-		row = append(row, cell{p.stepValue(st, s.Under), look})
+		row = append(row, cell{p.stepValue(st, s, s.Under), look})
+		if st.underStates {
+			row = append(row, cell{p.stepState(st, i, func(s app.ExplainStep) *string { return s.UnderState }), look})
+		}
 	}
 	if i == st.parting {
 		return append(row, cell{"they part here", orange})
@@ -206,8 +275,52 @@ func (p *page) stepRow(st stepping, i int) []cell {
 	return append(row, cell{})
 }
 
-// stepValue is the followed column of a row.
-func (p *page) stepValue(st stepping, values []recount.Value) string {
+// stepState is a fold's state after a step, from where it differs from that before
+// it, if both are long.
+func (p *page) stepState(st stepping, i int, of func(app.ExplainStep) *string) string {
+	state := of(st.e.Steps[i])
+	if state == nil {
+		return ""
+	}
+	if i == 0 || of(st.e.Steps[i-1]) == nil {
+		return p.text(*state)
+	}
+	_, text := p.fromDifference(p.text(*of(st.e.Steps[i-1])), p.text(*state))
+	return text
+}
+
+// partedStates shows the whole states at the step where the logics part: the one
+// before it, and both after it.
+func (p *page) partedStates(e app.Explanation) {
+	s := newStepping(e)
+	if s.parting < 0 || !s.states && !s.underStates {
+		return
+	}
+	const lines = 2
+	at := e.Steps[s.parting]
+	show := func(label string, state *string) {
+		if state != nil {
+			p.labelled(clip(strings.TrimPrefix(label, "as it "), labelWidth-1, p.g.more), lines, *state)
+		}
+	}
+	p.line(say("  States where they part, at event " + p.text(at.ID) + ":"))
+	if s.parting > 0 {
+		before := e.Steps[s.parting-1]
+		show("before", before.State)
+		if before.UnderState != nil && (before.State == nil || *before.State != *before.UnderState) {
+			show(s.otherHead(), before.UnderState)
+		}
+	}
+	show("right", at.State)
+	show(s.otherHead(), at.UnderState)
+	p.blank()
+}
+
+// stepValue is the followed column of a row; nothing where it was not replayed.
+func (p *page) stepValue(st stepping, s app.ExplainStep, values []recount.Value) string {
+	if s.Skipped {
+		return ""
+	}
 	if st.column >= len(st.e.Columns) {
 		return p.g.dash
 	}
@@ -269,7 +382,7 @@ func (p *page) rawBytes(e app.Explanation) {
 // else the first not counted, else the first.
 func exampleEvent(e app.Explanation) (string, bool) {
 	for _, s := range e.Steps {
-		if e.Under != nil && s.ID != "" && !slices.Equal(s.Values, s.Under) {
+		if e.Against != "" && s.ID != "" && !s.Skipped && s.Part() {
 			return s.ID, true
 		}
 	}
@@ -286,7 +399,7 @@ func exampleEvent(e app.Explanation) (string, bool) {
 
 type explainJSON struct{ out io.Writer }
 
-func (v explainJSON) Explained(e app.Explanation) error {
+func (v explainJSON) Explained(e app.Explanation, _ bool) error {
 	action := any(string(e.Change.Action))
 	if e.Right || e.Change.Action == "" {
 		action = "right"
@@ -294,16 +407,17 @@ func (v explainJSON) Explained(e app.Explanation) error {
 	o := explanationObject{
 		head: typed("explanation"), Plan: e.Plan, Calculation: e.Calculation, Window: jsonWindow(e.Window),
 		Action: action, Key: named(e.Key, list(e.Change.Key)), Cause: orNull(string(e.Change.Cause)),
-		Result: named(e.Columns, e.Result), Under: named(e.Columns, e.Under), Alone: e.Alone, Elsewhere: orNull(e.Elsewhere), Steps: []stepObject{},
+		Result: named(e.Columns, e.Result), Under: named(e.Columns, e.Under), Alone: e.Alone, Elsewhere: orNull(e.Elsewhere), Against: orNull(e.Against), Steps: []stepObject{},
 	}
 	if !e.Right {
 		o.Before, o.After = named(e.Columns, e.Change.Before), named(e.Columns, afterOf(e.Change))
 	}
-	for _, s := range e.Steps {
+	parting := newStepping(e).parting
+	for i, s := range e.Steps {
 		step := stepObject{
 			Seq: decimalCount(s.Seq), ID: orNull(s.ID), Time: stamp(s.Time), Partition: s.Partition, Position: s.Position,
 			Fields: object{}, Counted: s.Counted, Note: orNull(s.Note),
-			Values: named(e.Columns, s.Values), Under: named(e.Columns, s.Under),
+			Values: named(e.Columns, s.Values), Under: named(e.Columns, s.Under), State: s.State, UnderState: s.UnderState, Replayed: !s.Skipped, Parts: i == parting,
 		}
 		for _, f := range s.Fields {
 			step.Fields = append(step.Fields, member{f.Name, f.Value})
@@ -327,6 +441,7 @@ type explanationObject struct {
 	Under       any          `json:"under"`
 	Alone       bool         `json:"alone"`
 	Elsewhere   any          `json:"elsewhere"`
+	Against     any          `json:"against"`
 	Steps       []stepObject `json:"steps"`
 }
 
@@ -341,4 +456,9 @@ type stepObject struct {
 	Note      any    `json:"note"`
 	Values    any    `json:"values"`
 	Under     any    `json:"under"`
+	// What folds remember, in their own words.
+	State      *string `json:"state"`
+	UnderState *string `json:"under_state"`
+	Replayed   bool    `json:"replayed"`
+	Parts      bool    `json:"parts"`
 }

@@ -207,7 +207,7 @@ func TestAnyExplanationObeysNoForeignText(t *testing.T) {
 			e.Steps = append(e.Steps, s)
 		}
 		var s screen
-		if err := NewExplain(s.output(false)).Explained(e); err != nil {
+		if err := NewExplain(s.output(false)).Explained(e, false); err != nil {
 			t.Fatal(err)
 		}
 		checkScreen(t, s.out.String(), true)

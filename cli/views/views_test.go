@@ -253,9 +253,6 @@ func everyView() map[string]func(*Output) error {
 				First: &plan.Plan.Changes[0], Key: plan.Plan.Body.Key, Columns: plan.Plan.Body.Columns, TookMS: 80, Red: redWindow(),
 			})
 		},
-		"explain":       func(o *Output) error { return NewExplain(o).Explained(fixtureExplanation()) },
-		"explain_long":  func(o *Output) error { return NewExplain(o).Explained(longExplanation()) },
-		"explain_right": func(o *Output) error { return NewExplain(o).Explained(rightExplanation()) },
 		"init": func(o *Output) error {
 			return NewInit(o).Initialized(app.Initialized{
 				File: "recount.yaml", Text: "version: 1\narchive: archive\n", Asked: 2, Sample: []string{"id=e008560  time=2024-06-10T12:09:24.053Z  user_id=u121  value=28.60"},
@@ -280,12 +277,24 @@ func everyView() map[string]func(*Output) error {
 			return d.Err()
 		},
 	}
+	maps.Copy(all, explainViews())
 	maps.Copy(all, archiveViews())
 	maps.Copy(all, upkeepViews())
 	maps.Copy(all, severalViews())
 	maps.Copy(all, controlViews())
 	maps.Copy(all, lookingViews())
 	return all
+}
+
+func explainViews() map[string]func(*Output) error {
+	return map[string]func(*Output) error{
+		"explain":       func(o *Output) error { return NewExplain(o).Explained(fixtureExplanation(), false) },
+		"explain_long":  func(o *Output) error { return NewExplain(o).Explained(longExplanation(), false) },
+		"explain_all":   func(o *Output) error { return NewExplain(o).Explained(longExplanation(), true) },
+		"explain_fold":  func(o *Output) error { return NewExplain(o).Explained(foldExplanation(), false) },
+		"explain_mixed": func(o *Output) error { return NewExplain(o).Explained(mixedExplanation(), false) },
+		"explain_right": func(o *Output) error { return NewExplain(o).Explained(rightExplanation(), false) },
+	}
 }
 
 func severalViews() map[string]func(*Output) error {
@@ -413,7 +422,7 @@ func fixtureExplanation() app.Explanation {
 			{Seq: 2, ID: "e-77f1", Time: at12.Add(251204 * time.Millisecond), Partition: "3", Position: "00000000000000088190", Fields: field("912.40"), Note: "a repeat", Values: values("912.40"), Under: values("1824.80")},
 			{Seq: 3, ID: "e-78c0", Time: at12.Add(1120001 * time.Millisecond), Partition: "3", Position: "00000000000000090455", Fields: field("87.60"), Counted: true, Values: values("1000.00"), Under: values("1912.40")},
 		},
-		Result: values("1000.00"), Under: values("1912.40"), Alone: true,
+		Result: values("1000.00"), Against: "twice", Under: values("1912.40"), Alone: true,
 	}
 }
 
@@ -432,7 +441,7 @@ func longExplanation() app.Explanation {
 
 func rightExplanation() app.Explanation {
 	e := fixtureExplanation()
-	e.Change, e.Right, e.Under = recount.Change{Key: values("10482")}, true, nil
+	e.Change, e.Right, e.Against, e.Under = recount.Change{Key: values("10482")}, true, "", nil
 	for i := range e.Steps {
 		e.Steps[i].Under = nil
 	}

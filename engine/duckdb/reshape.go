@@ -86,7 +86,7 @@ func (in *input) brought(ctx context.Context) (err error) {
 		if !re.old[i] && len(tables) == 0 {
 			continue
 		}
-		out := filepath.Join(in.Scratch, "events-"+strconv.Itoa(i)+".parquet")
+		out := filepath.Join(in.Scratch, "reshaped-"+strconv.Itoa(i)+".parquet")
 		query := "COPY (" + re.whole(re.base(in.Stream, f.Path), tables) + ") TO " + literal(out) + " (FORMAT parquet, COMPRESSION snappy, ROW_GROUP_SIZE " + strconv.Itoa(groupRows) + ")"
 		if err := db.exec(ctx, query); err != nil {
 			return runError(fmt.Errorf("bring events of %s up to date: %w", in.Stream, err), bound{}, "", in.Limits.MemoryMiB)

@@ -87,14 +87,27 @@ func (j job) column(name string, fields []recount.Field) (recount.Column, error)
 	}
 }
 
-// folder makes a new folder for the files of one run.
+// folder makes a new folder for the files of one run. Where runs go on after a kill
+// it is the same for the same run: a fold's process can write there alone.
 func (s *session) folder() (string, error) {
 	s.folders++
-	dir, err := filepath.Abs(filepath.Join(s.input.Scratch, "fold-"+strconv.Itoa(s.folders)))
+	at := s.input.Scratch
+	if s.input.Resume != "" {
+		at = s.input.Resume
+	}
+	dir, err := filepath.Abs(filepath.Join(at, "fold-"+strconv.Itoa(s.folders)))
 	if err != nil {
 		return "", err
 	}
 	return dir, os.MkdirAll(dir, 0o700)
+}
+
+// drop takes the folder of a run that failed, unless another may go on from it.
+func (s *session) drop(dir string) error {
+	if s.input.Resume != "" {
+		return nil
+	}
+	return os.RemoveAll(dir)
 }
 
 // run runs a spec and notes what it could not survive.
@@ -133,7 +146,7 @@ func (s *session) rows(ctx context.Context, j job) (*rows, error) {
 			return r, nil
 		}
 	}
-	return nil, errors.Join(err, os.RemoveAll(dir))
+	return nil, errors.Join(err, s.drop(dir))
 }
 
 // Close ends the base's session too.

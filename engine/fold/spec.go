@@ -37,7 +37,10 @@ func (s *session) frame(j job, dir string) run.Spec {
 	spec := run.Spec{
 		Stream: s.input.Stream, Fields: s.input.Fields, Reads: j.reads(s.input.Fields), By: j.v.Logic.By, Bucket: j.v.Logic.Bucket,
 		Shape: j.shape, Where: name(j.v.Logic), Threads: s.input.Limits.Threads, Memory: int64(s.input.Limits.MemoryMiB) << 20,
-		Shake: shake(j.v), Scratch: dir, Resume: s.input.Resume,
+		Shake: shake(j.v), Scratch: dir,
+	}
+	if s.input.Resume != "" {
+		spec.Resume = filepath.Join(dir, "resume")
 	}
 	if len(j.v.Logic.Opening) > 0 {
 		spec.Opening = s.input.Opening

@@ -53,14 +53,14 @@ func writeCertificate(w io.Writer, c *recount.Certificate) error {
 }
 
 // Explain replays the events of one row alone, step by step, under the right
-// logic and under the row's cause.
-func (a *App) Explain(ctx context.Context, file string, args []string) (Explanation, error) {
-	p, err := a.loadPlan(file)
+// logic and under the row's cause, or the previous logic.
+func (a *App) Explain(ctx context.Context, req ExplainRequest) (Explanation, error) {
+	p, err := a.loadPlan(req.File)
 	if err != nil {
 		return Explanation{}, err
 	}
 	a.as = p.Body.As
-	return incident.Explain(ctx, host{a}, p, file, args)
+	return incident.Explain(ctx, host{a}, p, req)
 }
 
 // DetectRequest asks which events were lost or processed again.

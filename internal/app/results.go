@@ -114,6 +114,8 @@ type (
 	DetectedSpan = incident.DetectedSpan
 	// Explanation says why a row is as the plan has it, step by step.
 	Explanation = incident.Explanation
+	// ExplainRequest asks for it.
+	ExplainRequest = incident.ExplainRequest
 	// ExplainStep is one event of a row.
 	ExplainStep = incident.ExplainStep
 	// Effected is what a worker would have sent.

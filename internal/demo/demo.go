@@ -149,7 +149,7 @@ func (d *demo) explain(ctx context.Context) error {
 	if err := d.Narrator.Stage("Why one row", "The events that make the row right, and what the worker did with them.", command.String()); err != nil {
 		return err
 	}
-	explanation, err := d.app.Explain(ctx, planFile, key)
+	explanation, err := d.app.Explain(ctx, app.ExplainRequest{File: planFile, Key: key})
 	if err != nil {
 		return err
 	}

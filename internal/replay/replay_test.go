@@ -163,6 +163,39 @@ func TestProveNamesTheColumnsThatDisagree(t *testing.T) {
 	}
 }
 
+// TestAFoldThatIsLuckyOnceIsNotBelieved: one that races may agree with itself in the
+// run that was to tell where it differs.
+func TestAFoldThatIsLuckyOnceIsNotBelieved(t *testing.T) {
+	runs := 0
+	session := fakeSession{run: func(engine.Variant) ([]recount.Row, error) {
+		runs++
+		return []recount.Row{row("a", fmt.Sprint(runs%2), "")}, nil
+	}}
+	rows, err := replay.Prove(t.Context(), session, engine.Variant{Logic: recount.Logic{Kind: recount.LogicGo}})
+	if err != nil {
+		t.Fatalf("prove: %v", err)
+	}
+	if _, err = replay.Drain(rows); err == nil || recount.AsError(err).Code != recount.CodeNondetermined {
+		t.Errorf("got %v, want %s", err, recount.CodeNondetermined)
+	}
+}
+
+// TestAFoldThatDisagreesIsSentToVerify: of a fold more is varied than threads and
+// files, and a function with an order is no advice.
+func TestAFoldThatDisagreesIsSentToVerify(t *testing.T) {
+	session := fakeSession{run: func(v engine.Variant) ([]recount.Row, error) {
+		return []recount.Row{row("a", fmt.Sprint(v.Split), "2")}, nil
+	}}
+	rows, err := replay.Prove(t.Context(), session, engine.Variant{Logic: recount.Logic{Kind: recount.LogicWorker}})
+	if err != nil {
+		t.Fatalf("prove: %v", err)
+	}
+	_, err = replay.Drain(rows)
+	if e := recount.AsError(err); e.Code != recount.CodeNondetermined || e.Where != "columns that disagree: v" || !strings.Contains(e.Next, "recount verify") {
+		t.Errorf("got %+v, want %s that names column v and recount verify", e, recount.CodeNondetermined)
+	}
+}
+
 func TestExcludedKnowsARowOnlyIfNoProbeMovesIt(t *testing.T) {
 	at := time.Unix(1, 0).UTC()
 	nullKey := &recount.Error{Code: recount.CodeResultKey}

@@ -107,12 +107,15 @@ func fail(err error, start bool) error {
 // start builds the cell and starts the process.
 func (c *cell) start() (int, error) {
 	if c.has(layerUTS) {
-		if err := unix.Sethostname([]byte("recount")); err != nil {
+		if err := unix.Sethostname([]byte(c.Host)); err != nil {
 			return 0, step(err, "set the host's name")
 		}
 		if err := unix.Setdomainname([]byte("(none)")); err != nil {
 			return 0, step(err, "set the domain's name")
 		}
+	}
+	if err := c.limitProcessors(); err != nil {
+		return 0, err
 	}
 	if c.has(layerMount) {
 		if err := c.buildRoot(); err != nil {
@@ -135,6 +138,25 @@ func (c *cell) start() (int, error) {
 	return c.execute()
 }
 
+// limitProcessors lets the process see the first of the machine's processors
+// alone. This thread is bound to them, and the process is a copy of it.
+func (c *cell) limitProcessors() error {
+	if c.Processors <= 0 {
+		return nil
+	}
+	var all, some unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &all); err != nil {
+		return step(err, "see its processors")
+	}
+	const most = 1024 // of a CPUSet
+	for n := 0; n < most && some.Count() < c.Processors; n++ {
+		if all.IsSet(n) {
+			some.Set(n)
+		}
+	}
+	return step(unix.SchedSetaffinity(0, &some), "bound its processors")
+}
+
 // execError is the program's own failure to start.
 type execError struct{ err error }
 
@@ -151,7 +173,11 @@ func (c *cell) execute() (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	pid, err := fork(calls, ends[1], c.has(layerPID))
+	number := 0
+	if c.has(layerPID) {
+		number = c.PID
+	}
+	pid, err := fork(calls, ends[1], number)
 	if err != nil {
 		return 0, step(err, "fork")
 	}

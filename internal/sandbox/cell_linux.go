@@ -26,8 +26,12 @@ type cell struct {
 	Limits  []limit
 	Tasks   int
 	Seed    uint64
-	Forks   bool
-	Clock   bool
+	Host    string
+	PID     int
+	// Processors bounds how many it sees; 0: nothing does.
+	Processors int
+	Forks      bool
+	Clock      bool
 }
 
 type bind struct {
@@ -66,7 +70,7 @@ func newCell(s Spec) (*cell, error) {
 	tasks := max(leastTasks, processes+perProcessor*runtime.NumCPU())
 	c := &cell{
 		Off: s.off, Program: p.path, Args: p.args, Env: s.environment(), Dir: p.dir, Runs: p.runs,
-		Tasks: tasks, Seed: s.Seed, Forks: processes > 1, Clock: !s.Clock.IsZero(),
+		Tasks: tasks, Seed: s.Seed, Host: cmp.Or(s.Host, hostInside), PID: max(s.PID, pidInside), Processors: s.Processors, Forks: processes > 1, Clock: !s.Clock.IsZero(),
 		Limits: []limit{
 			{unix.RLIMIT_DATA, memory},
 			{unix.RLIMIT_FSIZE, uint64(files) << 20},

@@ -36,9 +36,12 @@ type cloneArgs struct {
 	flags, pidfd, childTID, parentTID, exitSignal, stack, stackSize, tls, setTID, setTIDSize, cgroup uint64
 }
 
-// pidInside is the process's own number, the same at every start. The builder has
-// some of the small ones.
-const pidInside = 100
+// What a process is told where nobody says otherwise, the same at every start: its
+// own number (the builder has some of the small ones) and the name of its host.
+const (
+	pidInside  = 100
+	hostInside = "recount"
+)
 
 // takeSignals is the call that undoes, in the child, what fork does around it.
 func takeSignals() call {
@@ -49,12 +52,14 @@ func takeSignals() call {
 // exec. If one fails, the child writes a failure to the pipe and ends. The
 // calling goroutine must be locked to its thread: the child is a copy of that.
 //
+// Where number is not 0, it is the child's own.
+//
 // All signals are held back around the fork, so that no handler of Go's runs in
 // the child.
-func fork(calls []call, pipe int, numbered bool) (int, error) {
-	held.all, held.pid = ^uint64(0), pidInside
+func fork(calls []call, pipe, number int) (int, error) {
+	held.all, held.pid = ^uint64(0), int32(number) //nolint:gosec // numbers of processes are small
 	held.clone = cloneArgs{exitSignal: uint64(unix.SIGCHLD)}
-	if numbered {
+	if number > 0 {
 		held.clone.setTID, held.clone.setTIDSize = uint64(pointer(&held.pid)), 1
 	}
 	if _, _, errno := syscall.RawSyscall6(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, pointer(&held.all), pointer(&held.before), 8, 0, 0); errno != 0 {

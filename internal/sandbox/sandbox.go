@@ -41,6 +41,11 @@ type Spec struct {
 	Clock time.Time
 	// Seed is where its randomness begins.
 	Seed uint64
+	// Host is the name of its host, PID its own number, from 100 on, and Processors
+	// is how many of the machine's it sees. Empty and 0: recount, 100, and all.
+	Host       string
+	PID        int
+	Processors int
 	// Stderr gets what it says there.
 	Stderr io.Writer
 	// Unsandboxed leaves out all that needs the kernel's help.

@@ -26,6 +26,7 @@ func TestMain(m *testing.M) {
 		os.Exit(exit)
 	}
 	registerAll()
+	registerMisbehaving()
 	meanings.Register()
 	gofold.RunTests(m)
 }

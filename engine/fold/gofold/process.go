@@ -35,6 +35,7 @@ func (k *Kind) once(ctx context.Context, r request) (run.Result, error) {
 	p, err := sandbox.Start(ctx, sandbox.Spec{
 		Command: []string{self, childArg}, Dir: r.Spec.Scratch, Read: inputs(r.Spec), Env: around.env,
 		MemoryMiB: int(r.Spec.Memory>>20) + memoryMiB, Clock: around.clock, Seed: around.seed,
+		Host: around.host, PID: around.pid, Processors: around.processors,
 		Stderr: said, Unsandboxed: k.options.Unsandboxed,
 	})
 	if err != nil {

@@ -2,9 +2,7 @@ package process
 
 import (
 	"bufio"
-	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -23,14 +21,15 @@ import (
 type batches struct {
 	keys
 
-	c     *child
-	h     hello
-	wants run.Wants
-	taken taken
-	input input
-	buf   *bufio.Writer
-	out   *ipc.Writer
-	in    *ipc.Reader
+	c      *child
+	h      hello
+	wants  run.Wants
+	taken  taken
+	input  input
+	buf    *bufio.Writer
+	out    *ipc.Writer
+	in     *ipc.Reader
+	frames *frames
 }
 
 func newArrow(c *child, h hello, k keys, w run.Wants) (*batches, error) {
@@ -106,16 +105,31 @@ func (b *batches) receive(in run.Batch, rows []int) (run.Answer, error) {
 		}
 		return run.Answer{}, err
 	}
-	o, err := b.output(record, in, rows)
+	answer, err := b.take(record, in, rows)
 	if err != nil {
-		return run.Answer{}, b.c.unusable("%v", err)
-	}
-	if err := o.read(); err != nil {
 		if p, ok := errors.AsType[*run.Poison](err); ok {
 			b.c.end()
 			return run.Answer{}, p
 		}
 		return run.Answer{}, b.c.unusable("%v", err)
+	}
+	return answer, nil
+}
+
+// take reads a record. Whatever a hostile one makes the library panic with is an
+// error.
+func (b *batches) take(record arrow.RecordBatch, in run.Batch, rows []int) (answer run.Answer, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			answer, err = run.Answer{}, fmt.Errorf("its batch is damaged: %v", p)
+		}
+	}()
+	o, err := b.output(record, in, rows)
+	if err != nil {
+		return run.Answer{}, err
+	}
+	if err := o.read(); err != nil {
+		return run.Answer{}, err
 	}
 	return o.answer, nil
 }
@@ -134,22 +148,16 @@ func poisonIn(in run.Batch, err error) error {
 
 // read reads one batch.
 func (b *batches) read() (arrow.RecordBatch, error) {
-	if err := b.peek(); err != nil {
-		return nil, err
-	}
 	if b.in == nil {
-		limits := []ipc.Option{ipc.WithAllocator(bounded{memory.DefaultAllocator}), ipc.WithMetadataSizeLimit(mostLine), ipc.WithBodySizeLimit(mostAnswer)}
-		messages := ipc.NewMessageReader(b.c.out, limits...)
-		in, err := ipc.NewReaderFromMessageReader(messages, limits...)
+		limits := []ipc.Option{ipc.WithAllocator(bounded{memory.DefaultAllocator}), ipc.WithMetadataSizeLimit(mostHead), ipc.WithBodySizeLimit(mostAnswer)}
+		b.frames = &frames{in: b.c.out}
+		in, err := ipc.NewReaderFromMessageReader(ipc.NewMessageReader(b.frames, limits...), limits...)
 		if err != nil {
 			return nil, b.broken(err)
 		}
 		b.in = in
 		if in.Schema() == nil {
 			return nil, b.broken(in.Err())
-		}
-		if err := b.peek(); err != nil {
-			return nil, err
 		}
 	}
 	if !b.in.Next() {
@@ -174,26 +182,13 @@ func validate(record arrow.RecordBatch) (err error) {
 
 // broken is the error of a stream that does not go on.
 func (b *batches) broken(err error) error {
+	if errors.Is(b.frames.err, errStray) {
+		line, _ := b.c.line(mostReply)
+		return b.c.stray(append(b.frames.stray, line...))
+	}
 	cut := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, os.ErrClosed)
 	if err == nil || cut || b.c.late.Load() {
 		return b.c.gone()
 	}
 	return b.c.unusable("its Arrow stream is damaged: %s", tidy(err.Error()))
-}
-
-// continuation begins every message of an Arrow stream.
-const continuation = 0xffffffff
-
-// peek waits for the next message and looks at how it begins: a text that
-// something printed is no message.
-func (b *batches) peek() error {
-	head, err := b.c.out.Peek(4)
-	if len(head) == 0 {
-		return b.c.gone()
-	}
-	if err == nil && binary.LittleEndian.Uint32(head) == continuation {
-		return nil
-	}
-	line, _ := b.c.line(mostReply)
-	return b.c.stray(bytes.Clone(line))
 }

@@ -120,8 +120,8 @@ type answerPlace struct{ spot, at int }
 // read reads all rows.
 func (o *output) read() error {
 	var last [whatFailed]answerPlace
-	for what := range last {
-		last[what].at = -1 // a group without an event answers there
+	for i := range last {
+		last[i].at = -1 // a group without an event answers there
 	}
 	for i := range o.n {
 		what := int8(whatRow)

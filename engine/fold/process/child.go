@@ -16,8 +16,10 @@ import (
 
 // child is a running worker. One goroutine reads from it and one writes to it.
 type child struct {
-	proc    *sandbox.Process
-	out     *bufio.Reader
+	proc    process
+	stdin   io.WriteCloser
+	stdout  io.Reader
+	out     *bufio.Reader // over stdout
 	said    *tail
 	name    string // for messages: the command
 	timeout time.Duration
@@ -32,6 +34,12 @@ type child struct {
 	done  atomic.Bool
 }
 
+// process is a *sandbox.Process without its pipes.
+type process interface {
+	Kill()
+	Wait() (sandbox.Exit, error)
+}
+
 // outBuffer is what is read of a worker's output at once.
 const outBuffer = 64 << 10
 
@@ -40,28 +48,43 @@ const grace = 2 * time.Second
 
 // launch starts a process.
 func launch(ctx context.Context, s sandbox.Spec, name string, timeout time.Duration) (*child, error) {
-	c := &child{said: &tail{}, name: name, timeout: timeout, ctx: ctx, ended: make(chan struct{})}
-	s.Stderr = c.said
+	said := &tail{}
+	s.Stderr = said
 	proc, err := sandbox.Start(ctx, s)
 	if err != nil {
 		return nil, err
 	}
-	c.proc, c.out = proc, bufio.NewReaderSize(proc.Stdout, outBuffer)
+	c := newChild(ctx, proc, proc.Stdin, proc.Stdout, name, timeout)
+	c.said = said
+	return c, nil
+}
+
+func newChild(ctx context.Context, proc process, stdin io.WriteCloser, stdout io.Reader, name string, timeout time.Duration) *child {
+	c := &child{
+		proc: proc, stdin: stdin, stdout: stdout, out: bufio.NewReaderSize(stdout, outBuffer),
+		said: &tail{}, name: name, timeout: timeout, ctx: ctx, ended: make(chan struct{}),
+	}
 	c.watch = time.AfterFunc(timeout, func() {
 		c.late.Store(true)
 		c.kill()
 	})
 	c.watch.Stop()
-	return c, nil
+	return c
 }
 
-// kill ends the process and unblocks whoever reads from it or writes to it.
+// kill ends the process, which closes its pipes. They are closed here too, a little
+// later: what it started may have them. Not at once: a worker that sees its pipes
+// close complains, and its complaint would stand where its last words do.
 func (c *child) kill() {
 	c.proc.Kill()
-	if out, ok := c.proc.Stdout.(io.Closer); ok {
+	time.AfterFunc(grace, c.shut)
+}
+
+func (c *child) shut() {
+	if out, ok := c.stdout.(io.Closer); ok {
 		_ = out.Close()
 	}
-	_ = c.proc.Stdin.Close()
+	_ = c.stdin.Close()
 }
 
 // goesOn says that something has gone on; an answer is still awaited.
@@ -76,7 +99,7 @@ func (c *child) Write(b []byte) (int, error) {
 	const piece = 32 << 10
 	written := 0
 	for len(b) > 0 {
-		n, err := c.proc.Stdin.Write(b[:min(len(b), piece)])
+		n, err := c.stdin.Write(b[:min(len(b), piece)])
 		written += n
 		if err != nil {
 			return written, err

@@ -2,6 +2,7 @@ package process_test
 
 import (
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -16,6 +17,9 @@ import (
 // TestConformance runs the suite of engines over folds in Python.
 func TestConformance(t *testing.T) {
 	pythons(t, func(t *testing.T, interpreter string) {
+		if required := os.Getenv("RECOUNT_TEST_REQUIRE"); strings.HasSuffix(t.Name(), "arrow") && !strings.Contains(required, "readers") {
+			t.Skip("skipped: it takes minutes; RECOUNT_TEST_REQUIRE=readers runs it, and worker/ipc runs the suite over Arrow with a quicker worker")
+		}
 		text, err := os.ReadFile("testdata/suite.py")
 		if err != nil {
 			t.Fatal(err)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"time"
 
 	"recount/engine"
@@ -16,6 +17,10 @@ type place struct {
 	seed   uint64
 	clock  time.Time
 	folder string // the name of its own folder
+	host   string
+	pid    int // 0: the usual one
+	// processors is how many it sees; 0: all.
+	processors int
 }
 
 // baseSeed is where a worker's randomness begins.
@@ -31,9 +36,10 @@ func surroundings(n int, at time.Time, s engine.Shake) place {
 		at = stopped
 	}
 	p := place{seed: baseSeed, clock: at, folder: fmt.Sprintf("worker-%d", n)}
-	zone, locale, cores, user, host := "UTC", "C.UTF-8", 1, "worker", "recount"
+	zone, locale, cores, user := "UTC", "C.UTF-8", 1, "worker"
+	p.host = "recount"
 	if s.Seed {
-		p.seed++
+		p.seed += 1 + uint64(s.Draw) //nolint:gosec // a few
 	}
 	if s.Clock {
 		p.clock = p.clock.AddDate(3, 5, 8).Add(7*time.Hour + 13*time.Minute)
@@ -45,14 +51,14 @@ func surroundings(n int, at time.Time, s engine.Shake) place {
 		locale = "tr_TR.UTF-8" // where i has a capital of its own, and the comma is the point
 	}
 	if s.Cores {
-		cores = 3
+		cores, p.processors = 3, fewerProcessors()
 	}
 	if s.Machine {
-		p.folder, user, host = fmt.Sprintf("another-machine-%d", n), "someone", "elsewhere"
+		p.folder, user, p.host, p.pid = fmt.Sprintf("another-machine-%d", n), "someone", "elsewhere", 207
 		p.env = append(p.env, "ANOTHER_MACHINE=1")
 	}
 	p.env = append(p.env,
-		"LANG="+locale, "LC_ALL="+locale, "TZ="+zone, "USER="+user, "LOGNAME="+user, "HOSTNAME="+host,
+		"LANG="+locale, "LC_ALL="+locale, "TZ="+zone, "USER="+user, "LOGNAME="+user, "HOSTNAME="+p.host,
 		fmt.Sprintf("RECOUNT_SEED=%d", p.seed),
 		// Python hashes texts by a seed of its own: 0 is no seed.
 		fmt.Sprintf("PYTHONHASHSEED=%d", p.seed-baseSeed),
@@ -63,6 +69,10 @@ func surroundings(n int, at time.Time, s engine.Shake) place {
 	}
 	return p
 }
+
+// fewerProcessors is one less than there are; 0, which is all, where there is but
+// one.
+func fewerProcessors() int { return runtime.NumCPU() - 1 }
 
 // farZone is a zone with an odd offset and summer time. Where the machine has no
 // list of zones, it is spelled out.

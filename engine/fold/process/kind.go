@@ -210,6 +210,7 @@ func (s *steppers) start(ctx context.Context, n int, w run.Wants) (*child, hello
 	}
 	spec := sandbox.Spec{
 		Command: command, Dir: dir, Read: p.read, MemoryMiB: worker.MemoryMiB, Clock: around.clock, Seed: around.seed,
+		Host: around.host, PID: around.pid, Processors: around.processors,
 		Unsandboxed: s.kind.options.Unsandboxed,
 		Env:         append(append(around.env, p.env...), "HOME="+home, "TMPDIR="+home, "PATH="+filepath.Dir(command[0])+":/usr/local/bin:/usr/bin:/bin"),
 	}
@@ -253,7 +254,7 @@ func (s *steppers) greet(c *child, seed uint64, w run.Wants) (hello, error) {
 	}
 	// A write that fails is no error: why the worker does not read is found where
 	// its answer is missing.
-	_, _ = c.proc.Stdin.Write(line)
+	_, _ = c.stdin.Write(line)
 	got, err := c.line(mostReply)
 	switch {
 	case errors.Is(err, errLong):

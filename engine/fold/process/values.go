@@ -137,6 +137,9 @@ func decimalOf(a arrow.Array) func(int) (string, error) {
 	switch a := a.(type) {
 	case *array.Decimal128:
 		scale := a.DataType().(*arrow.Decimal128Type).Scale
+		if scale < 0 || scale > recount.MaxPrecision {
+			return nil
+		}
 		return func(i int) (string, error) {
 			n := a.Value(i)
 			if small := int64(n.LowBits()); n.HighBits() == small>>63 && scale >= 0 && scale < 19 { //nolint:gosec // the same bits
@@ -146,6 +149,9 @@ func decimalOf(a arrow.Array) func(int) (string, error) {
 		}
 	case *array.Decimal256:
 		scale := a.DataType().(*arrow.Decimal256Type).Scale
+		if scale < 0 || scale > 2*recount.MaxPrecision {
+			return nil
+		}
 		return func(i int) (string, error) { return a.Value(i).ToString(scale), nil }
 	}
 	return nil

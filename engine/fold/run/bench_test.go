@@ -54,7 +54,7 @@ func benchEvents(b *testing.B, events, keys int) run.Spec {
 				at = at.Add(time.Millisecond)
 				user, cents := rng.IntN(keys), rng.IntN(100000)
 				e := recount.Event{
-					ID: fmt.Sprintf("e-%09d", seq), Type: "order", Partition: fmt.Sprintf("orders-%d", seq%8), Position: fmt.Sprintf("%020d", seq/8), Time: at, IngestTime: at,
+					ID: fmt.Sprintf("e-%09d", seq), Type: "order", Partition: fmt.Sprintf("orders-%d", user%8), Position: fmt.Sprintf("%020d", seq), Time: at, IngestTime: at,
 					Data:   fmt.Appendf(nil, `{"user":%d,"amount":"%d.%02d"}`, user, cents/100, cents%100),
 					Fields: []recount.Value{recount.Text(fmt.Sprintf("user-%08d", user)), recount.Text(fmt.Sprintf("%d.%02d", cents/100, cents%100))},
 				}

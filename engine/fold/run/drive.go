@@ -13,6 +13,12 @@ const (
 	defaultBatch = 8192
 	// shakenBatch is no divisor of it.
 	shakenBatch = 1009
+	// smallBatch is for runs of less than fewRows events, which would be one batch
+	// otherwise.
+	smallBatch = 61
+	fewRows    = 16 * shakenBatch
+	// shakenBits says how many times as many parts a shaken run has, as a logarithm.
+	shakenBits = 3
 	// defaultPoisoned is how many events may be poison.
 	defaultPoisoned = 1000
 )

@@ -97,12 +97,45 @@ func (g *gathered) span(key int) (from, to int) {
 }
 
 func (g *gathered) sort() {
+	var placed []placed
 	for key := range g.keys {
 		from, to := g.span(key)
-		if events := g.refs[from:to]; len(events) > 1 && !g.inOrder(events) {
+		events := g.refs[from:to]
+		switch {
+		case len(events) < 2 || g.inOrder(events):
+		case g.plan.place == none:
 			slices.SortStableFunc(events, g.compare)
+		default:
+			placed = g.sortByPlace(events, placed)
 		}
 	}
+}
+
+// placed is an event with its place in the log.
+type placed struct {
+	place uint64
+	seq   int64
+	ref   ref
+}
+
+// sortByPlace sorts events by their places, which are brought together first:
+// they are looked at often.
+func (g *gathered) sortByPlace(events []ref, scratch []placed) []placed {
+	scratch = scratch[:0]
+	for _, r := range events {
+		c := g.chunks[r.chunk]
+		scratch = append(scratch, placed{c.columns[g.plan.place].uint64(int(r.row)), c.columns[g.plan.seq].int64(int(r.row)), r})
+	}
+	slices.SortFunc(scratch, func(a, b placed) int {
+		if a.place != b.place {
+			return cmp.Compare(a.place, b.place)
+		}
+		return cmp.Compare(a.seq, b.seq)
+	})
+	for i, p := range scratch {
+		events[i] = p.ref
+	}
+	return scratch
 }
 
 // compare orders events of a key: as a feed says, else as the log does; then by

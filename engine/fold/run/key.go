@@ -2,6 +2,7 @@ package run
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math"
 	"math/big"
@@ -251,4 +252,92 @@ func (s slot) number(v []byte) decimal128.Num {
 // ordinal reads the number of a partition.
 func (c *chunk) ordinal(slot, row int) uint32 {
 	return binary.LittleEndian.Uint32(c.columns[slot].data[row*4:])
+}
+
+// bucketBytes is how many bytes of a key are the start of its bucket.
+const bucketBytes = 8
+
+// buckets remembers the bucket of the last time: those of neighbours are mostly
+// the same.
+type buckets struct{ from, to int64 }
+
+// appendBucket adds the start of the event's bucket. An event without a time has
+// none, and is in none of the buckets: feeds hold no such event.
+func (s *scatterer) appendBucket(key []byte, block *chunk, row int) []byte {
+	times := &block.columns[s.plan.time]
+	t := times.int64(row)
+	if t < s.bucket.from || t >= s.bucket.to {
+		start := s.spec.Bucket.Floor(time.UnixMicro(t).UTC())
+		s.bucket = buckets{start.UnixMicro(), s.spec.Bucket.Next(start).UnixMicro()}
+	}
+	return binary.LittleEndian.AppendUint64(key, uint64(s.bucket.from)) //nolint:gosec // the same bits
+}
+
+// bucketOf reads the start of the bucket from a key.
+func bucketOf(key []byte) int64 {
+	return int64(binary.LittleEndian.Uint64(key[len(key)-bucketBytes:])) //nolint:gosec // the same bits
+}
+
+// A place in the log is one number where positions are numbers, which they mostly
+// are: the number of the partition above, the position below.
+const (
+	placeBits      = 48
+	mostPlace      = 1<<placeBits - 1
+	mostPartitions = 1 << (64 - placeBits)
+)
+
+// errOddPosition says that a position is no number that fits: then positions are
+// kept as the texts that they are.
+var errOddPosition = errors.New("a position is no number")
+
+// fillPlaces makes the places of a block.
+func (s *scatterer) fillPlaces(block *chunk) error {
+	p := s.plan
+	places, partitions, positions := &block.columns[p.place], &block.columns[p.partition], &block.columns[p.position]
+	for row := range block.n {
+		at, ok := parsePosition(positions.at(row))
+		partition := binary.LittleEndian.Uint32(partitions.data[row*4:])
+		if !ok || partition >= mostPartitions {
+			return errOddPosition
+		}
+		places.data = binary.LittleEndian.AppendUint64(places.data, uint64(partition)<<placeBits|at)
+	}
+	places.n = block.n
+	return nil
+}
+
+// parsePosition reads a position of fixed width that is a number.
+func parsePosition(text []byte) (n uint64, ok bool) {
+	const width = 20 // recount.PositionWidth
+	if len(text) != width {
+		return 0, false
+	}
+	for _, c := range text {
+		d := c - '0'
+		if d > 9 || n > mostPlace {
+			return 0, false
+		}
+		n = n*10 + uint64(d)
+	}
+	return n, n <= mostPlace
+}
+
+// rank replaces the numbers of partitions in places by their ranks.
+func (p *plan) rank(c *chunk, ranks []uint32) {
+	if p.place == none || c.ranked {
+		return
+	}
+	c.ranked = true
+	sorted := true
+	for i, r := range ranks {
+		sorted = sorted && int(r) == i
+	}
+	if sorted {
+		return
+	}
+	data := c.columns[p.place].data
+	for i := 0; i < len(data); i += 8 {
+		at := binary.LittleEndian.Uint64(data[i:])
+		binary.LittleEndian.PutUint64(data[i:], uint64(ranks[at>>placeBits])<<placeBits|at&mostPlace)
+	}
 }

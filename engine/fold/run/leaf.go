@@ -21,10 +21,10 @@ type leaf struct {
 	optional bool
 	ordinal  func(name []byte) uint32
 	buffers  *buffers
-	// last spares a lookup where a name comes again.
+	// last and known spare a look where others look too: names come again.
 	last        []byte
 	lastOrdinal uint32
-	known       bool
+	known       map[string]uint32
 }
 
 // buffers are what columns of a file are decoded into.
@@ -129,8 +129,8 @@ func (l *leaf) bytes() decoder {
 	switch l.slot.form {
 	case formOrdinal:
 		return func(c *column, i int) {
-			if v := b.bytes[i]; !l.known || string(v) != string(l.last) {
-				l.last, l.lastOrdinal, l.known = append(l.last[:0], v...), l.ordinal(v), true
+			if v := b.bytes[i]; l.known == nil || string(v) != string(l.last) {
+				l.last, l.lastOrdinal = append(l.last[:0], v...), l.number(v)
 			}
 			c.data = binary.LittleEndian.AppendUint32(c.data, l.lastOrdinal)
 			c.end(true)
@@ -140,6 +140,20 @@ func (l *leaf) bytes() decoder {
 	case formText, formBytes, formHeaders, formInt64, formTime, formDouble, formDate, formBool, formPlace:
 	}
 	return func(c *column, i int) { c.append(b.bytes[i]) }
+}
+
+// number is the number of a partition.
+func (l *leaf) number(name []byte) uint32 {
+	n, ok := l.known[string(name)]
+	if ok {
+		return n
+	}
+	if l.known == nil {
+		l.known = map[string]uint32{}
+	}
+	n = l.ordinal(name)
+	l.known[string(name)] = n
+	return n
 }
 
 func (l *leaf) integers(get func(i int) int64) decoder {

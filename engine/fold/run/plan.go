@@ -74,9 +74,12 @@ func newPlan(spec *Spec, numbered bool) (*plan, error) {
 	}
 	need := func(name string) int { return look(name, true) }
 	p.seq = need("seq")
-	if spec.Feed {
+	switch {
+	case spec.Feed && spec.Logged:
+		p.partition, p.position = need("partition"), need("position")
+	case spec.Feed:
 		p.order = need(orderColumn)
-	} else {
+	default:
 		p.partition, p.position, p.time = look("partition", !numbered), look("position", !numbered), look("time", false)
 	}
 	if p.named() {

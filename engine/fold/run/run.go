@@ -129,7 +129,13 @@ func newRunner(s *Spec, steppers Steppers, numbered bool) (*runner, error) {
 		}
 		rows += n
 	}
+	if s.Shake.Batches && rows < fewRows {
+		r.batch = smallBatch
+	}
 	r.bits = partBits(rows)
+	if s.Shake.Threads { // keys are dealt out otherwise: other keys share a thread, in another order
+		r.bits = min(r.bits+shakenBits, mostBits)
+	}
 	r.parts = make([]part, 1<<r.bits)
 	r.done = make([]*results, len(r.parts))
 	r.memory = r.divide()

@@ -6,6 +6,9 @@ package run
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
+	"time"
 
 	"github.com/apache/arrow-go/v18/arrow"
 
@@ -181,4 +184,60 @@ type Poisoned struct {
 	Seq int64           `json:"seq"`
 	Key []recount.Value `json:"key"` // the values of By
 	Why string          `json:"why"`
+}
+
+// Description is what a fold says of itself before it sees an event.
+type Description struct {
+	// Columns are those of its rows, in its own order.
+	Columns []recount.Column `json:"columns"`
+	// Reads are the columns that it looks at, of the envelope, `hit`, and fields;
+	// the fields of Logic.By need not be among them. Nil: all fields, id, type,
+	// partition, position and time.
+	Reads []string `json:"reads"`
+	// State says that the state of a key can be taken out and given back: without
+	// it no replay of it begins at a checkpoint.
+	State bool `json:"state"`
+	// Effects says that it would send something.
+	Effects bool `json:"effects"`
+}
+
+// plainSpec is Spec without its methods.
+type plainSpec Spec
+
+// wireSpec is Spec as JSON: a zone travels by its name.
+type wireSpec struct {
+	*plainSpec
+	Bucket wireBucket `json:"bucket"`
+}
+
+type wireBucket struct {
+	Size time.Duration `json:"size"`
+	Zone string        `json:"zone"`
+}
+
+// MarshalJSON writes the bucket's zone by its name.
+func (s Spec) MarshalJSON() ([]byte, error) {
+	w := wireSpec{plainSpec: (*plainSpec)(&s), Bucket: wireBucket{Size: s.Bucket.Size}}
+	if s.Bucket.Zone != nil {
+		w.Bucket.Zone = s.Bucket.Zone.String()
+	}
+	return json.Marshal(w)
+}
+
+// UnmarshalJSON reads what MarshalJSON writes.
+func (s *Spec) UnmarshalJSON(b []byte) error {
+	w := wireSpec{plainSpec: (*plainSpec)(s)}
+	if err := json.Unmarshal(b, &w); err != nil {
+		return err
+	}
+	s.Bucket = recount.Bucket{Size: w.Bucket.Size}
+	if w.Bucket.Zone == "" {
+		return nil
+	}
+	zone, err := time.LoadLocation(w.Bucket.Zone)
+	if err != nil {
+		return fmt.Errorf("read the bucket's zone: %w", err)
+	}
+	s.Bucket.Zone = zone
+	return nil
 }

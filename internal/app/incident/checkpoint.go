@@ -136,6 +136,11 @@ func (r *Incident) makeCheckpoint(ctx context.Context, logic, opening string, la
 	if err != nil {
 		return nil, err
 	}
+	defer func() {
+		if err == nil && input.Resume != "" {
+			err = os.RemoveAll(input.Resume) // nothing goes on from it any more
+		}
+	}()
 	defer joined(&err, session.Close)
 	marks, err := session.Quarantined(ctx)
 	if err != nil || len(marks) > 0 {
@@ -167,9 +172,6 @@ func (r *Incident) makeCheckpoint(ctx context.Context, logic, opening string, la
 		return nil, err
 	}
 	made, err := r.archive.PutCheckpoint(ctx, r.snapshot, c, func(w io.Writer) error { return writeRows(w, rows, &c.Rows) })
-	if err == nil && input.Resume != "" {
-		_ = os.RemoveAll(input.Resume) // the next run would not look at it
-	}
 	return &made, err
 }
 

@@ -25,8 +25,11 @@ type Explanation struct {
 	Steps       []ExplainStep // all of them, in order of time
 	// Result is the row that these events alone give under the right logic.
 	Result []recount.Value
-	// Under is the row under the cause; nil where there is none.
-	Under []recount.Value
+	// Against names the other logic that the events were replayed under: the row's
+	// cause, or previous, where that is given and the cause is none that can be
+	// replayed. Empty: there is none. Under is the row that it gives.
+	Against string
+	Under   []recount.Value
 	// Alone says that the listed events alone were replayed and gave exactly the
 	// planned row: nothing else contributes.
 	Alone bool
@@ -48,11 +51,20 @@ type ExplainStep struct {
 	// what the cause did with it.
 	Counted bool
 	Note    string
+	// Skipped says that what stands below was not replayed, since the history is
+	// long.
+	Skipped bool
 	// Values is the row after this event under the right logic, nil before there
-	// is one; Under is the same under the cause.
-	Values []recount.Value
-	Under  []recount.Value
+	// is one; Under is the same under Against. State and UnderState are what folds
+	// remember after it; nil: nothing, or the logic is no fold.
+	Values     []recount.Value
+	Under      []recount.Value
+	State      *string
+	UnderState *string
 }
+
+// Part says that the two logics are of two minds after this step.
+func (s ExplainStep) Part() bool { return !slices.Equal(s.Values, s.Under) }
 
 // NamedValue is a value with its column's name.
 type NamedValue struct {
@@ -67,10 +79,17 @@ const (
 	mostStepped   = 40
 )
 
+// ExplainRequest asks for one row of a plan.
+type ExplainRequest struct {
+	File string   // where the plan was read
+	Key  []string // the row's key as a person types it
+	All  bool     // replay every step of a long history
+}
+
 // Explain replays the events of one row of the plan alone, step by step, under
-// the right logic and under the row's cause. args name the row's key as a person
-// types it, file is where the plan was read.
-func Explain(ctx context.Context, host Host, p *recount.Plan, file string, args []string) (out Explanation, err error) {
+// the right logic and under the row's cause, or under the previous logic where no
+// cause can be replayed.
+func Explain(ctx context.Context, host Host, p *recount.Plan, req ExplainRequest) (out Explanation, err error) {
 	hits, err := PlannedHits(host, p.Body)
 	if err != nil {
 		return out, err
@@ -93,14 +112,14 @@ func Explain(ctx context.Context, host Host, p *recount.Plan, file string, args 
 		return out, err
 	}
 	out = Explanation{Plan: p.ID, Calculation: p.Body.Calculation, Window: p.Body.Window, Key: p.Body.Key, Columns: p.Body.Columns}
-	if out.Change, out.Right, err = findRow(p, args, file); err != nil {
+	if out.Change, out.Right, err = findRow(p, req.Key, req.File); err != nil {
 		return out, err
 	}
 	if err := r.start(ctx); err != nil {
 		return out, err
 	}
 	defer joined(&err, r.close)
-	e := &explaining{Incident: r, out: &out}
+	e := &explaining{Incident: r, out: &out, every: req.All}
 	if r.calc.Logic.Brought() {
 		return out, e.elsewhere(ctx, p)
 	}
@@ -176,6 +195,7 @@ type explaining struct {
 	key    string // the row's key under the result's types
 	events []engine.ReplayEvent
 	under  *replay.Hypothesis
+	every  bool // step through all of them
 }
 
 // find lists the events that touch the row, whatever their marks.
@@ -186,8 +206,19 @@ func (e *explaining) find(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if e.keyed(query) {
+		e.events = e.ofBucket(events)
+		return nil
+	}
 	e.events, err = e.touching(ctx, events)
 	return err
+}
+
+// keyed says that the right logic is a fold whose key the query names whole: then
+// each event that it finds is the row's, but for those of other buckets.
+func (e *explaining) keyed(query engine.Query) bool {
+	named := func(field string) bool { _, ok := query.Fields[field]; return ok }
+	return e.calc.Logic.Fold() && !slices.ContainsFunc(e.calc.Logic.By, func(field string) bool { return !named(field) })
 }
 
 // rowKey is the row's key under the result's types.
@@ -241,7 +272,7 @@ func (e *explaining) touching(ctx context.Context, events []engine.ReplayEvent) 
 	if len(events) == 0 {
 		return nil, nil
 	}
-	row, others, err := e.run(ctx, e.right, events)
+	got, others, err := e.run(ctx, e.right, events)
 	if err != nil {
 		return nil, err
 	}
@@ -249,7 +280,7 @@ func (e *explaining) touching(ctx context.Context, events []engine.ReplayEvent) 
 		return ev.Mark == recount.MarkFault || ev.Mark == recount.MarkConflict
 	})
 	switch {
-	case row == nil && !quarantined:
+	case got.row == nil && !quarantined:
 		return nil, nil
 	case !others || len(events) == 1:
 		return events, nil
@@ -261,71 +292,6 @@ func (e *explaining) touching(ctx context.Context, events []engine.ReplayEvent) 
 	}
 	right, err := e.touching(ctx, events[half:])
 	return append(slices.Clone(left), right...), err
-}
-
-// run replays just these events under a variant and returns the row of the key,
-// nil if there is none, and whether other rows came out too.
-func (e *explaining) run(ctx context.Context, v engine.Variant, events []engine.ReplayEvent) (row []recount.Value, others bool, err error) {
-	v.Only = make([]int64, len(events))
-	for i, ev := range events {
-		v.Only[i] = ev.Seq
-	}
-	rows, err := e.session.Run(ctx, v)
-	if err != nil {
-		return nil, false, err
-	}
-	defer joined(&err, rows.Close)
-	for {
-		got, ok := rows.Next()
-		if !ok {
-			return row, others, rows.Err()
-		}
-		if recount.KeyText(got.Key) == e.key {
-			row = slices.Clone(got.Values)
-		} else {
-			others = true
-		}
-	}
-}
-
-// steps replays the row after each event, and after all.
-func (e *explaining) steps(ctx context.Context) error {
-	e.under = e.hypothesis()
-	var err error
-	sound := e.upTo(len(e.events), false)
-	if e.out.Result, _, err = e.run(ctx, e.right, sound); err != nil {
-		return err
-	}
-	if e.under != nil {
-		if e.out.Under, _, err = e.run(ctx, e.under.Variant, e.upTo(len(e.events), e.repeats())); err != nil {
-			return err
-		}
-	}
-	for i, ev := range e.events {
-		step := ExplainStep{
-			Seq: ev.Seq, ID: ev.ID, Time: ev.Time, Partition: ev.Partition, Position: ev.Position,
-			Counted: ev.Mark == "" || ev.Mark == recount.MarkRepeat && !e.right.Dedupe, Fields: e.fields(ev),
-		}
-		edge := i < mostStepped/2 || i >= len(e.events)-mostStepped/2
-		if edge {
-			if err := e.fill(ctx, &step, i); err != nil {
-				return err
-			}
-		}
-		step.Note = e.note(ev, step, i)
-		e.out.Steps = append(e.out.Steps, step)
-	}
-	e.out.Alone, err = e.alone(ctx)
-	return err
-}
-
-// fill replays the row up to and with event i.
-func (e *explaining) fill(ctx context.Context, step *ExplainStep, i int) (err error) {
-	if step.Values, _, err = e.run(ctx, e.right, e.upTo(i+1, false)); err != nil || e.under == nil {
-		return err
-	}
-	step.Under, _, err = e.run(ctx, e.under.Variant, e.upTo(i+1, e.repeats()))
-	return err
 }
 
 // upTo returns the first n events that a replay counts.
@@ -349,26 +315,6 @@ func (e *explaining) fields(ev engine.ReplayEvent) []NamedValue {
 	return out
 }
 
-// hypothesis is the one that the row's cause names; nil where there is none.
-func (e *explaining) hypothesis() *replay.Hypothesis {
-	if c := e.out.Change; c.Cause.Single() {
-		i := slices.IndexFunc(e.events, func(ev engine.ReplayEvent) bool { return eventName(ev) == c.Event })
-		if i < 0 {
-			return nil
-		}
-		v := e.right
-		singled(&v, c.Cause, e.events[i:i+1])
-		return &replay.Hypothesis{Cause: c.Cause, Variant: v}
-	}
-	list, _ := replay.Hypotheses(e.calc.Calculation, e.right, true, e.processed)
-	for _, h := range list {
-		if h.Cause == e.out.Change.Cause && !h.Variant.Logic.Brought() {
-			return &h
-		}
-	}
-	return nil
-}
-
 // repeats says whether the cause counts repeats again.
 func (e *explaining) repeats() bool {
 	return e.under != nil && (e.under.Variant.Twice || !e.under.Variant.Dedupe)
@@ -387,7 +333,7 @@ func (e *explaining) note(ev engine.ReplayEvent, step ExplainStep, i int) string
 		}
 		return "sent again: counted once"
 	}
-	if e.under == nil || step.Under == nil && step.Values == nil {
+	if e.under == nil || step.Skipped || i > 0 && e.out.Steps[i-1].Skipped || step.Under == nil && step.Values == nil {
 		return ""
 	}
 	if e.under.Cause == recount.CauseRepeatedEvent && eventName(ev) == e.out.Change.Event {

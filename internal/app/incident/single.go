@@ -65,7 +65,7 @@ func (r *Incident) single(ctx context.Context, l *live, found *comparison) error
 		}
 	}
 	if several > 0 {
-		found.singles = append(found.singles, fmt.Sprintf("%d rows would be explained by any of several single events: their cause stays unknown", several))
+		found.singles = append(found.singles, fmt.Sprintf("rows that any of several single events would explain, so that their cause stays unknown: %d", several))
 	}
 	return nil
 }
@@ -110,10 +110,10 @@ func (r *Incident) suspects(ctx context.Context, found *comparison) (list []*sus
 		}
 	}
 	if many > 0 {
-		found.singles = append(found.singles, fmt.Sprintf("%d unexplained rows have more than %d hit events each: none was left out by itself", many, mostLeftOut))
+		found.singles = append(found.singles, fmt.Sprintf("unexplained rows with more than %d hit events, of which none was left out by itself: %d", mostLeftOut, many))
 	}
 	if left > 0 {
-		found.singles = append(found.singles, fmt.Sprintf("of %d more unexplained rows no event was left out by itself", left))
+		found.singles = append(found.singles, fmt.Sprintf("more unexplained rows, of which no event was left out by itself: %d", left))
 	}
 	return list, nil
 }

@@ -19,6 +19,7 @@ type batch struct {
 	clock       clockKind
 	lanes       int
 	mixed       bool // some keys have events of several lanes
+	folds       bool // the logic is a fold where one can be
 	lastWins    bool // rows have the kind of their last event
 	order       bool // event.order
 	dedupe      bool

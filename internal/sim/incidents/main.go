@@ -20,12 +20,11 @@ import (
 
 	"recount/adapter"
 	_ "recount/adapters/all"
-	"recount/engine/duckdb"
 )
 
 func main() {
-	// The engine runs SQL in a process of its own: this program once more.
-	if handled, exit := duckdb.Child(os.Args[1:], os.Stdin, os.Stdout, os.Stderr); handled {
+	// The engines run logic in processes of their own: this program once more.
+	if handled, exit := child(os.Args[1:], os.Stdin, os.Stdout, os.Stderr); handled {
 		os.Exit(exit)
 	}
 	s := sim{registry: adapter.Default, say: func(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }}
@@ -34,6 +33,7 @@ func main() {
 	flag.IntVar(&s.perBatch, "of", 300, "histories of one project")
 	flag.IntVar(&s.batch, "batch", -1, "play this batch alone")
 	flag.IntVar(&s.history, "history", -1, "play this history of the batch alone")
+	flag.BoolVar(&s.folds, "folds", false, "let folds of this program be the logic, where SQL is not needed")
 	flag.StringVar(&s.keep, "keep", "", "folder in which the last project is left behind")
 	dsn := flag.String("postgres", "", "play on this empty PostgreSQL database instead of on SQLite files; one batch, with -batch")
 	flag.Parse()

@@ -163,7 +163,7 @@ func (b *batch) yaml() string {
 	}
 	add("    event: {id: id, time: at, ingest_time: in%s}", order)
 	add("    fields: {who: string, kind: string, amount: \"decimal(18,2)\", ord: int64}\n    quarantine: {max: 100000}")
-	add("calculations:\n  totals:\n    source: sales\n    sql: right.sql")
+	add("calculations:\n  totals:\n    source: sales\n    %s", b.logic(prevNone, "right.sql"))
 	switch b.memory {
 	case memoryWindow:
 		add("    key: [who]\n    memory: window\n    bucket: none")
@@ -184,7 +184,7 @@ func (b *batch) yaml() string {
 
 func (b *batch) yamlHypotheses(add func(string, ...any)) {
 	if b.given.previous {
-		add("    previous: {sql: previous.sql}")
+		add("    previous: {%s}", b.logic(b.previous, "previous.sql"))
 	}
 	for _, what := range []string{"missed", "again"} {
 		headed := false

@@ -20,6 +20,7 @@ type sim struct {
 	history   int // -1: all
 	keep      string
 	dsn       func() string // of an empty PostgreSQL database for a batch; nil: SQLite
+	folds     bool          // the logic is folds, where it can be
 	registry  *adapter.Registry
 	say       func(format string, args ...any)
 }
@@ -41,6 +42,7 @@ func (s *sim) run(ctx context.Context) (tally, error) {
 // draw draws a batch with its histories.
 func (s *sim) draw(number, histories int) *batch {
 	b := newBatch(s.seed, number)
+	b.folds = s.folds
 	b.histories = append(b.histories, filler(b))
 	for n := range histories {
 		if s.history < 0 || s.history == n {

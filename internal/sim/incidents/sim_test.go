@@ -5,11 +5,15 @@ import (
 	"testing"
 
 	"recount/adapter"
-	"recount/engine/duckdb"
 	"recount/internal/pgtest"
 )
 
-func TestMain(m *testing.M) { os.Exit(duckdb.RunTests(m)) }
+func TestMain(m *testing.M) {
+	if handled, exit := child(os.Args[1:], os.Stdin, os.Stdout, os.Stderr); handled {
+		os.Exit(exit)
+	}
+	m.Run()
+}
 
 func newSim(t *testing.T, seed uint64, histories, perBatch int) *sim {
 	t.Helper()
@@ -31,6 +35,22 @@ func TestNoRightRowIsMadeWrong(t *testing.T) {
 	}
 	if got.Histories != histories || got.Corrected < histories/20 || got.Held < histories/20 {
 		t.Errorf("the histories test too little: %+v", got)
+	}
+}
+
+// TestNoRightRowIsMadeWrongByFolds plays histories whose logic is a fold.
+func TestNoRightRowIsMadeWrongByFolds(t *testing.T) {
+	s := newSim(t, 11, 160, 40)
+	if testing.Short() {
+		s.histories = 40
+	}
+	s.folds = true
+	got, err := s.run(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.WrongWrites != 0 || got.WrongVerdicts != 0 || got.Corrected == 0 {
+		t.Errorf("got %+v, want corrections and nothing wrong", got)
 	}
 }
 

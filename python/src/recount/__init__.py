@@ -24,9 +24,16 @@ each event, and what it prints goes to standard error: standard output belongs t
 the protocol (docs/worker-protocol.md of Recount).
 """
 
+import os as _os
+
 from ._folds import Effect, Fold, Key, effect, fold, pandas, vectorised
 from ._groups import Groups, scaled
-from ._run import fold_events, run
+from ._run import fold_events, run, take_pipes
 
 __all__ = ["Effect", "Fold", "Groups", "Key", "effect", "fold", "fold_events", "pandas", "run", "scaled", "vectorised"]
 __version__ = "0.1.0"
+
+if "RECOUNT_SEED" in _os.environ:
+    # Recount has started this process: what a module prints as it is imported must
+    # not stand in the protocol.
+    take_pipes()

@@ -264,7 +264,7 @@ class WholeFolds:
         whole, self.kept = _joined([*self.kept, batch]), []
         flags = whole.column("recount_flags").to_numpy(zero_copy_only=False)
         group = whole.column("recount_group").to_numpy(zero_copy_only=False)
-        ends = numpy.nonzero(flags & END)[0] + 1
+        ends: Any = numpy.nonzero(flags & END)[0] + 1
         starts = numpy.nonzero(flags & BEGIN)[0]
         if len(starts) > len(ends):
             self.kept = [whole.slice(int(starts[-1]))]

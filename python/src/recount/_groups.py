@@ -20,7 +20,7 @@ def scaled(values: Any, scale: int, precision: int = 38) -> Any:
     import pyarrow
 
     values = numpy.ascontiguousarray(values, dtype=numpy.int64)
-    words = numpy.empty((len(values), 2), dtype=numpy.int64)
+    words: Any = numpy.empty((len(values), 2), dtype=numpy.int64)
     words[:, 0] = values
     numpy.right_shift(values, 63, out=words[:, 1])
     return pyarrow.Array.from_buffers(pyarrow.decimal128(precision, scale), len(values), [None, pyarrow.py_buffer(words)])

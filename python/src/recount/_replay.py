@@ -157,7 +157,7 @@ def _at(real: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _strftime(form: str, at: Any = None) -> str:
-    return _real_strftime(form, time.localtime() if at is None else at)
+    return _real_strftime(form, time.localtime(_seconds()) if at is None else at)
 
 
 _real_strftime = time.strftime
@@ -203,15 +203,15 @@ def take_over(seed: str) -> None:
 
 def _take_random() -> None:
     os.urandom = random._urandom = _urandom  # type: ignore[attr-defined]
-    real = {name: getattr(random, name, None) for name in dir(random._inst) if not name.startswith("_")}  # type: ignore[attr-defined]
-    swaps = [(value, getattr(_instance, name)) for name, value in real.items() if getattr(value, "__self__", None) is random._inst]  # type: ignore[attr-defined]
+    real = {name: getattr(random, name, None) for name in dir(random._inst) if not name.startswith("_")}
+    swaps = [(value, getattr(_instance, name)) for name, value in real.items() if getattr(value, "__self__", None) is random._inst]
     swaps += [(uuid.uuid4, _uuid4), (uuid.uuid1, _uuid1)]
     _swap(random, swaps)
     _swap(uuid, swaps)
     for module in list(sys.modules.values()):
         if _is_own(getattr(module, "__name__", ""), getattr(module, "__file__", None)):
             _swap(module, swaps)
-    random._inst = _instance  # type: ignore[attr-defined]
+    random._inst = _instance
 
 
 def _copy_of(module: Any, changes: dict[str, Any]) -> types.ModuleType:

@@ -33,7 +33,7 @@ def run(fold: Fold, format: str | None = None) -> None:
         raise TypeError(f"{fold.name} has no rows: declare them with @{fold.name}.rows")
     if sys.stdin is None or sys.stdin.isatty():
         sys.exit("Recount runs this worker: name it in recount.yaml, under `worker: {command: [python3, …]}`")
-    source, sink = _take_pipes()
+    source, sink = take_pipes()
     hello = json.loads(_first_line(source))
     if not isinstance(hello, dict) or hello.get("recount") != PROTOCOL:
         sys.exit(f"this package speaks version {PROTOCOL} of Recount's protocol")
@@ -46,7 +46,9 @@ def run(fold: Fold, format: str | None = None) -> None:
     reply["reads"] = reads
     if chosen == "ndjson" and fold.style == "vectorised":
         reply = {"recount": PROTOCOL, "failed": "a vectorised fold needs pyarrow and numpy, which are not installed"}
-    os.write(sink, json.dumps(reply).encode() + b"\n")
+    _write_all(sink, json.dumps(reply).encode() + b"\n")
+    if "failed" in reply:
+        sys.exit(1)
     take_over(hello["seed"])
     kinds = {f["name"]: f["type"] for f in hello["fields"]}
     kinds.update(ENVELOPE)
@@ -60,8 +62,13 @@ def run(fold: Fold, format: str | None = None) -> None:
         run_lines(fold, hello, reads, kinds, source, sink)
 
 
-def _take_pipes() -> tuple[int, int]:
+_pipes: list[tuple[int, int]] = []
+
+
+def take_pipes() -> tuple[int, int]:
     """Keep the protocol's pipes to ourselves: whatever prints, prints to standard error."""
+    if _pipes:
+        return _pipes[0]
     sys.stdout.flush()
     source, sink = os.dup(0), os.dup(1)
     nothing = os.open(os.devnull, os.O_RDONLY)
@@ -69,6 +76,7 @@ def _take_pipes() -> tuple[int, int]:
     os.close(nothing)
     os.dup2(2, 1)
     sys.stdout = sys.stderr
+    _pipes.append((source, sink))
     return source, sink
 
 

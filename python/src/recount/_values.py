@@ -52,10 +52,11 @@ def from_json(kind: str) -> Converter | None:
     """What makes Python's value of one that JSON holds; None: it is that already."""
     if kind.startswith("decimal"):
         return Decimal
-    return {
+    by_kind: dict[str, Converter] = {
         "timestamp": parse_time, "date": date.fromisoformat, "int64": int, "double": float,
         "bytes": base64.b64decode, "headers": _headers,
-    }.get(kind)
+    }
+    return by_kind.get(kind)
 
 
 def to_json(value: Any) -> Any:

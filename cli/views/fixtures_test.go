@@ -1,10 +1,12 @@
 package views
 
 import (
+	"fmt"
 	"testing"
 
 	"recount"
 	"recount/engine"
+	"recount/internal/app"
 )
 
 // fixtureCertificate is that of a fold; shaken: of one that is not deterministic.
@@ -62,4 +64,31 @@ func TestEveryShakeHasItsWords(t *testing.T) {
 			t.Errorf("shake %q has no words", name)
 		}
 	}
+}
+
+// foldExplanation is one of a fold with a long history, of which the middle was
+// not replayed.
+func foldExplanation() app.Explanation {
+	e := longExplanation()
+	for i := range e.Steps {
+		s := &e.Steps[i]
+		state, under := fmt.Sprintf(`{"seen":["e-77f1","e-78c0","e-78c1"],"n":%d,"total":"1.00"}`, i+1), fmt.Sprintf(`{"seen":["e-77f1","e-78c0"],"n":%d,"total":"1.00"}`, i+1)
+		s.State, s.UnderState = &state, &under
+		if i >= 20 && i < 87 || i > 93 && i < 180 {
+			s.Skipped, s.State, s.UnderState, s.Values, s.Under = true, nil, nil, nil, nil
+		}
+	}
+	return e
+}
+
+// mixedExplanation sets a fold beside previous SQL, for a row whose cause is not
+// known.
+func mixedExplanation() app.Explanation {
+	e := fixtureExplanation()
+	e.Change.Cause, e.Change.Action, e.Against = recount.CauseUnknown, recount.ActionHeld, "previous"
+	for i := range e.Steps {
+		state := fmt.Sprintf(`{"n": %d}`, i)
+		e.Steps[i].State = &state
+	}
+	return e
 }

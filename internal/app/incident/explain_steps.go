@@ -1,0 +1,275 @@
+package incident
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"recount"
+	"recount/engine"
+	"recount/internal/config"
+	"recount/internal/replay"
+)
+
+// made is what one logic has after some events: the row, nil where it makes none,
+// and what a fold remembers, nil where it is none.
+type made struct {
+	row   []recount.Value
+	state *string
+}
+
+// run replays just these events under a variant and returns what stands after
+// them, and whether other rows came out too.
+func (e *explaining) run(ctx context.Context, v engine.Variant, events []engine.ReplayEvent) (got made, others bool, err error) {
+	v.Only = make([]int64, len(events))
+	for i, ev := range events {
+		v.Only[i] = ev.Seq
+	}
+	if v.Logic.Fold() {
+		v.Columns = append(slices.Clone(v.Columns), recount.StateColumn)
+	}
+	rows, err := e.session.Run(ctx, v)
+	if err != nil {
+		return got, false, err
+	}
+	defer joined(&err, rows.Close)
+	for {
+		row, ok := rows.Next()
+		if !ok {
+			return got, others, rows.Err()
+		}
+		if recount.KeyText(row.Key) != e.key {
+			others = true
+			continue
+		}
+		got.row = slices.Clone(row.Values)
+		if last := len(got.row) - 1; v.Logic.Fold() {
+			if state := got.row[last]; !state.Null {
+				got.state = &state.Text
+			}
+			got.row = got.row[:last:last]
+		}
+	}
+}
+
+// steps replays the row after each event, and after all.
+func (e *explaining) steps(ctx context.Context) error {
+	if e.under = e.hypothesis(); e.under != nil {
+		e.out.Against = string(e.under.Cause)
+	}
+	whole, _, err := e.run(ctx, e.right, e.upTo(len(e.events), false))
+	if err != nil {
+		return err
+	}
+	e.out.Result = whole.row
+	if e.under != nil {
+		under, _, err := e.run(ctx, e.under.Variant, e.upTo(len(e.events), e.repeats()))
+		if err != nil {
+			return err
+		}
+		e.out.Under = under.row
+	}
+	for _, ev := range e.events {
+		e.out.Steps = append(e.out.Steps, e.step(ev))
+	}
+	for i := range e.events {
+		if e.every || i < mostStepped/2 || i >= len(e.events)-mostStepped/2 {
+			if err := e.fill(ctx, i); err != nil {
+				return err
+			}
+		}
+	}
+	if err := e.parting(ctx); err != nil {
+		return err
+	}
+	for i, ev := range e.events {
+		e.out.Steps[i].Note = e.note(ev, e.out.Steps[i], i)
+	}
+	e.out.Alone, err = e.alone(ctx)
+	return err
+}
+
+// step is an event that was not replayed yet.
+func (e *explaining) step(ev engine.ReplayEvent) ExplainStep {
+	return ExplainStep{
+		Seq: ev.Seq, ID: ev.ID, Time: ev.Time, Partition: ev.Partition, Position: ev.Position, Fields: e.fields(ev), Skipped: true,
+		Counted: ev.Mark == "" || ev.Mark == recount.MarkRepeat && !e.right.Dedupe,
+	}
+}
+
+// fill replays the row up to and with event i.
+func (e *explaining) fill(ctx context.Context, i int) error {
+	step := &e.out.Steps[i]
+	if !step.Skipped {
+		return nil
+	}
+	right, _, err := e.run(ctx, e.right, e.upTo(i+1, false))
+	if err != nil {
+		return err
+	}
+	step.Values, step.State, step.Skipped = right.row, right.state, false
+	if e.under == nil {
+		return nil
+	}
+	under, _, err := e.run(ctx, e.under.Variant, e.upTo(i+1, e.repeats()))
+	step.Under, step.UnderState = under.row, under.state
+	return err
+}
+
+// aroundParting is how many steps are replayed before and after a parting.
+const aroundParting = 3
+
+// parting finds the step at which the two logics part in the middle of a long
+// history, where not every step is replayed: halves are looked at in turn.
+func (e *explaining) parting(ctx context.Context) error {
+	if e.under == nil {
+		return nil
+	}
+	steps := e.out.Steps
+	same := slices.IndexFunc(steps, func(s ExplainStep) bool { return s.Skipped }) - 1
+	if same < 0 || slices.ContainsFunc(steps[:same+1], ExplainStep.Part) {
+		return nil
+	}
+	apart := same + 1 + slices.IndexFunc(steps[same+1:], func(s ExplainStep) bool { return !s.Skipped })
+	if !steps[apart].Part() {
+		return nil
+	}
+	for apart-same > 1 {
+		half := same + (apart-same)/2
+		if err := e.fill(ctx, half); err != nil {
+			return err
+		}
+		if steps[half].Part() {
+			apart = half
+		} else {
+			same = half
+		}
+	}
+	for i := max(apart-aroundParting, 0); i < min(apart+aroundParting, len(steps)); i++ {
+		if err := e.fill(ctx, i); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// hypothesis is the one that the row's cause names, else the previous logic where
+// it is given; nil where there is neither, or its logic is not here.
+func (e *explaining) hypothesis() *replay.Hypothesis {
+	if c := e.out.Change; c.Cause.Single() {
+		i := slices.IndexFunc(e.events, func(ev engine.ReplayEvent) bool { return eventName(ev) == c.Event })
+		if i < 0 {
+			return nil
+		}
+		v := e.right
+		singled(&v, c.Cause, e.events[i:i+1])
+		return &replay.Hypothesis{Cause: c.Cause, Variant: v}
+	}
+	list, _ := replay.Hypotheses(e.calc.Calculation, e.right, true, e.processed)
+	for _, cause := range []recount.Cause{e.out.Change.Cause, causePrevious} {
+		for _, h := range list {
+			if h.Cause == cause && !h.Variant.Logic.Brought() {
+				return &h
+			}
+		}
+	}
+	return nil
+}
+
+// causePrevious is the cause of rows that the previous logic made.
+const causePrevious recount.Cause = "previous"
+
+// elsewhere explains a row that something else made: the events that may have a
+// part in it are listed, but the logic is not here to replay them.
+func (e *explaining) elsewhere(ctx context.Context, p *recount.Plan) error {
+	e.typesOf(p)
+	whole, err := e.broughtRow(ctx)
+	if err != nil {
+		return err
+	}
+	name := shown(e.calc.Logic)
+	e.out.Result, e.out.Elsewhere = whole, "the logic is not here: the rows come from "+name
+	if e.digestOf(e.calc.Logic) != p.Body.Logic {
+		e.out.Elsewhere += ", which has changed since the plan"
+		if after := e.out.Change.After; after != nil {
+			e.out.Result = after[:min(len(after), len(e.shape.Values))]
+		}
+	}
+	query, named := e.query()
+	if !named {
+		e.out.Elsewhere += "; no column of the key is a field of the events, so they cannot be listed"
+	} else if err := e.listed(ctx, query); err != nil {
+		return err
+	}
+	if e.out.Right && whole == nil {
+		return e.noRow()
+	}
+	return nil
+}
+
+// typesOf takes the types under which the plan compared its columns.
+func (e *explaining) typesOf(p *recount.Plan) {
+	take := func(columns []recount.Column, planned []recount.PlanColumn) []recount.Column {
+		columns = slices.Clone(columns)
+		for i := range min(len(columns), len(planned)) {
+			if t, err := recount.ParseType(planned[i].Type); err == nil {
+				columns[i].Type = t
+			}
+		}
+		return columns
+	}
+	e.shape = recount.Shape{Key: take(e.shape.Key, p.Body.Key), Values: take(e.shape.Values, p.Body.Columns)}
+	e.key = recount.KeyText(e.rowKey())
+}
+
+// broughtRow is the row of the key as it is now; nil where there is none.
+func (e *explaining) broughtRow(ctx context.Context) (whole []recount.Value, err error) {
+	rows, err := e.session.Run(ctx, e.right)
+	if err != nil {
+		return nil, err
+	}
+	defer joined(&err, rows.Close)
+	for {
+		row, ok := rows.Next()
+		if !ok {
+			return whole, rows.Err()
+		}
+		if recount.KeyText(row.Key) == e.key {
+			whole = slices.Clone(row.Values)
+		}
+	}
+}
+
+// listed lists the events of the row's fields and bucket.
+func (e *explaining) listed(ctx context.Context, query engine.Query) error {
+	events, err := e.candidates(ctx, query)
+	if err != nil {
+		return err
+	}
+	for _, ev := range e.ofBucket(events) {
+		step := e.step(ev)
+		step.Note = e.note(ev, step, 0)
+		e.out.Steps = append(e.out.Steps, step)
+	}
+	return nil
+}
+
+// ofBucket keeps the events of the row's bucket.
+func (e *explaining) ofBucket(events []engine.ReplayEvent) []engine.ReplayEvent {
+	if !e.bucketed() {
+		return events
+	}
+	at, err := e.bucketTime(e.rowKey())
+	if err != nil {
+		return nil
+	}
+	end := e.calc.Bucket.Next(at)
+	return slices.DeleteFunc(slices.Clone(events), func(ev engine.ReplayEvent) bool { return ev.Time.Before(at) || !ev.Time.Before(end) })
+}
+
+func (e *explaining) noRow() error {
+	return &recount.Error{
+		Code: recount.CodeNoRow, What: "there is no such row", Where: config.FileName + ", calculation " + e.calc.Name,
+		Why: "neither the plan nor the recalculated rows have the key " + strings.Join(texts(e.out.Change.Key), " "), Next: "recount show PLAN --all lists the plan's rows",
+	}
+}
