@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"strconv"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -54,7 +53,9 @@ func Chance(w io.Writer) {
 	bytes := make([]byte, 16)
 	_, _ = crand.Read(bytes)
 	host, _ := os.Hostname()
-	fmt.Fprintln(w, time.Now().UTC().Round(0), bytes, host, os.Getpid(), os.Getuid(), os.Getppid())
+	var now unix.Timespec
+	_ = unix.ClockGettime(unix.CLOCK_REALTIME, &now)
+	fmt.Fprintln(w, now, bytes, host, os.Getpid(), os.Getuid(), os.Getppid())
 }
 
 // FamilyArg makes the program, run by itself, fork a child that outlives it.
