@@ -52,6 +52,9 @@ func resolve(ctx context.Context, w recount.Worker) (program, error) {
 		return p, nil
 	}
 	found, err := askPython(ctx, path)
+	if ended := context.Cause(ctx); ended != nil {
+		return p, ended
+	}
 	if err != nil {
 		return p, notStarted(p.name, fmt.Errorf("%s is no Python that runs: %w", tidy(path), err))
 	}
