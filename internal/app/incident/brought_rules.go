@@ -292,17 +292,8 @@ func (e *explaining) listed(ctx context.Context, query engine.Query) error {
 	if err != nil {
 		return err
 	}
-	for _, ev := range events {
-		if e.bucketed() {
-			at, err := e.bucketTime(e.rowKey())
-			if err != nil || ev.Time.Before(at) || !ev.Time.Before(e.calc.Bucket.Next(at)) {
-				continue
-			}
-		}
-		step := ExplainStep{
-			Seq: ev.Seq, ID: ev.ID, Time: ev.Time, Partition: ev.Partition, Position: ev.Position, Fields: e.fields(ev),
-			Counted: ev.Mark == "" || ev.Mark == recount.MarkRepeat && !e.right.Dedupe,
-		}
+	for _, ev := range e.ofBucket(events) {
+		step := e.step(ev)
 		step.Note = e.note(ev, step, 0)
 		e.out.Steps = append(e.out.Steps, step)
 	}
