@@ -44,10 +44,10 @@ type state interface {
 
 // event is an event of the suite.
 type event struct {
-	id, position string
-	value        *big.Rat // nil: NULL
-	hit          bool
-	seq          int64
+	id    string
+	value *big.Rat // nil: NULL
+	hit   bool
+	seq   int64
 }
 
 func text(kind recount.Kind) recount.Type { return recount.Type{Kind: kind} }
@@ -178,7 +178,7 @@ func eventAt(in run.Batch, row int) (e event) {
 
 // sum is the state of Totals, and of those like it.
 type sum struct {
-	Total *big.Rat `json:",omitempty"`
+	Total *big.Rat `json:"total,omitempty"`
 	N     int64
 	dies  bool
 	mails bool
