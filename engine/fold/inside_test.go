@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 
 	"recount"
@@ -164,13 +163,11 @@ func eventAt(in run.Batch, row int) (e event) {
 		}
 		switch f.Name {
 		case "id":
-			e.id = column.ValueStr(row)
+			e.id = strings.Clone(column.ValueStr(row)) // the batch's memory is used again
 		case "hit":
 			e.hit = column.(*array.Boolean).Value(row)
 		case "value":
-			scale := f.Type.(arrow.DecimalType).GetScale()
 			e.value, _ = new(big.Rat).SetString(column.ValueStr(row))
-			_ = scale
 		}
 	}
 	return e
