@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -17,8 +18,14 @@ import (
 // foldScripts are scripts of SQL that must come out the same, word for word, where
 // folds compute what the SQL does: up to a line, where what follows is about SQL.
 var foldScripts = map[string]string{
-	"columns": "", "conflict": "", "control": "", "control_reasons": "# A worker that rounds each event.", "delta": "# A run that was taken back", "explain": "# Logic that was edited",
-	"extra": "", "hypotheses": "", "incident_windows": "", "positions": "", "refused_cut": "", "window_edges": "",
+	"columns": "", "conflict": "", "extra": "", "hypotheses": "", "positions": "",
+}
+
+// moreFoldScripts take minutes with folds, each run of which starts a process: they
+// are run where RECOUNT_TEST_LONG is set.
+var moreFoldScripts = map[string]string{
+	"control": "", "control_reasons": "# A worker that rounds each event.", "delta": "# A run that was taken back", "explain": "# Logic that was edited",
+	"incident_windows": "", "refused_cut": "", "window_edges": "",
 }
 
 // foldOf is the fold of this program that computes what an SQL does, by the SQL.
@@ -218,7 +225,11 @@ func registerFolds() {
 // TestScriptsOfFolds runs scripts of SQL again, with folds in its place.
 func TestScriptsOfFolds(t *testing.T) {
 	dir := t.TempDir()
-	for name, until := range foldScripts {
+	scripts := maps.Clone(foldScripts)
+	if os.Getenv("RECOUNT_TEST_LONG") != "" {
+		maps.Copy(scripts, moreFoldScripts)
+	}
+	for name, until := range scripts {
 		text, err := os.ReadFile(filepath.Join("testdata", "script", name+".txtar"))
 		if err != nil {
 			t.Fatal(err)
