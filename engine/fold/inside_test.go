@@ -164,7 +164,7 @@ func eventAt(in run.Batch, row int) (e event) {
 		}
 		switch f.Name {
 		case "id":
-			e.id = column.ValueStr(row)
+			e.id = strings.Clone(column.ValueStr(row)) // a batch is reused
 		case "hit":
 			e.hit = column.(*array.Boolean).Value(row)
 		case "value":

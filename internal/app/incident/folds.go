@@ -85,18 +85,18 @@ type Fatal struct {
 }
 
 func (f *Fatal) String() string {
+	if f.Keys == 1 {
+		return "1 key is left out, as the worker does not survive an event of it: " + f.first()
+	}
+	return fmt.Sprintf("%d keys are left out, as the worker does not survive an event of each; first %s", f.Keys, f.first())
+}
+
+func (f *Fatal) first() string {
 	var key []string
 	for _, v := range f.Key {
 		key = append(key, v.Name+" "+v.Value.String())
 	}
-	return fmt.Sprintf("%s left out, as the worker does not survive an event of each; first event %s of %s: %s", keysText(f.Keys), f.Event, strings.Join(key, ", "), f.Why)
-}
-
-func keysText(n int64) string {
-	if n == 1 {
-		return "1 key is"
-	}
-	return strconv.FormatInt(n, 10) + " keys are"
+	return fmt.Sprintf("event %s of %s: %s", f.Event, strings.Join(key, ", "), f.Why)
 }
 
 // fatal finds the events that folds of the session did not survive so far; nil
@@ -127,7 +127,7 @@ func (r *Incident) fatal(ctx context.Context, rows int64) (*Fatal, error) {
 	}
 	if all {
 		return nil, &recount.Error{
-			Code: recount.CodePoison, What: "the worker survives no event", Where: shown(r.calc.Logic), Why: fmt.Sprintf("it ended at the first event of every key; %s", &f),
+			Code: recount.CodePoison, What: "the worker survives no event", Where: shown(r.calc.Logic), Why: "it ended at the first event of every key, such as " + f.first(),
 			Next: "mend the worker, then run the command again",
 		}
 	}
