@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -78,15 +79,15 @@ const LogicVersions = "versions"
 // Versioned joins versions, which follow one another in time without a gap.
 func Versioned(versions []Version) Logic {
 	sum := sha256.New()
-	path := ""
+	var path strings.Builder
 	for i, v := range versions {
 		fmt.Fprintf(sum, "%s %s %s %s\n", v.Name, v.Logic.Digest, instantText(v.Effective.From), instantText(v.Effective.To))
 		if i > 0 {
-			path += ", "
+			path.WriteString(", ")
 		}
-		path += v.Logic.Path
+		path.WriteString(v.Logic.Path)
 	}
-	return Logic{Kind: LogicVersions, Path: path, Digest: hex.EncodeToString(sum.Sum(nil)), Versions: versions}
+	return Logic{Kind: LogicVersions, Path: path.String(), Digest: hex.EncodeToString(sum.Sum(nil)), Versions: versions}
 }
 
 // Over lists the versions that are in force at some time of a span; a zero edge is

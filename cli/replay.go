@@ -54,8 +54,8 @@ func (c *call) replayCommand() *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use: "replay CALC", Short: "recalculates only; prints the rows with a checksum each",
-		Long: "Recalculates only; prints the rows with a checksum each.\n" +
-			"With --to-bus it publishes the window's events instead: the one command that sends something.",
+		Long: "Recalculates only; prints the rows with a checksum each. With --to-bus it publishes the events\n" +
+			"of the window, of a calculation or a source, instead: the one command that sends something.",
 		Example: examples("recount replay user_totals"+exampleWindow+" --out right.csv",
 			"recount replay orders"+exampleWindow+" --to-bus orders-again"),
 		Args:              c.takes(1, 1, "the name of one calculation"),

@@ -72,7 +72,7 @@ func pointer[T any](v reflect.Value) *T {
 
 // setter makes what writes a value that is there. The types were fitted before.
 func setter(in input, v reflect.Value) func(*Column, int) error {
-	switch kind := family(in.base); kind {
+	switch kind := family(in.base); kind { //nolint:exhaustive // families stand for all kinds
 	case recount.KindString:
 		p := pointer[string](v)
 		return func(c *Column, i int) error { *p = c.text(i); return nil }

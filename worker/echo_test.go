@@ -3,6 +3,7 @@ package worker_test
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
 	"strconv"
 	"strings"
@@ -161,9 +162,7 @@ func TestValuesThatDoNotFitAreLeftOut(t *testing.T) {
 		{"money", "NULL", "Event.Money: the event has NULL there; make the field a worker.Null[worker.Decimal]"},
 	} {
 		event := workertest.Event{}
-		for name, v := range whole {
-			event[name] = v
-		}
+		maps.Copy(event, whole)
 		if event[c.column] = c.value; c.value == "NULL" {
 			event[c.column] = nil
 		}

@@ -47,7 +47,7 @@ func outputsOf(t reflect.Type, fields []recount.Field, by []string) ([]output, e
 		outputs = append(outputs, output{field: f, key: -1, column: recount.Column{Name: f.column, Type: typ, Nullable: f.null != nullNever}})
 	}
 	if len(outputs) == 0 {
-		misfits = append(misfits, errors.New("Row has no field, so that its rows have no column"))
+		misfits = append(misfits, errors.New("type Row has no field, so that its rows have no column"))
 	}
 	return outputs, errors.Join(misfits...)
 }
@@ -126,7 +126,7 @@ func spelled(text string, err error) (recount.Value, error) { return recount.Tex
 func texter(out output, v reflect.Value) func() (string, error) {
 	typ := out.column.Type
 	fail := func(err error) error { return fmt.Errorf("%s: %w", out.name, err) }
-	switch family(out.base) {
+	switch family(out.base) { //nolint:exhaustive // families stand for all kinds
 	case recount.KindString, kindBinary:
 		return func() (string, error) { return textOf(typ, v, fail) }
 	case recount.KindBool:

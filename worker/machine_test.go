@@ -53,7 +53,8 @@ func TestAFoldStepsThroughABatch(t *testing.T) {
 	steps(m.Load([]worker.Column{
 		texts("paid", "paid", "refunded"),
 		{Decimals: []worker.Decimal{worker.MustDecimal("10.00"), worker.MustDecimal("2.50"), worker.MustDecimal("0.75")}},
-		coupon, {Ints: micros},
+		coupon,
+		{Ints: micros},
 	}, []int64{7, 8, 9}, micros))
 	steps(m.Begin([]recount.Value{recount.Text("ann")}, 0, nil))
 	_, err = m.Step(0, 2)

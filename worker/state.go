@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 )
 
@@ -61,11 +62,9 @@ func (s *shaper) write(format string, args ...any) { fmt.Fprintf(&s.text, format
 
 // add spells t, or says what of it JSON would lose.
 func (s *shaper) add(t reflect.Type, at string) error {
-	for _, outer := range s.open {
-		if outer == t {
-			s.write("^%s", t.Name())
-			return nil
-		}
+	if slices.Contains(s.open, t) {
+		s.write("^%s", t.Name())
+		return nil
 	}
 	if both(t, jsonOut, jsonIn) && !t.Implements(nullableType) || both(t, textOut, textIn) {
 		s.write("own %s.%s", t.PkgPath(), t.Name())
@@ -104,8 +103,7 @@ func (s *shaper) add(t reflect.Type, at string) error {
 
 func (s *shaper) addStruct(t reflect.Type, at string) error {
 	s.write("{")
-	for i := range t.NumField() {
-		f := t.Field(i)
+	for f := range t.Fields() {
 		name := at + "." + f.Name
 		words := f.Tag.Get("json")
 		switch {

@@ -73,7 +73,7 @@ func (s *sketch) UnmarshalBinary(b []byte) error {
 
 type tree struct {
 	Sum  worker.Decimal
-	Kids []*tree `json:",omitempty"`
+	Kids []*tree `json:"kids,omitempty"`
 }
 
 func TestStatesComeBackWhole(t *testing.T) {
@@ -130,11 +130,11 @@ func TestAStateOfAnotherTypeIsRefused(t *testing.T) {
 		Step: func(*worker.Context, *two, *none) error { return nil },
 		Rows: func(*worker.Context, *two, func(row)) {},
 	}
-	p, err := f.Bind(nil, nil)
-	if err == nil {
+	if _, err := f.Bind(nil, nil); err == nil {
 		t.Fatal("a fold whose event has a column that there is not: got no error")
 	}
-	if p, err = f.Bind([]recount.Field{{Name: "k", Type: recount.Type{Kind: recount.KindString}}}, nil); err != nil {
+	p, err := f.Bind([]recount.Field{{Name: "k", Type: recount.Type{Kind: recount.KindString}}}, nil)
+	if err != nil {
 		t.Fatal(err)
 	}
 	m, err := p.Machine(1, nil)

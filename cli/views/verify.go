@@ -196,8 +196,13 @@ func (p *page) shakenRow(c recount.Certificate, r recount.ShakenRun) []cell {
 	}
 	was, is := p.fromDifference(p.shakenValue(d, d.Was, "first"), p.shakenValue(d, d.Is, "other"))
 	return []cell{
-		{p.g.no, orange}, {p.text(r.Varied), plain}, {count(r.Rows), plain}, {strings.Join(key, ", "), plain}, {p.text(d.Column), plain},
-		{was, plain}, {is, plain},
+		{p.g.no, orange},
+		{p.text(r.Varied), plain},
+		{count(r.Rows), plain},
+		{strings.Join(key, ", "), plain},
+		{p.text(d.Column), plain},
+		{was, plain},
+		{is, plain},
 	}
 }
 

@@ -113,7 +113,7 @@ func (w *shadowWorker) run() error {
 }
 
 func (w *shadowWorker) write(records []*kgo.Record) error {
-	tx, err := w.db.Begin()
+	tx, err := w.db.BeginTx(context.Background(), nil)
 	if err != nil {
 		return err
 	}
@@ -126,7 +126,7 @@ func (w *shadowWorker) write(records []*kgo.Record) error {
 		if err := json.Unmarshal(r.Value, &payment); err != nil {
 			return err
 		}
-		if _, err := tx.Exec(`INSERT INTO `+w.table+` (account, balance) VALUES (?, round(?, 2)) ON CONFLICT (account) DO UPDATE SET balance = round(balance + excluded.balance, 2)`,
+		if _, err := tx.ExecContext(context.Background(), `INSERT INTO `+w.table+` (account, balance) VALUES (?, round(?, 2)) ON CONFLICT (account) DO UPDATE SET balance = round(balance + excluded.balance, 2)`,
 			payment.Account, payment.Amount.String()); err != nil {
 			return err
 		}

@@ -109,16 +109,16 @@ func (re *reshaping) whole(source string, tables []lookupTable) string {
 		list = append(list, "e."+ident(f.Name))
 	}
 	var lacks []string
-	joins := ""
+	var joins strings.Builder
 	for i, t := range tables {
 		list = append(list, t.taken(i)...)
-		joins += t.join(i)
+		joins.WriteString(t.join(i))
 		lacks = append(lacks, fmt.Sprintf("CASE WHEN l%d.%s IS NULL THEN %d END", i, foundColumn, i))
 	}
 	if len(tables) > 0 {
 		list = append(list, "list_filter(["+strings.Join(lacks, ", ")+"], lambda l: l IS NOT NULL) AS "+lacksColumn)
 	}
-	return "SELECT " + strings.Join(list, ", ") + " FROM (" + stepped(source, re.steps) + ") AS e" + joins
+	return "SELECT " + strings.Join(list, ", ") + " FROM (" + stepped(source, re.steps) + ") AS e" + joins.String()
 }
 
 // mostDetailed is how many failures of upcasts are told in the engine's words.
@@ -137,10 +137,11 @@ func (re *reshaping) faults(ctx context.Context, db *database, r *openRequest) (
 		id, broken   string
 	}
 	var list []fault
+	defer rows.Close() //nolint:errcheck // Err told before
 	for rows.Next() {
 		var f fault
 		if err := rows.Scan(&f.seq, &f.file, &f.id, &f.failed, &f.broken); err != nil {
-			return "", errors.Join(err, rows.Close())
+			return "", err
 		}
 		list = append(list, f)
 	}

@@ -109,6 +109,7 @@ func fitting(t recount.Type, f recount.Field, path string) error {
 
 // The columns that a step adds while it is computed.
 func whenColumn(step int) string { return `"recount when ` + strconv.Itoa(step) + `"` }
+
 func triedColumn(step, set int) string {
 	return fmt.Sprintf(`"recount tried %d %d"`, step, set)
 }
@@ -159,14 +160,15 @@ func within9999(value string, t recount.Type) string {
 // first step that could not be taken, and `broken`, the fields that lack a value.
 func judged(steps []step) string {
 	var applied []string
-	failed := "CASE"
+	var failed strings.Builder
+	failed.WriteString("CASE")
 	last := map[string]string{} // by field, what its last step did
 	for i, s := range steps {
 		when := whenColumn(i)
 		applied = append(applied, "coalesce("+when+".v, true)")
-		failed += fmt.Sprintf(" WHEN %s IS NULL THEN %d", when, i)
+		fmt.Fprintf(&failed, " WHEN %s IS NULL THEN %d", when, i)
 		for j, one := range s.sets {
-			failed += fmt.Sprintf(" WHEN %s.v AND %s IS NULL THEN %d", when, setColumn(i, j), i)
+			fmt.Fprintf(&failed, " WHEN %s.v AND %s IS NULL THEN %d", when, setColumn(i, j), i)
 			last[one.field.Name] = fmt.Sprintf(" WHEN %s IS NULL THEN false WHEN %s.v THEN %s IS NOT NULL", when, when, setColumn(i, j)) + last[one.field.Name]
 		}
 	}
@@ -178,7 +180,7 @@ func judged(steps []step) string {
 	list := func(parts []string) string {
 		return "list_filter(CAST([" + strings.Join(parts, ", ") + "] AS VARCHAR[]), lambda f: f IS NOT NULL)"
 	}
-	return strings.Join(applied, " OR ") + " AS applied, " + list(mended) + " AS mended, " + failed + " END AS failed, " + list(broken) + " AS broken"
+	return strings.Join(applied, " OR ") + " AS applied, " + list(mended) + " AS mended, " + failed.String() + " END AS failed, " + list(broken) + " AS broken"
 }
 
 // reshape takes the upcasts of an input as far as its marks go: what they mend is

@@ -159,21 +159,28 @@ type change struct {
 }
 
 var changes = []change{
-	{engine.Upcast{Name: "more", When: "type = 'old'", Set: map[string]string{"value": "CAST(value + 1 AS DECIMAL(18,2))"}},
+	{
+		engine.Upcast{Name: "more", When: "type = 'old'", Set: map[string]string{"value": "CAST(value + 1 AS DECIMAL(18,2))"}},
 		func(kind, _ string, _ *int) (bool, bool) { return kind == "old", true },
 		func(_ string, _ *string, value **int) bool {
 			if *value != nil {
 				*value = new(**value + 1)
 			}
 			return true
-		}},
-	{engine.Upcast{Name: "louder", Set: map[string]string{"user_id": "user_id || '!'"}},
+		},
+	},
+	{
+		engine.Upcast{Name: "louder", Set: map[string]string{"user_id": "user_id || '!'"}},
 		func(string, string, *int) (bool, bool) { return true, true },
-		func(_ string, user *string, _ **int) bool { *user += "!"; return true }},
-	{engine.Upcast{Name: "none", When: "value > 2", Set: map[string]string{"value": "CAST(NULL AS DECIMAL(18,2))"}},
+		func(_ string, user *string, _ **int) bool { *user += "!"; return true },
+	},
+	{
+		engine.Upcast{Name: "none", When: "value > 2", Set: map[string]string{"value": "CAST(NULL AS DECIMAL(18,2))"}},
 		func(_, _ string, value *int) (bool, bool) { return value != nil && *value > 2, true },
-		func(_ string, _ *string, value **int) bool { *value = nil; return true }},
-	{engine.Upcast{Name: "read", When: "type = 'old'", Set: map[string]string{"value": "CAST(payload ->> '$.n' AS DECIMAL(18,2))", "user_id": "'read'"}},
+		func(_ string, _ *string, value **int) bool { *value = nil; return true },
+	},
+	{
+		engine.Upcast{Name: "read", When: "type = 'old'", Set: map[string]string{"value": "CAST(payload ->> '$.n' AS DECIMAL(18,2))", "user_id": "'read'"}},
 		func(kind, _ string, _ *int) (bool, bool) { return kind == "old", true },
 		func(n string, user *string, value **int) bool {
 			*user = "read"
@@ -183,17 +190,22 @@ var changes = []change{
 				*value = &parsed
 			}
 			return err == nil
-		}},
-	{engine.Upcast{Name: "big", When: "CAST(payload ->> '$.n' AS BIGINT) > 3", Set: map[string]string{"user_id": "'big'"}},
+		},
+	},
+	{
+		engine.Upcast{Name: "big", When: "CAST(payload ->> '$.n' AS BIGINT) > 3", Set: map[string]string{"user_id": "'big'"}},
 		func(_, n string, _ *int) (bool, bool) { parsed, err := strconv.Atoi(n); return parsed > 3, err == nil },
-		func(_ string, user *string, _ **int) bool { *user = "big"; return true }},
-	{engine.Upcast{Name: "huge", When: "value IS NOT NULL", Set: map[string]string{"value": "CAST(CAST(value AS DECIMAL(30,2)) * 10000000000000000 AS DECIMAL(38,2))"}},
+		func(_ string, user *string, _ **int) bool { *user = "big"; return true },
+	},
+	{
+		engine.Upcast{Name: "huge", When: "value IS NOT NULL", Set: map[string]string{"value": "CAST(CAST(value AS DECIMAL(30,2)) * 10000000000000000 AS DECIMAL(38,2))"}},
 		func(_, _ string, value *int) (bool, bool) { return value != nil, true },
 		func(_ string, _ *string, value **int) bool {
 			ok := **value == 0
 			*value = map[bool]*int{true: new(int)}[ok]
 			return ok
-		}},
+		},
+	},
 }
 
 // shapeHistory holds random steps over random events against going through them

@@ -41,7 +41,7 @@ func (s *session) feed(ctx context.Context, v engine.Variant, columns []string) 
 		}
 	}
 	v.Logic, v.Keys, v.Key, v.Columns, v.Split, v.Shake = recount.Logic{}, nil, nil, nil, 0, engine.Shake{}
-	f, err := s.Session.Feed(ctx, v, engine.FeedQuery{Columns: columns})
+	f, err := s.Feed(ctx, v, engine.FeedQuery{Columns: columns})
 	if err != nil {
 		return f, err
 	}

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
 
 	"recount"
@@ -44,10 +43,10 @@ type state interface {
 
 // event is an event of the suite.
 type event struct {
-	id, position string
-	value        *big.Rat // nil: NULL
-	hit          bool
-	seq          int64
+	id    string
+	value *big.Rat // nil: NULL
+	hit   bool
+	seq   int64
 }
 
 func text(kind recount.Kind) recount.Type { return recount.Type{Kind: kind} }
@@ -164,13 +163,11 @@ func eventAt(in run.Batch, row int) (e event) {
 		}
 		switch f.Name {
 		case "id":
-			e.id = strings.Clone(column.ValueStr(row)) // a batch is reused
+			e.id = strings.Clone(column.ValueStr(row)) // the batch's memory is used again
 		case "hit":
 			e.hit = column.(*array.Boolean).Value(row)
 		case "value":
-			scale := f.Type.(arrow.DecimalType).GetScale()
 			e.value, _ = new(big.Rat).SetString(column.ValueStr(row))
-			_ = scale
 		}
 	}
 	return e
@@ -178,7 +175,7 @@ func eventAt(in run.Batch, row int) (e event) {
 
 // sum is the state of Totals, and of those like it.
 type sum struct {
-	Total *big.Rat `json:",omitempty"`
+	Total *big.Rat `json:"total,omitempty"`
 	N     int64
 	dies  bool
 	mails bool

@@ -33,11 +33,11 @@ func (s *session) note(ctx context.Context, j job, list []run.Poisoned) error {
 	if len(seqs) == 0 {
 		return nil
 	}
-	events, err := s.Session.Events(ctx, engine.Query{Seqs: seqs, Repeats: true, Limit: len(seqs)})
+	events, err := s.Events(ctx, engine.Query{Seqs: seqs, Repeats: true, Limit: len(seqs)})
 	if err != nil {
 		return fmt.Errorf("find the events that end %s: %w", name(j.v.Logic), err)
 	}
-	hits, err := s.Session.Events(ctx, engine.Query{Seqs: seqs, Repeats: true, Limit: len(seqs), Lists: []recount.EventList{{}}})
+	hits, err := s.Events(ctx, engine.Query{Seqs: seqs, Repeats: true, Limit: len(seqs), Lists: []recount.EventList{{}}})
 	if err != nil {
 		return fmt.Errorf("find the events that end %s: %w", name(j.v.Logic), err)
 	}

@@ -172,7 +172,7 @@ func (l *lab) goFold(name string) recount.Logic {
 func (l *lab) python(program, name string) recount.Logic {
 	files := []string{program}
 	for _, pattern := range []string{"*.py", "recount/*.py"} {
-		found, _ := filepath.Glob(filepath.Join(l.dir, pattern)) //nolint:errcheck // the pattern is sound
+		found, _ := filepath.Glob(filepath.Join(l.dir, pattern))
 		for _, f := range found {
 			if rel, err := filepath.Rel(l.dir, f); err == nil && !slices.Contains(files, rel) {
 				files = append(files, rel)
@@ -257,7 +257,8 @@ type summary struct {
 func (l *lab) allBad() (list []struct {
 	bad
 	logic recount.Logic
-}) {
+},
+) {
 	add := func(b bad, logic recount.Logic) {
 		list = append(list, struct {
 			bad

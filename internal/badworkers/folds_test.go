@@ -151,16 +151,14 @@ func (h *history) raced() string {
 	var out []string
 	for range 8 {
 		for _, e := range h.Events {
-			wg.Add(1)
-			go func() {
-				defer wg.Done()
+			wg.Go(func() {
 				for range len(e.ID) {
 					runtime.Gosched()
 				}
 				mu.Lock()
 				defer mu.Unlock()
 				out = append(out, e.ID)
-			}()
+			})
 		}
 	}
 	wg.Wait()
@@ -172,11 +170,9 @@ func (h *history) inOrder() string {
 	out := make([]string, len(h.Events))
 	var wg sync.WaitGroup
 	for i, e := range h.Events {
-		wg.Add(1)
-		go func() {
-			defer wg.Done()
+		wg.Go(func() {
 			out[i] = e.Tag + e.Value.String()
-		}()
+		})
 	}
 	wg.Wait()
 	slices.Sort(out)
@@ -242,7 +238,7 @@ var fileMu sync.Mutex
 func counted() string {
 	fileMu.Lock()
 	defer fileMu.Unlock()
-	text, _ := os.ReadFile("count") //nolint:errcheck // there is none at first
+	text, _ := os.ReadFile("count")
 	if err := os.WriteFile("count", append(text, 'x'), 0o600); err != nil {
 		return err.Error()
 	}

@@ -76,7 +76,7 @@ func (r *reading) Next() (recount.Row, bool) {
 	if r.fault != nil {
 		return recount.Row{}, false
 	}
-	if _, err := r.r.Peek(1); err == io.EOF { //nolint:errorlint // a bufio.Reader gives io.EOF itself
+	if _, err := r.r.Peek(1); err == io.EOF {
 		return recount.Row{}, false
 	}
 	row := recount.Row{Key: make([]recount.Value, len(r.shape.Key)), Values: make([]recount.Value, len(r.shape.Values))}

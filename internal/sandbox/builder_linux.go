@@ -96,8 +96,7 @@ func say(what byte, rest []byte) error {
 
 func fail(err error, start bool) error {
 	f := failed{Why: err.Error(), Start: start}
-	var at *stepError
-	if errors.As(err, &at) {
+	if at, ok := errors.AsType[*stepError](err); ok {
 		f.Step, f.Why = at.step, at.err.Error()
 	}
 	text, _ := json.Marshal(f) //nolint:errchkjson // texts

@@ -74,7 +74,7 @@ func TestNothingEscapesFromAnOrdinaryUser(t *testing.T) {
 		t.Skip("the tests are run by an ordinary user")
 	}
 	const nobody = 65534
-	dir, err := os.MkdirTemp("", "recount-nobody-") // which others may enter
+	dir, err := os.MkdirTemp("", "recount-nobody-") //nolint:usetesting // a folder that others may enter
 	must(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	must(t, os.CopyFS(filepath.Join(dir, "testdata"), os.DirFS("testdata")))

@@ -33,6 +33,7 @@ var held struct {
 
 // cloneArgs are the kernel's struct clone_args.
 type cloneArgs struct {
+	//nolint:unused // the kernel reads them
 	flags, pidfd, childTID, parentTID, exitSignal, stack, stackSize, tls, setTID, setTIDSize, cgroup uint64
 }
 
@@ -84,7 +85,7 @@ func forkAndCall(calls []call, pipe uintptr) (uintptr, syscall.Errno) {
 	if errno != 0 || pid != 0 {
 		return pid, errno
 	}
-	for i := 0; i < len(calls); i++ {
+	for i := range calls {
 		c := &calls[i]
 		r, _, errno := syscall.RawSyscall6(c.number, c.args[0], c.args[1], c.args[2], c.args[3], c.args[4], c.args[5])
 		if errno != 0 {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -45,7 +46,7 @@ func newWorld(t *testing.T) *world {
 	copyProgram(t, filepath.Join(w.Read, "program"))
 	w.listen(t, dir)
 	w.share(t)
-	w.victim = exec.Command(filepath.Join(w.Read, "program"), escape.SleepArg)
+	w.victim = exec.CommandContext(t.Context(), filepath.Join(w.Read, "program"), escape.SleepArg)
 	must(t, w.victim.Start())
 	t.Cleanup(func() { _ = w.victim.Process.Kill(); _ = w.victim.Wait() })
 	w.PID = w.victim.Process.Pid
@@ -102,7 +103,7 @@ func (w *world) listen(t *testing.T, dir string) {
 		network, address string
 		to               *string
 	}{{"tcp4", "127.0.0.1:0", &w.TCP4}, {"tcp6", "[::1]:0", &w.TCP6}, {"unix", w.Unix, nil}, {"unix", "@" + w.Abstract, nil}} {
-		at, err := net.Listen(l.network, l.address)
+		at, err := (&net.ListenConfig{}).Listen(t.Context(), l.network, l.address)
 		if err != nil && l.network == "tcp6" {
 			w.TCP6 = "[::1]:9" // this machine has none
 			continue
@@ -113,7 +114,7 @@ func (w *world) listen(t *testing.T, dir string) {
 		}
 		count(at)
 	}
-	udp, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	udp, err := (&net.ListenConfig{}).ListenPacket(t.Context(), "udp4", "127.0.0.1:0")
 	must(t, err)
 	w.UDP = udp.LocalAddr().String()
 	t.Cleanup(func() { _ = udp.Close() })
@@ -177,7 +178,7 @@ func (w *world) command(t *testing.T, by tries, name, dir string) []string {
 	o.Dir, o.Program = dir, by.program
 	text, err := json.Marshal(o)
 	must(t, err)
-	return append(by.command[:len(by.command):len(by.command)], name, string(text))
+	return append(slices.Clip(by.command), name, string(text))
 }
 
 // inside makes an attempt in a sandbox and returns how it ended.

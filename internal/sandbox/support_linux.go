@@ -75,8 +75,12 @@ func try(ctx context.Context, dir string) error {
 func missing() error {
 	var lacks []string
 	for _, n := range []struct{ file, name string }{
-		{"user", "user namespaces"}, {"pid", "pid namespaces"}, {"net", "network namespaces"},
-		{"mnt", "mount namespaces"}, {"ipc", "ipc namespaces"}, {"uts", "uts namespaces"},
+		{"user", "user namespaces"},
+		{"pid", "pid namespaces"},
+		{"net", "network namespaces"},
+		{"mnt", "mount namespaces"},
+		{"ipc", "ipc namespaces"},
+		{"uts", "uts namespaces"},
 	} {
 		if _, err := os.Stat("/proc/self/ns/" + n.file); err != nil {
 			lacks = append(lacks, n.name)

@@ -269,8 +269,10 @@ type answer struct {
 func newAnswer(columns []recount.Column) *answer {
 	a := &answer{}
 	fields := []arrow.Field{
-		{Name: columnGroup, Type: arrow.PrimitiveTypes.Int64}, {Name: columnAt, Type: arrow.PrimitiveTypes.Int64},
-		{Name: columnWhat, Type: arrow.PrimitiveTypes.Int8}, {Name: columnBlob, Type: arrow.BinaryTypes.String, Nullable: true},
+		{Name: columnGroup, Type: arrow.PrimitiveTypes.Int64},
+		{Name: columnAt, Type: arrow.PrimitiveTypes.Int64},
+		{Name: columnWhat, Type: arrow.PrimitiveTypes.Int8},
+		{Name: columnBlob, Type: arrow.BinaryTypes.String, Nullable: true},
 	}
 	for _, c := range columns {
 		var t arrow.DataType = arrow.BinaryTypes.String

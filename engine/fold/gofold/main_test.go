@@ -60,7 +60,7 @@ func registerAll() {
 				return errors.New("an event that is refused")
 			case "panic":
 				var none map[string]int
-				none[o.Type]++
+				none[o.Type]++ //nolint:staticcheck // it panics: that is what it is for
 			case "overflow":
 				s.Total = worker.MustDecimal(strings.Repeat("9", 38)).Add(worker.NewDecimal(1, 0))
 			case "exit":

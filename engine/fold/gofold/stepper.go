@@ -142,7 +142,8 @@ func (s *stepper) load(in run.Batch) error {
 func withoutNull(times interface {
 	Len() int
 	IsNull(i int) bool
-}) []int64 {
+},
+) []int64 {
 	at, ok := times.(*array.Timestamp)
 	micros := make([]int64, times.Len())
 	for i := range micros {

@@ -34,8 +34,10 @@ type fed struct {
 
 func writeFeed(t *rapid.T, path string, rows []fed) {
 	schema := arrow.NewSchema([]arrow.Field{
-		{Name: "seq", Type: arrow.PrimitiveTypes.Int64, Nullable: true}, {Name: "recount_order", Type: arrow.BinaryTypes.String, Nullable: true},
-		{Name: "user", Type: arrow.BinaryTypes.String, Nullable: true}, {Name: "n", Type: arrow.PrimitiveTypes.Int64, Nullable: true},
+		{Name: "seq", Type: arrow.PrimitiveTypes.Int64, Nullable: true},
+		{Name: "recount_order", Type: arrow.BinaryTypes.String, Nullable: true},
+		{Name: "user", Type: arrow.BinaryTypes.String, Nullable: true},
+		{Name: "n", Type: arrow.PrimitiveTypes.Int64, Nullable: true},
 	}, nil)
 	b := array.NewRecordBuilder(memory.DefaultAllocator, schema)
 	for _, r := range rows {

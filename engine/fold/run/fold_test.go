@@ -20,13 +20,11 @@ import (
 type chainFold struct {
 	reads  []string
 	types  []recount.Type
-	byLen  int
 	bucket bool
 	// poison are the events at which it ends; vague: it does not say which.
 	poison map[int64]bool
 	vague  bool
 	silent bool // it does not even say which group
-	fields []recount.Field
 	// before is called for each batch.
 	before func(run.Batch) error
 }

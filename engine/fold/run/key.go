@@ -88,8 +88,7 @@ func appendTextKey[T string | []byte](b []byte, v T) []byte {
 // appendDoubleKey has one form for 0 and -0, and one for NaN.
 func appendDoubleKey(b []byte, f float64) []byte {
 	if f == 0 {
-		f = 0 // of either sign
-		return binary.LittleEndian.AppendUint64(b, 0)
+		return binary.LittleEndian.AppendUint64(b, 0) // of either sign
 	}
 	if math.IsNaN(f) {
 		f = math.NaN()

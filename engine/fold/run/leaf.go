@@ -157,13 +157,13 @@ func (l *leaf) number(name []byte) uint32 {
 }
 
 func (l *leaf) integers(get func(i int) int64) decoder {
-	switch {
-	case l.slot.width == 4:
+	switch l.slot.width {
+	case 4:
 		return func(c *column, i int) {
 			c.data = binary.LittleEndian.AppendUint32(c.data, uint32(get(i))) //nolint:gosec // the same bits
 			c.end(true)
 		}
-	case l.slot.width == 16:
+	case 16:
 		return func(c *column, i int) {
 			v := get(i)
 			c.data = binary.LittleEndian.AppendUint64(c.data, uint64(v))     //nolint:gosec // the same bits

@@ -17,14 +17,6 @@ import (
 	"recount/engine/fold/run"
 )
 
-// drawScene draws events in files and a run over them.
-func drawScene(t *rapid.T, dir string, most int) *scene {
-	s := &scene{spec: drawSpec(t), events: drawEvents(t, most)}
-	s.spec.Files, s.spec.Marks = writeFiles(t, dir, s.events)
-	s.spec.Out, s.spec.Scratch = filepath.Join(dir, "rows"), dir
-	return s
-}
-
 func execute(t *rapid.T, s *scene) run.Result {
 	r, err := run.Execute(context.Background(), s.spec, s.fold())
 	if err != nil {

@@ -174,7 +174,7 @@ func TestAKilledRunGoesOn(t *testing.T) {
 			if err := os.WriteFile(path, text, 0o600); err != nil {
 				rt.Fatal(err)
 			}
-			cmd := exec.Command(os.Args[0], "-test.run=^$") //nolint:gosec // ourselves
+			cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^$") //nolint:gosec // ourselves
 			cmd.Env = append(os.Environ(), childSpec+"="+path)
 			var said bytes.Buffer
 			cmd.Stderr = &said

@@ -46,8 +46,7 @@ type runner struct {
 }
 
 // Execute folds the events of a spec and writes its files. Rows and effects are
-// the same whatever Threads, Memory, Batch and the order of Files are. A stepper
-// may keep nothing of a batch once Step has returned.
+// the same whatever Threads, Memory, Batch and the order of Files are.
 func Execute(ctx context.Context, s Spec, steppers Steppers) (Result, error) {
 	result, err := execute(ctx, &s, steppers, true)
 	if errors.Is(err, errOddPosition) {

@@ -143,8 +143,10 @@ type State struct {
 	Bytes []byte
 }
 
-// Stepper folds batches, one after the other, and is used by one goroutine. An
-// error of kind *Poison names an event that the fold cannot survive.
+// Stepper folds batches, one after the other, and is used by one goroutine. A
+// batch's memory, which strings of its columns point into, is used again once
+// Step has returned: what is kept is to be copied. An error of kind *Poison names
+// an event that the fold cannot survive.
 type Stepper interface {
 	Step(ctx context.Context, in Batch) (Answer, error)
 	Close() error

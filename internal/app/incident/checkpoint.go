@@ -112,8 +112,8 @@ func (r *Incident) checkpointLogic() (string, error) {
 		Logic, Mapping, Order string
 		Opening, Fields       []recount.Field
 		Dedupe                bool
-		Upcasts, Lookups      []recount.PlanInput `json:",omitempty"`
-		By                    []string            `json:",omitempty"`
+		Upcasts, Lookups      []recount.PlanInput `json:",omitempty"` //nolint:tagliatelle // a digest: names of its own would change it
+		By                    []string            `json:",omitempty"` //nolint:tagliatelle // as above
 	}{r.calc.Logic.Digest, mapping, r.source.Mapping.Order, r.calc.Logic.Opening, r.source.Mapping.Fields, r.calc.Dedupe, inputs.Upcasts, inputs.Lookups, r.calc.Logic.By})
 	if err != nil {
 		return "", fmt.Errorf("digest checkpoint of %s: %w", r.calc.Name, err)

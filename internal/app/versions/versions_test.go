@@ -210,7 +210,7 @@ func TestARowOfTwoVersionsIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = r.Close() }()
-	for _, ok := r.Next(); ok; _, ok = r.Next() { //nolint:revive // to the end
+	for _, ok := r.Next(); ok; _, ok = r.Next() {
 	}
 	if e, ok := errors.AsType[*recount.Error](r.Err()); !ok || e.Code != recount.CodeVersion {
 		t.Errorf("got %v, want %s", r.Err(), recount.CodeVersion)

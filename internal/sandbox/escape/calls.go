@@ -55,7 +55,7 @@ func Chance(w io.Writer) {
 	host, _ := os.Hostname()
 	var now unix.Timespec
 	_ = unix.ClockGettime(unix.CLOCK_REALTIME, &now)
-	fmt.Fprintln(w, now, bytes, host, os.Getpid(), os.Getuid(), os.Getppid())
+	fmt.Fprintln(w, now, string(bytes), host, os.Getpid(), os.Getuid(), os.Getppid())
 }
 
 // FamilyArg makes the program, run by itself, fork a child that outlives it.
