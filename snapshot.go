@@ -150,8 +150,9 @@ type Mark struct {
 	Broken []string
 	Why    string
 	// Key are the values of a fold's key (Logic.By), where the fold did not survive
-	// the event; nil for any other mark.
-	Key []Value
+	// the event; nil for any other mark. First says that it was the key's first.
+	Key   []Value
+	First bool
 }
 
 // Gap is a run of positions of one partition that hold no event of the archive,

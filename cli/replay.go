@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"recount"
 	"recount/cli/views"
 	"recount/internal/app"
 	"recount/internal/config"
@@ -81,6 +82,9 @@ func (c *call) replayCommand() *cobra.Command {
 			done, err := project.Replay(ctx, req, clearing{c}, c.flags.json)
 			if err != nil {
 				return err
+			}
+			if done.Fatal != nil { // rows are missing, and it is said which
+				c.exit = recount.ExitPart
 			}
 			return views.NewReplay(c.output()).Replayed(done)
 		})

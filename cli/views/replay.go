@@ -52,6 +52,9 @@ func (v replayHuman) Replayed(r app.Replayed) error {
 		rows = append(rows, "written to "+ShellWord(r.Out))
 	}
 	p.labelled("Rows", 2, rows...)
+	if r.Fatal != nil {
+		p.wrapped(2, orange, r.Fatal.String()+".")
+	}
 	p.line(say("  "), span{"Nothing has been changed.", bold})
 	return p.flush(out)
 }
@@ -66,7 +69,7 @@ func (v replayJSON) Replayed(r app.Replayed) error {
 	return emit(v.out, replayObject{
 		head: typed("replay"), Calculation: r.Calculation, Window: jsonWindow(r.Window), Asked: jsonWindow(asked),
 		Snapshot: r.Snapshot, Watermark: stamp(r.Watermark), Events: r.Events, Rows: decimalCount(r.Rows),
-		Excluded: decimalCount(r.Excluded), Deterministic: r.Unproved == "", Digest: r.Digest, Out: orNull(r.Out), TookMS: r.TookMS,
+		Excluded: decimalCount(r.Excluded), Fatal: jsonFatal(r.Fatal), Deterministic: r.Unproved == "", Digest: r.Digest, Out: orNull(r.Out), TookMS: r.TookMS,
 	})
 }
 
@@ -80,10 +83,29 @@ type replayObject struct {
 	Events        any        `json:"events"`
 	Rows          string     `json:"rows"`
 	Excluded      string     `json:"excluded"`
+	Fatal         *fatalJSON `json:"fatal"`
 	Deterministic bool       `json:"deterministic"`
 	Digest        string     `json:"digest"`
 	Out           any        `json:"out"`
 	TookMS        int64      `json:"took_ms"`
+}
+
+type fatalJSON struct {
+	Keys  string `json:"keys"`
+	Event string `json:"event"`
+	Key   object `json:"key"`
+	Why   string `json:"why"`
+}
+
+func jsonFatal(f *app.Fatal) *fatalJSON {
+	if f == nil {
+		return nil
+	}
+	out := &fatalJSON{Keys: decimalCount(f.Keys), Event: f.Event, Key: object{}, Why: f.Why}
+	for _, v := range f.Key {
+		out.Key = append(out.Key, member{name: v.Name, value: v.Value})
+	}
+	return out
 }
 
 func (v replayHuman) Published(r app.Published) error {

@@ -233,6 +233,7 @@ func everyView() map[string]func(*Output) error {
 				{Name: "archive orders", Status: app.CheckFail, Detail: "nothing is archived yet, so that no window can be replayed until the first run has read the files", Fix: "recount archive run --once", TookMS: 1204},
 			}})
 		},
+		"replay_fatal":  func(o *Output) error { return NewReplay(o).Replayed(fixtureFatal()) },
 		"replay":        func(o *Output) error { return NewReplay(o).Replayed(fixtureReplayed("right.csv")) },
 		"replay_stdout": func(o *Output) error { return NewReplay(o).Replayed(fixtureReplayed("")) },
 		"verify": func(o *Output) error {
@@ -399,6 +400,14 @@ func fixtureEvent() []app.ArchivedEvent {
 	second.Seq, second.Position = 90, "00000090"
 	second.Marks = []recount.Mark{{Kind: recount.MarkRepeat, Why: "the same id and payload came before"}}
 	return []app.ArchivedEvent{first, second}
+}
+
+func fixtureFatal() app.Replayed {
+	r := fixtureReplayed("right.csv")
+	r.Fatal = &app.Fatal{
+		Keys: 2, Event: "e-77f1", Key: []app.NamedValue{{Name: "user_id", Value: recount.Text("10482")}}, Why: "KeyError: 'amount' (worker.py line 12)",
+	}
+	return r
 }
 
 func fixtureReplayed(out string) app.Replayed {

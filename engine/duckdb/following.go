@@ -271,12 +271,12 @@ func (c *contributions) Next() (engine.Contribution, bool) {
 	}
 	for i, v := range one.Row.Key {
 		if v.Null {
-			c.err = result.NoKey(c.shape, one.Row.Key, i, c.where)
+			c.err = result.NoKey(c.shape, one.Row.Key, i, result.Of{Where: c.where})
 			return engine.Contribution{}, false
 		}
 	}
 	if c.last.Seq == one.Seq && c.last.Row.Key != nil && recount.KeyText(c.last.Row.Key) == recount.KeyText(one.Row.Key) {
-		c.err = result.Twice(c.shape, one.Row.Key, c.where)
+		c.err = result.Twice(c.shape, one.Row.Key, result.Of{Where: c.where})
 		return engine.Contribution{}, false
 	}
 	c.last = one

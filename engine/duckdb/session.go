@@ -95,7 +95,7 @@ func (s *session) Run(ctx context.Context, v engine.Variant) (engine.Rows, error
 	if err := s.child.call(ctx, request{Run: &q}, &a); err != nil {
 		return nil, fmt.Errorf("replay %s: %w", name(v.Logic), err)
 	}
-	r, err := result.OpenRows(ctx, q.Out, a.Shape, v.Logic.Path)
+	r, err := result.OpenRows(ctx, q.Out, a.Shape, result.Of{Where: v.Logic.Path})
 	if err != nil {
 		return nil, fmt.Errorf("replay %s: %w", name(v.Logic), err)
 	}

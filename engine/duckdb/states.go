@@ -265,7 +265,7 @@ func (in *input) crossCheck(ctx context.Context, v variant, keys [][]recount.Val
 		return fmt.Errorf("compare states: %w", err)
 	}
 	if twice != nil {
-		return result.Twice(renamed(v.shape, v.Variant), keys[*twice], v.Logic.Path)
+		return result.Twice(renamed(v.shape, v.Variant), keys[*twice], result.Of{Where: v.Logic.Path})
 	}
 	if err := in.makeEvents(ctx, v); err != nil {
 		return err

@@ -23,9 +23,12 @@ type poisoned struct {
 func (s *session) note(ctx context.Context, j job, list []run.Poisoned) error {
 	var seqs []int64
 	for _, p := range list {
-		if !slices.ContainsFunc(s.poisoned, func(have poisoned) bool { return have.mark.Seq == p.Seq }) {
+		i := slices.IndexFunc(s.poisoned, func(have poisoned) bool { return have.mark.Seq == p.Seq })
+		if i < 0 {
 			seqs = append(seqs, p.Seq)
+			continue
 		}
+		s.poisoned[i].mark.First = s.poisoned[i].mark.First && p.First // a run may see less than all events
 	}
 	if len(seqs) == 0 {
 		return nil
@@ -44,7 +47,7 @@ func (s *session) note(ctx context.Context, j job, list []run.Poisoned) error {
 			continue
 		}
 		s.poisoned = append(s.poisoned, poisoned{
-			mark:   recount.Mark{Seq: e.Seq, Kind: recount.MarkFault, ID: e.ID, Time: e.Time, Why: list[i].Why, Key: list[i].Key},
+			mark:   recount.Mark{Seq: e.Seq, Kind: recount.MarkFault, ID: e.ID, Time: e.Time, Why: list[i].Why, Key: list[i].Key, First: list[i].First},
 			repeat: e.Mark == recount.MarkRepeat,
 			hit:    slices.ContainsFunc(hits, func(h engine.ReplayEvent) bool { return h.Seq == e.Seq }),
 		})

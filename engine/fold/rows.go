@@ -22,7 +22,7 @@ type rows struct {
 }
 
 func openRows(ctx context.Context, path, dir string, j job) (*rows, error) {
-	r, err := result.OpenRows(ctx, path, j.shape, name(j.v.Logic))
+	r, err := result.OpenRows(ctx, path, j.shape, result.Of{Where: name(j.v.Logic), Fold: true})
 	if err != nil {
 		return nil, fmt.Errorf("replay %s: %w", name(j.v.Logic), err)
 	}

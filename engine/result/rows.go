@@ -71,11 +71,17 @@ func (f *File) Close() error {
 	return errors.Join(err, os.Remove(f.path))
 }
 
+// Of is whose result rows are, for messages.
+type Of struct {
+	Where string // names the logic
+	Fold  bool   // it is a fold: no SQL
+}
+
 // Rows are the rows of one run, in key order.
 type Rows struct {
 	file    *File
 	shape   recount.Shape
-	where   string
+	of      Of
 	record  arrow.RecordBatch
 	columns []Appender
 	at      int
@@ -89,16 +95,16 @@ type Rows struct {
 }
 
 // OpenRows opens a file of rows sorted by key: its columns are those of the
-// shape, key first. The file is removed when the rows are closed. where names the
+// shape, key first. The file is removed when the rows are closed. of names the
 // logic in messages.
-func OpenRows(ctx context.Context, path string, shape recount.Shape, where string) (*Rows, error) {
+func OpenRows(ctx context.Context, path string, shape recount.Shape, of Of) (*Rows, error) {
 	f, err := Open(ctx, path)
 	if err != nil {
 		return nil, err
 	}
 	n := len(shape.Key) + len(shape.Values)
 	return &Rows{
-		file: f, shape: shape, where: where, columns: make([]Appender, n), ends: make([]int, n),
+		file: f, shape: shape, of: of, columns: make([]Appender, n), ends: make([]int, n),
 		row: recount.Row{Key: make([]recount.Value, len(shape.Key)), Values: make([]recount.Value, len(shape.Values))},
 	}, nil
 }
@@ -205,7 +211,7 @@ func (r *Rows) take() error {
 func (r *Rows) checkKey() error {
 	for i, v := range r.row.Key {
 		if v.Null {
-			return NoKey(r.shape, r.row.Key, i, r.where)
+			return NoKey(r.shape, r.row.Key, i, r.of)
 		}
 	}
 	r.read++
@@ -231,23 +237,24 @@ func compareKeys(a, b []recount.Value) int {
 	return 0
 }
 
-func (r *Rows) twice() error { return Twice(r.shape, r.row.Key, r.where) }
+func (r *Rows) twice() error { return Twice(r.shape, r.row.Key, r.of) }
 
 // Twice is the error of a result that has a key twice.
-func Twice(shape recount.Shape, key []recount.Value, where string) error {
-	return badKey(where, "the result has a key twice", KeyText(shape, key))
+func Twice(shape recount.Shape, key []recount.Value, of Of) error {
+	return of.badKey("the result has a key twice", KeyText(shape, key))
 }
 
 // NoKey is the error of a row with NULL in the key column numbered column.
-func NoKey(shape recount.Shape, key []recount.Value, column int, where string) error {
-	return badKey(where, "a row of the result has NULL in its key column "+shape.Key[column].Name, KeyText(shape, key))
+func NoKey(shape recount.Shape, key []recount.Value, column int, of Of) error {
+	return of.badKey("a row of the result has NULL in its key column "+shape.Key[column].Name, KeyText(shape, key))
 }
 
-func badKey(where, why, key string) error {
-	return &recount.Error{
-		Code: recount.CodeResultKey, What: "the result has no unique key", Where: where, Why: why + ": " + key,
-		Next: "name in `key` the columns that tell rows apart, group the SQL by them, and keep NULL out with WHERE",
+func (of Of) badKey(why, key string) error {
+	next := "name in `key` the columns that tell rows apart, group the SQL by them, and keep NULL out with WHERE"
+	if of.Fold {
+		next = "name in `key` the columns that tell rows apart, and let the fold fill them in every row; rows of different keys of `by` must differ in them"
 	}
+	return &recount.Error{Code: recount.CodeResultKey, What: "the result has no unique key", Where: of.Where, Why: why + ": " + key, Next: next}
 }
 
 // KeyText shows a key to a person.

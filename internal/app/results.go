@@ -124,6 +124,8 @@ type (
 	EffectKind = incident.EffectKind
 	// EffectDifferent is an effect that was not sent as it should have been.
 	EffectDifferent = incident.EffectDifferent
+	// Fatal says which keys are left out, since their fold did not survive an event.
+	Fatal = incident.Fatal
 	// NamedValue is a value with its column's name.
 	NamedValue = incident.NamedValue
 )

@@ -78,7 +78,7 @@ func (b *bench) run(columns ...string) (rows []string, effects []string, _ run.R
 	if err != nil {
 		return nil, nil, got, err
 	}
-	r, err := result.OpenRows(b.t.Context(), s.Out, s.Shape, s.Where)
+	r, err := result.OpenRows(b.t.Context(), s.Out, s.Shape, result.Of{Where: s.Where, Fold: true})
 	if err != nil {
 		b.t.Fatal(err)
 	}

@@ -132,7 +132,7 @@ func (p *project) run(keys int, options ...func(*run.Spec)) (rows []string, r ru
 	if r, err = p.kind.Run(ctx, p.logic, s); err != nil {
 		return nil, r, err
 	}
-	got, err := result.OpenRows(ctx, s.Out, s.Shape, "worker.py")
+	got, err := result.OpenRows(ctx, s.Out, s.Shape, result.Of{Where: "worker.py", Fold: true})
 	if err != nil {
 		return nil, r, err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"recount"
 )
@@ -174,6 +175,7 @@ func (d *driver) poisoned(ctx context.Context, k keyed, p *Poison) error {
 	}
 	d.stop()
 	groups := append([]filledGroup(nil), d.filled.groups...)
+	seqs := slices.Clone(d.builder.seq)
 	guilty := none
 	if p.Group >= 0 {
 		if guilty = int(p.Group - began); guilty < 0 || guilty >= len(groups) {
@@ -198,7 +200,8 @@ func (d *driver) poisoned(ctx context.Context, k keyed, p *Poison) error {
 	if err != nil {
 		return fmt.Errorf("read a key: %w", err)
 	}
-	if err := d.addPoisoned(Poisoned{Seq: seq, Key: key, Why: why.Error()}); err != nil {
+	first := g.begin && !g.opened && g.from < g.to && seqs[g.from] == seq
+	if err := d.addPoisoned(Poisoned{Seq: seq, Key: key, Why: said(why), First: first}); err != nil {
 		return err
 	}
 	k.drop(g.place)
@@ -206,6 +209,15 @@ func (d *driver) poisoned(ctx context.Context, k keyed, p *Poison) error {
 		d.results.forgetKey(int64(g.place.key) + 1)
 	}
 	return k.seek(groups[0].place)
+}
+
+// said is what there is to say of an event that ended a stepper, without the
+// frame of an error of its own.
+func said(p *Poison) string {
+	if e, ok := errors.AsType[*recount.Error](p.Err); ok && e.Why != "" {
+		return e.Why
+	}
+	return p.Error()
 }
 
 // addPoisoned keeps a poisoned event, and refuses too many.

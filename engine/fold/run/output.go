@@ -66,11 +66,11 @@ func (r *runner) writeRows(ctx context.Context) error {
 			row = append(row[:0], parseKey(key, len(shape.Key))...)
 			for i, v := range row {
 				if v.Null {
-					return result.NoKey(shape, row, i, r.spec.Where)
+					return result.NoKey(shape, row, i, r.of())
 				}
 			}
 			if any && key == last && len(shape.Key) > 0 {
-				return result.Twice(shape, row, r.spec.Where)
+				return result.Twice(shape, row, r.of())
 			}
 			row = parseValues(row, s.values, len(shape.Values))
 		}
@@ -79,6 +79,9 @@ func (r *runner) writeRows(ctx context.Context) error {
 		return w.add(row)
 	}))
 }
+
+// of says whose rows they are.
+func (r *runner) of() result.Of { return result.Of{Where: r.spec.Where, Fold: true} }
 
 func (r *runner) named() bool { return r.spec.Show || r.spec.Alone }
 
@@ -91,11 +94,11 @@ func (r *runner) checkShown(row []recount.Value, twice bool) error {
 	key := row[own : own+len(r.spec.Shape.Key)]
 	for i, v := range key {
 		if v.Null {
-			return result.NoKey(r.spec.Shape, key, i, r.spec.Where)
+			return result.NoKey(r.spec.Shape, key, i, r.of())
 		}
 	}
 	if twice && len(key) > 0 {
-		return result.Twice(r.spec.Shape, key, r.spec.Where)
+		return result.Twice(r.spec.Shape, key, r.of())
 	}
 	return nil
 }

@@ -186,6 +186,8 @@ type Poisoned struct {
 	Seq int64           `json:"seq"`
 	Key []recount.Value `json:"key"` // the values of By
 	Why string          `json:"why"`
+	// First says that it is the first event of its key, which had no opening.
+	First bool `json:"first,omitempty"`
 }
 
 // Description is what a fold says of itself before it sees an event.

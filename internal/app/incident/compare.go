@@ -159,6 +159,7 @@ type comparison struct {
 	touched map[string]bool    // nil: all rows are looked at
 	held    map[time.Time]bool // buckets of rows that something else made; nil: not asked
 	tried   []recount.Cause
+	fatal   *Fatal             // keys that folds did not survive; nil: none
 	cut     int                // combinations that were not tried
 	idle    []string           // lists of hypotheses that hold no hit event
 	holds   map[string]holding // why rows are held whatever the policy

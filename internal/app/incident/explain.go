@@ -195,7 +195,8 @@ type explaining struct {
 	key    string // the row's key under the result's types
 	events []engine.ReplayEvent
 	under  *replay.Hypothesis
-	every  bool // step through all of them
+	every  bool            // step through all of them
+	mute   map[string]bool // folds, by digest, that do not give their state
 }
 
 // find lists the events that touch the row, whatever their marks.

@@ -2,6 +2,7 @@ package incident
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	"recount"
@@ -23,10 +24,7 @@ func (e *explaining) run(ctx context.Context, v engine.Variant, events []engine.
 	for i, ev := range events {
 		v.Only[i] = ev.Seq
 	}
-	if v.Logic.Fold() {
-		v.Columns = append(slices.Clone(v.Columns), recount.StateColumn)
-	}
-	rows, err := e.session.Run(ctx, v)
+	rows, stated, err := e.open(ctx, v)
 	if err != nil {
 		return got, false, err
 	}
@@ -41,13 +39,31 @@ func (e *explaining) run(ctx context.Context, v engine.Variant, events []engine.
 			continue
 		}
 		got.row = slices.Clone(row.Values)
-		if last := len(got.row) - 1; v.Logic.Fold() {
+		if last := len(got.row) - 1; stated {
 			if state := got.row[last]; !state.Null {
 				got.state = &state.Text
 			}
 			got.row = got.row[:last:last]
 		}
 	}
+}
+
+// open runs a variant, with the state beside each row where its logic gives it.
+func (e *explaining) open(ctx context.Context, v engine.Variant) (rows engine.Rows, stated bool, err error) {
+	if v.Logic.Fold() && !e.mute[v.Logic.Digest] {
+		with := v
+		with.Columns = append(slices.Clone(v.Columns), recount.StateColumn)
+		rows, err = e.session.Run(ctx, with)
+		if !errors.Is(err, recount.ErrUnsupported) {
+			return rows, true, err
+		}
+		if e.mute == nil {
+			e.mute = map[string]bool{}
+		}
+		e.mute[v.Logic.Digest] = true
+	}
+	rows, err = e.session.Run(ctx, v)
+	return rows, false, err
 }
 
 // steps replays the row after each event, and after all.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"recount"
@@ -71,6 +72,97 @@ func (r *Incident) survived(ctx context.Context, session engine.Session) error {
 		return err
 	}
 	return rows.Close()
+}
+
+// Fatal says which keys are left out because their fold did not survive an event.
+type Fatal struct {
+	Keys int64
+	// Event is the first such event in order of the archive: its id, or its number
+	// there. Key are the fields of its key, Why is what the worker had to say.
+	Event string
+	Key   []NamedValue
+	Why   string
+}
+
+func (f *Fatal) String() string {
+	if f.Keys == 1 {
+		return "1 key is left out, as the worker does not survive an event of it: " + f.first()
+	}
+	return fmt.Sprintf("%d keys are left out, as the worker does not survive an event of each; first %s", f.Keys, f.first())
+}
+
+func (f *Fatal) first() string {
+	var key []string
+	for _, v := range f.Key {
+		key = append(key, v.Name+" "+v.Value.String())
+	}
+	return fmt.Sprintf("event %s of %s: %s", f.Event, strings.Join(key, ", "), f.Why)
+}
+
+// fatal finds the events that folds of the session did not survive so far; nil
+// where there is none. Where no key survived its first event, so that not one of
+// rows is made, it is an error.
+func (r *Incident) fatal(ctx context.Context, rows int64) (*Fatal, error) {
+	if !r.folds() {
+		return nil, nil
+	}
+	marks, err := r.session.Quarantined(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var f Fatal
+	keys, all := map[string]bool{}, rows == 0
+	for _, m := range marks {
+		if m.Key == nil {
+			continue
+		}
+		if len(keys) == 0 {
+			f.Event, f.Key, f.Why = fatalEvent(m), r.foldKey(m.Key), sentence(m.Why)
+		}
+		keys[recount.KeyText(m.Key)] = true
+		all = all && m.First
+	}
+	if f.Keys = int64(len(keys)); f.Keys == 0 {
+		return nil, nil
+	}
+	if all {
+		return nil, &recount.Error{
+			Code: recount.CodePoison, What: "the worker survives no event", Where: shown(r.calc.Logic), Why: "it ended at the first event of every key, such as " + f.first(),
+			Next: "mend the worker, then run the command again",
+		}
+	}
+	return &f, nil
+}
+
+func fatalEvent(m recount.Mark) string {
+	if m.ID == "" {
+		return "number " + strconv.FormatInt(m.Seq, 10)
+	}
+	return m.ID
+}
+
+// foldKey names the values of a fold's key.
+func (r *Incident) foldKey(key []recount.Value) (named []NamedValue) {
+	by := r.calc.Logic.By
+	if r.calc.Previous != nil && len(by) != len(key) {
+		by = r.calc.Previous.By
+	}
+	for i, v := range key {
+		if i < len(by) {
+			named = append(named, NamedValue{by[i], v})
+		}
+	}
+	return named
+}
+
+// sentence is what a worker said in one line: the first, and the last of what it
+// wrote besides, which names an exception in most languages.
+func sentence(why string) string {
+	lines := strings.Split(strings.TrimSpace(why), "\n")
+	if len(lines) == 1 {
+		return lines[0]
+	}
+	return lines[0] + " " + strings.TrimSpace(lines[len(lines)-1])
 }
 
 // folds says that the right logic or the previous one is a fold.

@@ -37,6 +37,9 @@ func (r *Incident) makePlan(ctx context.Context, l *live, overrides Overrides) (
 	if len(found.unknown) > 0 && !overrides.WithoutQuarantined {
 		return nil, r.refuseUnknown(found.unknown)
 	}
+	if found.fatal, err = r.fatal(ctx, found.Rows); err != nil {
+		return nil, err
+	}
 	if r.folds() { // which may not have survived all of them
 		if counts, err = r.session.Count(ctx, r.calc.Dedupe); err != nil {
 			return nil, err
@@ -339,6 +342,9 @@ func (r *Incident) notes(p *recount.Plan, found comparison, overrides Overrides)
 		add("widened from %s to whole buckets of %s in %s", r.asked, b.Bucket, b.Zone)
 	}
 	b.Notes = append(b.Notes, r.broughtNotes(found.held)...)
+	if found.fatal != nil {
+		add("%s", found.fatal)
+	}
 	if r.unfinished {
 		add("rows of buckets that were not over at the watermark are left out: from %s on", recount.FormatTimestamp(r.compared.To))
 	}

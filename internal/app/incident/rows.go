@@ -23,6 +23,7 @@ type Replayed struct {
 	Rows        int64
 	Digest      string // over all rows in key order
 	Excluded    int64
+	Fatal       *Fatal // keys that are left out; nil where none is
 	Unproved    string // why determinism is not proved; empty where it is
 	Out         string // file; empty: standard output
 	TookMS      int64
@@ -30,10 +31,10 @@ type Replayed struct {
 
 // Rows are the rows of a replay, which are made when Each is called.
 type Rows struct {
-	r        *Incident
-	excluded map[string][]recount.Value
-	allow    bool // no row is no mistake
-	out      *Replayed
+	r         *Incident
+	excluded  map[string][]recount.Value
+	overrides Overrides
+	out       *Replayed
 }
 
 // Replay recalculates the window and hands its rows to write. Out and TookMS are
@@ -50,15 +51,8 @@ func (r *Incident) Replay(ctx context.Context, overrides Overrides, write func(*
 	if err := r.refuseEmpty(out.Events, overrides.AllowEmpty); err != nil {
 		return out, err
 	}
-	excluded, unknown, err := replay.Excluded(ctx, r.session, r.logics())
-	if err != nil {
-		return out, err
-	}
-	if len(unknown) > 0 && !overrides.WithoutQuarantined {
-		return out, r.refuseUnknown(unknown)
-	}
-	out.Excluded, out.Unproved = int64(len(excluded)), r.unproved()
-	err = write(&Rows{r: r, excluded: excluded, allow: overrides.AllowEmpty, out: &out})
+	out.Unproved = r.unproved()
+	err = write(&Rows{r: r, overrides: overrides, out: &out})
 	return out, err
 }
 
@@ -73,6 +67,9 @@ func (s *Rows) Each(ctx context.Context, line func(values []recount.Value, check
 		return err
 	}
 	defer joined(&err, rows.Close)
+	if err := s.exclude(ctx); err != nil {
+		return err
+	}
 	hash := sha256.New()
 	for {
 		row, ok := rows.Next()
@@ -94,7 +91,28 @@ func (s *Rows) Each(ctx context.Context, line func(values []recount.Value, check
 	if err := rows.Err(); err != nil {
 		return err
 	}
-	return s.r.refuseNoRows(s.out.Rows+s.out.Excluded, s.allow)
+	if s.out.Fatal, err = s.r.fatal(ctx, s.out.Rows); err != nil {
+		return err
+	}
+	return s.r.refuseNoRows(s.out.Rows+s.out.Excluded, s.overrides.AllowEmpty)
+}
+
+// exclude finds the rows to leave out. Which events a fold does not survive is
+// known when it has run.
+func (s *Rows) exclude(ctx context.Context) error {
+	r := s.r
+	excluded, unknown, err := replay.Excluded(ctx, r.session, r.logics())
+	if err != nil {
+		return err
+	}
+	if len(unknown) > 0 && !s.overrides.WithoutQuarantined {
+		return r.refuseUnknown(unknown)
+	}
+	s.excluded, s.out.Excluded = excluded, int64(len(excluded))
+	if r.folds() {
+		s.out.Events, err = r.session.Count(ctx, r.calc.Dedupe)
+	}
+	return err
 }
 
 // Verified is the outcome of verify: determinism, and no difference where none
