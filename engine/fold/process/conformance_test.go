@@ -16,14 +16,13 @@ import (
 )
 
 // TestConformance runs the suite of engines over folds in Python. A process for each
-// run of the suite takes minutes: all of it runs where RECOUNT_TEST_REQUIRE names
-// what brings the interpreter, and worker/ipc runs it with a quicker worker.
+// run of the suite takes minutes: all of it runs where RECOUNT_TEST_LONG is set, and
+// worker/ipc runs it with a quicker worker.
 func TestConformance(t *testing.T) {
 	pythons(t, func(t *testing.T, interpreter string) {
-		brings := map[bool]string{true: "readers", false: "python"}[strings.HasSuffix(t.Name(), "arrow")]
-		whole := slices.Contains(strings.Split(os.Getenv("RECOUNT_TEST_REQUIRE"), ","), brings)
-		if !whole && brings == "readers" {
-			t.Skip("skipped: it takes minutes; RECOUNT_TEST_REQUIRE=readers runs it")
+		whole := os.Getenv("RECOUNT_TEST_LONG") != ""
+		if !whole && strings.HasSuffix(t.Name(), "arrow") {
+			t.Skip("skipped: it takes minutes; RECOUNT_TEST_LONG=1 runs it")
 		}
 		text, err := os.ReadFile("testdata/suite.py")
 		if err != nil {
