@@ -64,7 +64,7 @@ var (
 )
 
 // foreign are flags of other programs, and the slip that a page shows.
-var foreign = []string{"no-sync", "locale", "form", "describe", "group", "select", "vars", "target", "bootstrap-server", "random-seed"}
+var foreign = []string{"no-sync", "locale", "form", "describe", "group", "select", "vars", "target", "bootstrap-server", "random-seed", "security-opt"}
 
 // TestEveryFlagThatIsNamedExists reads pages, and the messages of the packages
 // below the command line: advice must not name a flag that there is not.
