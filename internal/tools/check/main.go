@@ -144,7 +144,7 @@ func (c check) test(ctx context.Context) error { return c.command(ctx, "go", "te
 // start no goroutine of their own, or only processes.
 var withoutRace = []string{
 	"recount/internal/tidy", "recount/internal/doctest", "recount/bench/", "recount/examples/", "recount/internal/tools/", "recount/internal/readers",
-	"recount/internal/servertest/", "recount/internal/sim/archive",
+	"recount/internal/servertest/", "recount/internal/sim/archive", "recount/internal/badworkers", "recount/internal/sandbox",
 }
 
 func (c check) race(ctx context.Context) error {
@@ -153,7 +153,7 @@ func (c check) race(ctx context.Context) error {
 		return err
 	}
 	// Short: the part "test" has tried every seed; here each path has to run once.
-	args := []string{"test", "-race", "-short", "-timeout", "20m"}
+	args := []string{"test", "-race", "-short", "-timeout", "30m"}
 	for _, p := range all {
 		if !slices.ContainsFunc(withoutRace, func(w string) bool { return strings.HasPrefix(p+"/", w) || p == w }) {
 			args = append(args, p)
