@@ -19,6 +19,9 @@ import (
 // run of the suite takes minutes: all of it runs where RECOUNT_TEST_LONG is set, and
 // worker/ipc runs it with a quicker worker.
 func TestConformance(t *testing.T) {
+	if testing.Short() {
+		t.Skip("skipped: it takes minutes; the other tests of the package run workers too")
+	}
 	pythons(t, func(t *testing.T, interpreter string) {
 		whole := os.Getenv("RECOUNT_TEST_LONG") != ""
 		if !whole && strings.HasSuffix(t.Name(), "arrow") {
