@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"recount/bench/machine"
 )
 
 // process is a running archiver that is watched.
@@ -102,19 +104,7 @@ func (p *process) failed(err error) error {
 }
 
 // resident is the largest resident memory of a process so far, in bytes.
-func resident(pid int) int64 {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		return 0
-	}
-	for line := range strings.Lines(string(text)) {
-		if fields := strings.Fields(line); len(fields) == 3 && fields[0] == "VmHWM:" {
-			kib, _ := strconv.ParseInt(fields[1], 10, 64)
-			return kib << 10
-		}
-	}
-	return 0
-}
+func resident(pid int) int64 { return machine.MemoryLine(pid, "status", "VmHWM:") }
 
 // processor is the processor time of a process so far.
 func processor(pid int) time.Duration {

@@ -40,12 +40,18 @@ func memory(pid int) int64 {
 // pss is the process's share of memory: pages that several processes share, such
 // as the program's own, count once in all.
 func pss(pid int) int64 {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
+	return MemoryLine(pid, "smaps_rollup", "Pss:")
+}
+
+// MemoryLine is what a line of a file of /proc says of a process's memory, in bytes; 0
+// where it says nothing.
+func MemoryLine(pid int, file, line string) int64 {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", pid, file))
 	if err != nil {
 		return 0
 	}
-	for line := range strings.Lines(string(text)) {
-		if fields := strings.Fields(line); len(fields) == 3 && fields[0] == "Pss:" {
+	for said := range strings.Lines(string(text)) {
+		if fields := strings.Fields(said); len(fields) == 3 && fields[0] == line {
 			kib, _ := strconv.ParseInt(fields[1], 10, 64)
 			return kib << 10
 		}

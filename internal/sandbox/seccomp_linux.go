@@ -134,19 +134,20 @@ func askIf(i int, values ...uint32) func(*filter) {
 
 // askUnless asks where none of an argument's bits is set.
 func askUnless(i int, bits uint32) func(*filter) {
-	return func(f *filter) {
-		f.load(arg(i))
-		f.add(unix.BPF_JMP|unix.BPF_JSET|unix.BPF_K, bits, 1, 0)
-		f.answer(f.refusal)
-		f.answer(answerAllow)
-	}
+	return askBits(i, bits, 1, 0)
 }
 
 // askIfAny asks where any of an argument's bits is set.
 func askIfAny(i int, bits uint32) func(*filter) {
+	return askBits(i, bits, 0, 1)
+}
+
+// askBits passes over so many answers, asking and then allowing, where any of an
+// argument's bits is set and where none is.
+func askBits(i int, bits uint32, set, unset int) func(*filter) {
 	return func(f *filter) {
 		f.load(arg(i))
-		f.add(unix.BPF_JMP|unix.BPF_JSET|unix.BPF_K, bits, 0, 1)
+		f.add(unix.BPF_JMP|unix.BPF_JSET|unix.BPF_K, bits, set, unset)
 		f.answer(f.refusal)
 		f.answer(answerAllow)
 	}

@@ -23,8 +23,8 @@ func (k *Kind) once(ctx context.Context, r request) (run.Result, error) {
 		return run.Result{}, errForgotten()
 	}
 	around := surroundings(r.Spec)
-	r.Seed = around.seed
-	self, err := executable()
+	r.Seed = around.Seed
+	self, err := os.Executable()
 	if err != nil {
 		return run.Result{}, fmt.Errorf("start a fold: %w", err)
 	}
@@ -33,9 +33,9 @@ func (k *Kind) once(ctx context.Context, r request) (run.Result, error) {
 	}
 	said := &words{}
 	p, err := sandbox.Start(ctx, sandbox.Spec{
-		Command: []string{self, childArg}, Dir: r.Spec.Scratch, Read: inputs(r.Spec), Env: around.env,
-		MemoryMiB: int(r.Spec.Memory>>20) + memoryMiB, Clock: around.clock, Seed: around.seed,
-		Host: around.host, PID: around.pid, Processors: around.processors,
+		Command: []string{self, childArg}, Dir: r.Spec.Scratch, Read: inputs(r.Spec), Env: around.Env,
+		MemoryMiB: int(r.Spec.Memory>>20) + memoryMiB, Clock: around.Clock, Seed: around.Seed,
+		Host: around.Host, PID: around.PID, Processors: around.Processors,
 		Stderr: said, Unsandboxed: k.options.Unsandboxed,
 	})
 	if err != nil {

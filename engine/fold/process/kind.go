@@ -192,8 +192,8 @@ func (s *steppers) start(ctx context.Context, n int, w run.Wants) (*child, hello
 	if err != nil {
 		return nil, hello{}, err
 	}
-	around := surroundings(n, s.at, s.shake)
-	dir, err := s.folder(around.folder)
+	around, folder := surroundings(n, s.at, s.shake)
+	dir, err := s.folder(folder)
 	if err != nil {
 		return nil, hello{}, err
 	}
@@ -209,10 +209,10 @@ func (s *steppers) start(ctx context.Context, n int, w run.Wants) (*child, hello
 		command[0] = filepath.Join(dir, command[0])
 	}
 	spec := sandbox.Spec{
-		Command: command, Dir: dir, Read: p.read, MemoryMiB: worker.MemoryMiB, Clock: around.clock, Seed: around.seed,
-		Host: around.host, PID: around.pid, Processors: around.processors,
+		Command: command, Dir: dir, Read: p.read, MemoryMiB: worker.MemoryMiB, Clock: around.Clock, Seed: around.Seed,
+		Host: around.Host, PID: around.PID, Processors: around.Processors,
 		Unsandboxed: s.kind.options.Unsandboxed,
-		Env:         append(append(around.env, p.env...), "HOME="+home, "TMPDIR="+home, "PATH="+filepath.Dir(command[0])+":/usr/local/bin:/usr/bin:/bin"),
+		Env:         append(append(around.Env, p.env...), "HOME="+home, "TMPDIR="+home, "PATH="+filepath.Dir(command[0])+":/usr/local/bin:/usr/bin:/bin"),
 	}
 	timeout := worker.Timeout
 	if timeout <= 0 {
@@ -225,7 +225,7 @@ func (s *steppers) start(ctx context.Context, n int, w run.Wants) (*child, hello
 		}
 		return nil, hello{}, notStarted(p.name, err)
 	}
-	h, err := s.greet(c, around.seed, w)
+	h, err := s.greet(c, around.Seed, w)
 	return c, h, err
 }
 

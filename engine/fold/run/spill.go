@@ -198,12 +198,15 @@ func (r *runner) divide() *budget {
 }
 
 // chunk returns an empty chunk of the plan.
-func (m *budget) chunk(p *plan) *chunk {
+func (m *budget) chunk(p *plan) *chunk { return m.take(&m.free, p) }
+
+// take returns one of the chunks that are kept, or a new one.
+func (m *budget) take(kept *[]*chunk, p *plan) *chunk {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if n := len(m.free); n > 0 {
-		c := m.free[n-1]
-		m.free = m.free[:n-1]
+	if n := len(*kept); n > 0 {
+		c := (*kept)[n-1]
+		*kept = (*kept)[:n-1]
 		return c
 	}
 	return p.newChunk()
@@ -228,16 +231,7 @@ func (m *budget) block(parts int) int {
 }
 
 // whole returns an empty chunk for a part.
-func (m *budget) whole(p *plan) *chunk {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if n := len(m.wholes); n > 0 {
-		c := m.wholes[n-1]
-		m.wholes = m.wholes[:n-1]
-		return c
-	}
-	return p.newChunk()
-}
+func (m *budget) whole(p *plan) *chunk { return m.take(&m.wholes, p) }
 
 // giveWhole takes a part's chunk that nobody uses any more.
 func (m *budget) giveWhole(c *chunk) {
