@@ -40,7 +40,8 @@ type driver struct {
 	pure    bool // rows are keys with their states
 	state   int  // the shape's column that is the state; none
 	results *results
-	scratch []recount.Value
+	values  []recount.Value
+	scratch scratch
 	sent    uint64     // effects so far
 	poison  []Poisoned // of the part
 	file    *spillFile // of rows
