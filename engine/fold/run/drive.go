@@ -119,7 +119,7 @@ func (d *driver) input(f *filled, number int64) (Batch, error) {
 		}
 		d.groups = append(d.groups, one)
 	}
-	record := d.builder.record(f.chunks, f.refs)
+	record := d.builder.record(f)
 	return Batch{Record: record, Seq: d.builder.seq, Groups: d.groups}, nil
 }
 
