@@ -38,7 +38,7 @@ func (c *call) effectsCommand() *cobra.Command {
 		}
 		req.Calculation = args[0]
 		return c.open(ctx, func(project Recount) error {
-			done, err := project.Effects(ctx, req, c.env.Stdout, c.flags.json)
+			done, err := project.Effects(ctx, req, c.stdout(), c.flags.json)
 			if err != nil {
 				return err
 			}
