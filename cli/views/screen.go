@@ -190,15 +190,6 @@ func hitsText(b *recount.PlanBody) string {
 	return windowText(b.Window)
 }
 
-// windowText is a window with its brackets and its clock.
-func windowText(w recount.Window) string {
-	by := w.By
-	if by == "" {
-		by = recount.ByEvent
-	}
-	return w.String() + " by " + string(by)
-}
-
 func (p *page) eventLines(b *recount.PlanBody) {
 	p.labelled("Events", 2, p.eventItems(b.Events)...)
 }
