@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Kind names a family of values.
@@ -24,12 +25,15 @@ const (
 
 // Type is a kind with its parameters. Precision and Scale count decimal digits
 // and belong to KindDecimal alone; MaxLen counts characters and belongs to
-// KindString alone (0: no limit).
+// KindString alone (0: no limit). Form and Step belong to columns of a database:
+// Step is how finely a time column stores (0: to the microsecond).
 type Type struct {
 	Kind      Kind
 	Precision int
 	Scale     int
 	MaxLen    int
+	Form      Form
+	Step      time.Duration
 }
 
 // Decimal returns the type decimal(precision,scale).
