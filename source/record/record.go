@@ -146,13 +146,35 @@ func (d *Decoder) Format() string { return d.values.name() }
 // error is the context's, or a *recount.Error of a registry that does not say
 // what it knows: the same records may be read later.
 func (d *Decoder) Events(ctx context.Context, partition string, records []Record) (events []recount.Event, header string, err error) {
+	return d.EventsIn(ctx, partition, records, &Room{})
+}
+
+// Room is memory for events. It is used for one call at a time, and again once
+// nothing of what it gave is needed.
+type Room struct {
+	events []recount.Event
+	values []recount.Value
+}
+
+// Clear forgets what the events point to.
+func (r *Room) Clear() {
+	clear(r.events)
+	clear(r.values)
+}
+
+// EventsIn is Events in memory that may have been used before.
+func (d *Decoder) EventsIn(ctx context.Context, partition string, records []Record, room *Room) (events []recount.Event, header string, err error) {
 	s := d.session()
 	defer s.end()
-	events = make([]recount.Event, len(records))
+	fields := len(d.options.Mapping.Fields)
+	room.events = slices.Grow(room.events[:0], len(records))[:len(records)]
+	room.values = slices.Grow(room.values[:0], len(records)*fields)[:len(records)*fields]
+	events = room.events
 	for i := range records {
 		r := &records[i]
 		e := &events[i]
 		*e = recount.Event{Partition: partition, Position: r.Position, Key: r.Key, Data: r.Value, Headers: r.Headers}
+		e.Fields = room.values[i*fields : (i+1)*fields : (i+1)*fields]
 		s.read(ctx, e, r.Time)
 		if s.err != nil {
 			return nil, "", s.err
@@ -208,7 +230,9 @@ func (s *session) read(ctx context.Context, e *recount.Event, at time.Time) {
 		e.Key = nil // the mapping's, if it names one
 	}
 	key := e.Key
-	e.Fields = s.texts.Values(len(s.options.Mapping.Fields))
+	if fields := len(s.options.Mapping.Fields); len(e.Fields) != fields || fields == 0 {
+		e.Fields = s.texts.Values(fields)
+	}
 	for i := range e.Fields {
 		e.Fields[i] = recount.Null
 	}
