@@ -19,7 +19,7 @@ type decoder interface {
 	compress.StreamingCodec
 }
 
-func init() { //nolint:gochecknoinits // only registers (docs/adr/0004), before anything reads or writes
+func init() { //nolint:gochecknoinits // only registers (docs/adr/0004, 0021), before anything reads or writes
 	if own, err := compress.GetCodec(compress.Codecs.Zstd); err == nil {
 		if d, ok := own.(decoder); ok {
 			compress.RegisterCodec(compress.Codecs.Zstd, zstdCodec{d})
