@@ -32,6 +32,28 @@ func (p *plan) hash(c *chunk, row int) uint64 {
 	return xxh3.Hash(k.at(row))
 }
 
+// hashes adds the hashes of the rows [from, to).
+func (p *plan) hashes(to []uint64, c *chunk, from, end int) []uint64 {
+	k := &c.columns[p.key]
+	switch {
+	case k.valid != nil || k.width != 0 && k.width != 8:
+		for row := from; row < end; row++ {
+			to = append(to, p.hash(c, row))
+		}
+	case k.width == 8:
+		for row := from; row < end; row++ {
+			to = append(to, mix(binary.LittleEndian.Uint64(k.data[row*8:])))
+		}
+	default:
+		at := k.start(from)
+		for _, till := range k.ends[from:end] {
+			to = append(to, xxh3.Hash(k.data[at:till]))
+			at = till
+		}
+	}
+	return to
+}
+
 // mix spreads the bits of a number over all of it (the end of splitmix64).
 func mix(x uint64) uint64 {
 	x ^= x >> 30

@@ -156,6 +156,7 @@ type scatterer struct {
 	// the same by part, runs what of them is whose, share is counted by part.
 	chosen, to, rows, share []int32
 	runs                    []run
+	hashes                  []uint64
 	counts                  []int64 // of events, by part
 	file                    *spillFile
 	scratch                 scratch
@@ -269,14 +270,15 @@ func (s *scatterer) choose(block *chunk) {
 		s.share = make([]int32, len(s.parts))
 	}
 	clear(s.share)
-	for row := range block.n {
+	s.hashes = s.plan.hashes(s.hashes[:0], block, 0, block.n)
+	for row, hash := range s.hashes {
 		if !s.spec.Feed && !s.used(block, row) {
 			continue
 		}
 		if s.wanted != nil && !s.isWanted(block, row) {
 			continue
 		}
-		part := s.partOf(s.plan.hash(block, row))
+		part := s.partOf(hash)
 		s.counts[part]++
 		if s.parts[part].done {
 			continue
