@@ -197,6 +197,9 @@ type explaining struct {
 	under  *replay.Hypothesis
 	every  bool            // step through all of them
 	mute   map[string]bool // folds, by digest, that do not give their state
+	// right and against are what the two logics have after each event, where one
+	// run told.
+	courses [2]*course
 }
 
 // find lists the events that touch the row, whatever their marks.
