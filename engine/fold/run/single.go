@@ -83,7 +83,9 @@ func (g *gathered) single(all *attempts) {
 			list = all.of[string(key)]
 		}
 		for _, a := range list {
-			if g.attempt(events, a) {
+			began := len(g.refs)
+			// Without its only event there is no key, unless it has a state to begin with.
+			if g.attempt(events, a) && (len(g.refs) > began || k.opened) {
 				one := k
 				one.events = len(g.refs)
 				g.keys, g.numbers = append(g.keys, one), append(g.numbers, a.number)

@@ -57,7 +57,7 @@ func (s *scene) tried() (rows, failed []string) {
 				var made []string
 				for _, g := range s.groups() {
 					events, has := attempted(g, seq, more)
-					if !has || recount.KeyText(g.by) != recount.KeyText(k.Key) {
+					if !has || len(events) == 0 || recount.KeyText(g.by) != recount.KeyText(k.Key) {
 						continue
 					}
 					if at := slices.IndexFunc(events, func(e *event) bool { return s.poison[e.seq] }); at >= 0 {
