@@ -142,6 +142,11 @@ type Session interface {
 	// Run runs the logic over a variant of the events and returns its rows in
 	// byte order of recount.KeyText of the key columns. Rows must be closed.
 	Run(ctx context.Context, v Variant) (Rows, error)
+	// Several runs a fold over several variants of the events by one run: the
+	// variants differ in nothing but which events they see. Where that is dearer
+	// than runs of their own, or the fold does not survive an event of any of them,
+	// it is ErrUnsupported; so it is for logic that is no fold.
+	Several(ctx context.Context, list []Variant) (Several, error)
 	// HitSpan finds the sound hit events among those that are read.
 	HitSpan(ctx context.Context, dedupe bool) (HitSpan, error)
 	// States runs the logic for single keys as of positions in the log: one State
@@ -428,6 +433,14 @@ type ReplayEvent struct {
 	Seq  int64
 	Mark recount.MarkKind // empty: sound
 	recount.Event
+}
+
+// Several are the rows of several variants, each in key order.
+type Several interface {
+	// Next returns the rows of the next variant, in the order in which they were
+	// asked for; those of the one before are gone. They need not be closed.
+	Next() Rows
+	Close() error
 }
 
 // Rows are the rows of one run, in key order.

@@ -80,6 +80,11 @@ func (s *session) sent(ctx context.Context, v engine.Variant) (runRequest, error
 	return runRequest{Variant: sent, Edges: edges}, err
 }
 
+// Several is for folds.
+func (s *session) Several(context.Context, []engine.Variant) (engine.Several, error) {
+	return nil, fmt.Errorf("run SQL over several variants at once: %w", recount.ErrUnsupported)
+}
+
 // Singles is for folds.
 func (s *session) Singles(context.Context, engine.Variant, engine.SinglesQuery) (engine.Singles, error) {
 	return engine.Singles{}, fmt.Errorf("leave single events out of SQL: %w", recount.ErrUnsupported)

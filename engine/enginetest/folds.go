@@ -103,11 +103,15 @@ func AsSQL(t *testing.T, h Harness, seed uint64) {
 		}
 		return list
 	}
+	var together []engine.Variant
+	var rows [][]string
 	for range 6 {
 		v := randomVariant(r, len(w.events))
 		v.Logic, v.Key, v.Columns = logic(totals), []string{"user_id"}, []string{"total", "n"}
-		want(t, fmt.Sprintf("seed %d, %+v", seed, v), run(l.spell(v)), run(v)...)
+		together, rows = append(together, l.spell(v)), append(rows, run(v))
+		want(t, fmt.Sprintf("seed %d, %+v", seed, v), run(l.spell(v)), rows[len(rows)-1]...)
 	}
+	wantSeveral(t, l, together, rows)
 	plain := l.spell(seen(func(v *engine.Variant) { v.Dedupe = r.IntN(2) == 0 }))
 	fed := plain
 	fed.Within.From = noon.Add(-1000 * time.Hour)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -143,5 +144,69 @@ func foldAlong(t *testing.T, h Harness) {
 	_, err := l.session.States(t.Context(), engine.Variant{Logic: logic("SELECT 'x' AS k, 1 AS v"), Key: []string{"k"}, Columns: []string{"v"}}, engine.StatesQuery{Keys: keysOf("x"), Along: []int64{1}})
 	if !errors.Is(err, recount.ErrUnsupported) {
 		t.Errorf("SQL along given events: got %v, want ErrUnsupported", err)
+	}
+}
+
+// wantSeveral holds that variants that run together give the rows that each gives
+// alone: all, then those of some keys.
+func wantSeveral(t *testing.T, l *lab, variants []engine.Variant, rows [][]string) {
+	t.Helper()
+	for _, keys := range [][][]recount.Value{nil, keysOf("a", "p1", "z")} {
+		for i := range variants {
+			variants[i].Keys = keys
+		}
+		several, err := l.session.Several(t.Context(), variants)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, v := range variants {
+			got, err := list(several.Next())
+			if err != nil {
+				t.Fatal(err)
+			}
+			all := slices.DeleteFunc(slices.Clone(rows[i]), func(row string) bool {
+				return keys != nil && !slices.ContainsFunc(keys, func(key []recount.Value) bool { return strings.HasPrefix(row, join(key)+"|") })
+			})
+			want(t, fmt.Sprintf("several, %+v", v), got, all...)
+		}
+		if err := several.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// foldSeveral holds which variants are left to runs of their own.
+func foldSeveral(t *testing.T, h Harness) {
+	l := newLab(t, h)
+	l.Add(order("1", noon, "a", "1"), order("2", noon, "b", "2"), order("3", noon, "b", "13"))
+	v := l.fold(Poison, []string{"user_id"}, "total", "n")
+	l.open()
+	without := v
+	without.Missed = []recount.EventList{{IDs: idList("3")}}
+	if several, err := l.session.Several(t.Context(), []engine.Variant{without, without}); err != nil {
+		t.Error(err)
+	} else {
+		for range 2 {
+			got, err := list(several.Next())
+			if err != nil {
+				t.Fatal(err)
+			}
+			want(t, "without the event that the fold does not survive", got, "a|1.00,1", "b|2.00,1")
+		}
+		if err := several.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	shaken := without
+	shaken.Shake.Files = true
+	for name, list := range map[string][]engine.Variant{
+		"an event that the fold does not survive": {without, v}, "another shake": {without, shaken}, "SQL": {variant(), variant()}, "none": {},
+	} {
+		if _, err := l.session.Several(t.Context(), list); !errors.Is(err, recount.ErrUnsupported) {
+			t.Errorf("%s: got %v, want ErrUnsupported", name, err)
+		}
+	}
+	if marks, err := l.session.Quarantined(t.Context()); err != nil || len(marks) > 0 {
+		t.Errorf("quarantined: got %v, %v, want none", marks, err)
 	}
 }

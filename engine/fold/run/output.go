@@ -57,9 +57,9 @@ func (r *runner) writeRows(ctx context.Context) error {
 	last, any := "", false
 	return w.finish(merge(ctx, r.sources(func(d *results) *records { return d.rows }), func(s *source) error {
 		key := string(s.sort)
-		if r.named() || r.attempts != nil {
+		if r.named() || r.tried() {
 			check := r.checkShown
-			if r.attempts != nil {
+			if r.tried() {
 				check = r.checkTried
 			}
 			row = parseValues(row[:0], s.values, len(names))
@@ -116,7 +116,7 @@ func outColumns(s *Spec) (names []string) {
 		}
 		names = append(names, shownOwn...)
 	}
-	if s.Single != nil {
+	if s.Single != nil || s.Several > 0 {
 		names = append(names, triedColumn)
 	}
 	for i := range s.Shape.Key {

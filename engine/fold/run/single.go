@@ -76,11 +76,7 @@ func (g *gathered) single(all *attempts) {
 		c := g.keyChunk(&k)
 		list := all.null
 		if column := &c.columns[g.plan.key]; !column.null(int(k.of.row)) {
-			key := column.at(int(k.of.row))
-			if g.plan.bucketd {
-				key = key[:len(key)-bucketBytes]
-			}
-			list = all.of[string(key)]
+			list = all.of[string(g.plan.byOf(column.at(int(k.of.row))))]
 		}
 		for _, a := range list {
 			began := len(g.refs)
@@ -119,12 +115,23 @@ func (g *gathered) attempt(events []ref, a attempt) (has bool) {
 // addRow keeps a row of the group that stands at i of the batch.
 func (d *driver) addRow(i int, values []recount.Value) error {
 	uid, key := d.uid+int64(i), d.rowKey(values)
-	if d.attempts == nil {
+	if !d.tried() {
 		return d.results.rows.add(uid, 0, key, values[len(d.spec.Shape.Key):])
 	}
-	number := d.filled.groups[i].number
+	number := d.attemptOf(d.filled.groups[i])
 	sort := binary.BigEndian.AppendUint64(nil, uint64(number)) //nolint:gosec // counted from 0
 	return d.results.rows.add(uid, 0, string(sort)+key, slices.Concat([]recount.Value{recount.Text(strconv.Itoa(number))}, values))
+}
+
+// tried says that keys are folded several times.
+func (r *runner) tried() bool { return r.attempts != nil || r.spec.Several > 0 }
+
+// attemptOf is the attempt, or the variant, that a group is of.
+func (d *driver) attemptOf(g filledGroup) int {
+	if d.spec.Several > 0 {
+		return d.plan.variantOf(g.of.columns[d.plan.key].at(g.row))
+	}
+	return g.number
 }
 
 // triedColumn is the column of an attempt's number in a file of rows.
@@ -144,13 +151,13 @@ func (r *runner) checkTried(row []recount.Value, twice bool) error {
 	return nil
 }
 
-// Tried is a row of an attempt under Spec.Single.
+// Tried is a row of an attempt under Spec.Single, or of a variant under Spec.Several.
 type Tried struct {
 	Attempt int
 	Row     recount.Row
 }
 
-// TriedRows are the rows of a run with Spec.Single, sorted by attempt, then by
+// TriedRows are the rows of a run with Spec.Single or Spec.Several, sorted by attempt, then by
 // recount.KeyText of the row's key.
 type TriedRows struct {
 	texts *result.Texts

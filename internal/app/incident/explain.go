@@ -77,7 +77,7 @@ type NamedValue struct {
 // many the row is shown.
 const (
 	mostExplained = 2000
-	mostOfFold  = 10_000
+	mostOfFold    = 10_000
 	mostStepped   = 40
 )
 
