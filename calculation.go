@@ -61,6 +61,16 @@ const StateColumn = "recount_state"
 // Fold says that the logic folds the events of a key, one after the other.
 func (l Logic) Fold() bool { return l.Kind == LogicWorker || l.Kind == LogicGo }
 
+// Folds says that the logic is a fold, or one of its versions is.
+func (l Logic) Folds() bool {
+	for _, v := range l.Versions {
+		if v.Logic.Folds() {
+			return true
+		}
+	}
+	return l.Fold()
+}
+
 // Brought says that the logic is not here: something else made its rows.
 func (l Logic) Brought() bool { return l.Kind == LogicRows || l.Kind == LogicTable }
 
@@ -235,7 +245,7 @@ func (r Rule) String() string {
 type Certificate struct {
 	Calculation string      `json:"calculation"`
 	Kind        string      `json:"kind"`  // of the logic
-	Logic       string      `json:"logic"` // its digest
+	Logic       string      `json:"logic"` // its digest; of versions, that of all
 	Window      Window      `json:"window"`
 	Stream      string      `json:"stream"`
 	Snapshot    string      `json:"snapshot"` // of the archive
@@ -249,6 +259,11 @@ type Certificate struct {
 	Runs          []ShakenRun  `json:"runs"`
 	Columns       []ColumnsOff `json:"columns"` // that differ in any run, in the order of the result
 	Program       string       `json:"program"`
+	// What the rows were made of besides events and logic, as in a plan.
+	As       string        `json:"as,omitempty"`
+	Versions []PlanVersion `json:"versions,omitempty"`
+	Upcasts  []PlanInput   `json:"upcasts,omitempty"`
+	Lookups  []PlanInput   `json:"lookups,omitempty"`
 }
 
 // ShakenRun is one run that was compared with the first.

@@ -167,7 +167,7 @@ func sentence(why string) string {
 
 // folds says that the right logic or the previous one is a fold.
 func (r *Incident) folds() bool {
-	return r.calc.Logic.Fold() || r.calc.Previous != nil && r.calc.Previous.Fold()
+	return r.calc.Logic.Folds() || r.calc.Previous != nil && r.calc.Previous.Fold()
 }
 
 // exclude leaves out rows of events that a fold did not survive while hypotheses
