@@ -20,6 +20,8 @@ type gathered struct {
 	keys     []gatheredKey
 	// refs are the events, key by key, in order.
 	refs []ref
+	// numbers are the attempts that keys are; nil: they are keys.
+	numbers []int
 }
 
 type gatheredKey struct {

@@ -279,6 +279,33 @@ func (c *chunk) ordinal(slot, row int) uint32 {
 // bucketBytes is how many bytes of a key are the start of its bucket.
 const bucketBytes = 8
 
+// variantBytes is how many bytes of a key are its variant, under Spec.Several.
+const variantBytes = 4
+
+// appendVariant adds the variant whose event it is, where there are several.
+func (p *plan) appendVariant(key []byte, variant int) []byte {
+	if p.spec.Several == 0 {
+		return key
+	}
+	return binary.LittleEndian.AppendUint32(key, uint32(variant)) //nolint:gosec // a few
+}
+
+// byOf are the bytes of a key that are of By.
+func (p *plan) byOf(key []byte) []byte {
+	if p.bucketd {
+		key = key[:len(key)-bucketBytes]
+	}
+	if p.spec.Several > 0 {
+		key = key[:len(key)-variantBytes]
+	}
+	return key
+}
+
+// variantOf reads the variant from a key.
+func (p *plan) variantOf(key []byte) int {
+	return int(binary.LittleEndian.Uint32(key[len(p.byOf(key)):]))
+}
+
 // buckets remembers the bucket of the last time: those of neighbours are mostly
 // the same.
 type buckets struct{ from, to int64 }

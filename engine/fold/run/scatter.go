@@ -150,8 +150,10 @@ type scatterer struct {
 	made   int      // chunks so far
 	cursor cursor
 	limits limits
-	key    []byte
-	bucket buckets
+	// variant is that of the file that is read.
+	variant int
+	key     []byte
+	bucket  buckets
 	// chosen are the rows of a block that are folded, to their parts; rows are
 	// the same by part, runs what of them is whose, share is counted by part.
 	chosen, to, rows, share []int32
@@ -200,7 +202,7 @@ func (s *scatterer) run(ctx context.Context, units []unit) (err error) {
 			if f, err = s.plan.openFile(s.spec.Files[u.file].Path, b, s.names.ordinal); err != nil {
 				return err
 			}
-			at = u.file
+			at, s.variant = u.file, s.spec.Files[u.file].Variant
 		}
 		if err := f.each(ctx, u.group, block, s.take); err != nil {
 			return err
@@ -400,6 +402,7 @@ func (s *scatterer) fillKeys(block *chunk) (err error) {
 		if s.key, err = s.plan.appendKey(s.key[:0], block, row); err != nil {
 			return err
 		}
+		s.key = s.plan.appendVariant(s.key, s.variant)
 		if s.plan.bucketd {
 			s.key = s.appendBucket(s.key, block, row)
 		}
@@ -414,11 +417,7 @@ func (s *scatterer) isWanted(block *chunk, row int) bool {
 	if k.null(row) {
 		return s.wantedNull
 	}
-	v := k.at(row)
-	if s.plan.bucketd {
-		v = v[:len(v)-bucketBytes]
-	}
-	_, ok := s.wanted[string(v)]
+	_, ok := s.wanted[string(s.plan.byOf(k.at(row)))]
 	return ok
 }
 
