@@ -223,7 +223,7 @@ func (o *oracle) read() (list []*entry) {
 
 // excluded are the keys that a quarantined entry touches.
 func (o *oracle) excluded(read []*entry) map[string]bool {
-	return o.contributed(read, func(e *entry) bool { return e.bad })
+	return o.contributed(read, func(e *entry) bool { return e.bad || e.dies })
 }
 
 // touched are the keys to which a hit entry contributes.

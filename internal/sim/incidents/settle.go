@@ -23,7 +23,7 @@ func (o *oracle) settle() map[string]verdict {
 	b := o.b
 	excluded := o.excluded(o.entries)
 	touched := o.touched(o.entries)
-	sound := func(e *entry) bool { return !e.bad }
+	sound := func(e *entry) bool { return !e.bad && !e.dies }
 	made := o.contributed(o.entries, sound)
 	out := map[string]verdict{}
 	keys := maps.Clone(made)
@@ -142,7 +142,7 @@ func (o *oracle) stands(key string) (list []stand, mixed bool) {
 	b := o.b
 	var mine []*entry
 	for _, e := range o.entries {
-		if !e.bad && o.contributed([]*entry{e}, func(*entry) bool { return true })[key] {
+		if !e.bad && !e.dies && o.contributed([]*entry{e}, func(*entry) bool { return true })[key] {
 			mine = append(mine, e)
 		}
 	}

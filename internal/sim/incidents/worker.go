@@ -85,7 +85,7 @@ func (b *batch) work(rows table, entries []*entry, f fault) {
 func (b *batch) copies(e *entry, f fault) int {
 	hit := b.hit(e)
 	switch {
-	case e.bad:
+	case e.bad || e.dies:
 		return 0
 	case e.repeat && b.dedupe && (!f.twice || !hit):
 		return 0
@@ -116,7 +116,7 @@ func (b *batch) copies(e *entry, f fault) int {
 
 // absorb adds an entry to the row of its key.
 func (b *batch) absorb(rows table, e *entry, f fault) {
-	who, cents := e.who, e.cents
+	who, cents := e.who, b.value(e)
 	if f.previous && b.hit(e) {
 		switch b.previous {
 		case prevAbs:
