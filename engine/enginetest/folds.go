@@ -173,6 +173,7 @@ func foldStates(t *testing.T, h Harness) {
 	want(t, "what is hit, without opening states", alone(func(v *engine.Variant) { v.See = engine.SeeHit }), "a|20.00,2", "c|8.00,1")
 	want(t, "what is not hit, from opening states", alone(func(v *engine.Variant) { v.See = engine.SeeUnhit }), "a|1.00,1", "b|2.00,1", "z|32.00,1")
 	want(t, "one event, without opening states", alone(func(v *engine.Variant) { v.Only = []int64{5} }), "c|8.00,1")
+	l.input(rest)
 	got, err := l.tryEach(v)
 	if err != nil {
 		t.Fatal(err)

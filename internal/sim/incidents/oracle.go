@@ -16,6 +16,7 @@ type verdict struct {
 	action recount.Action // empty: it is right
 	cause  string         // of a write
 	after  string         // what a write makes of it
+	dim    bool           // a checkpoint may hide where the row stands: then it is held
 	beside bool           // no hit event touches it: it is not part of the plan
 }
 

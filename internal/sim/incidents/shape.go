@@ -85,7 +85,10 @@ func (b *batch) drawFolds(rng *rand.Rand) {
 	if b.second < 0 {
 		b.rightFold[1] = b.rightFold[0]
 	}
-	b.prevFold = mode < 4 && b.previous != prevRoute && b.second < 0
+	// A fold processes every event of its key, and its row says so: the worker here
+	// leaves a row alone where it passes an event by.
+	passed := b.previous == prevSkip && b.cut != cutClosed && b.cut != cutPaused && b.cut != cutFound
+	b.prevFold = !passed && mode < 4 && b.previous != prevRoute && b.second < 0
 }
 
 func (b *batch) drawRates(rng *rand.Rand) {
@@ -134,6 +137,10 @@ func (b *batch) form(e *entry) {
 
 // begins says that replays may begin at a checkpoint.
 func (b *batch) begins() bool { return b.punctual && (b.rightFold[0] || b.opening) }
+
+// early says that all events of a row may lie before a checkpoint, which does not
+// tell the last of them.
+func (b *batch) early(r *row) bool { return b.begins() && r != nil && r.at < windowAt }
 
 // spotless says that an entry may not be quarantined: a checkpoint ends after it.
 func (b *batch) spotless(e *entry) bool { return b.punctual && e.at < windowAt }

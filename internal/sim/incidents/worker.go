@@ -42,6 +42,7 @@ type row struct {
 	pos     int
 	lane    int
 	event   string
+	at      int // event time of its last event
 }
 
 // text is what is compared.
@@ -160,7 +161,7 @@ func (b *batch) absorbInto(rows table, key string, e *entry, cents int64, f faul
 		r.last, r.lastOrd = e.kind, ord
 	}
 	r.version++
-	r.pos, r.lane, r.event = e.pos, e.lane, e.id
+	r.pos, r.lane, r.event, r.at = e.pos, e.lane, e.id, e.at
 }
 
 // keys names the rows that an entry is part of.
