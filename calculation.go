@@ -150,6 +150,7 @@ type Calculation struct {
 	BucketNone  bool // `bucket: none` stands in the configuration
 	Dedupe      bool
 	Previous    *Logic
+	Over        Over // the events that Previous processed
 	Missed      []EventList
 	Processed   *Processed
 	Again       []Again
@@ -165,6 +166,16 @@ type Calculation struct {
 	WorkerState WorkerState
 	Write       Write
 }
+
+// Over says which events the previous logic processed, where it is a fold.
+type Over string
+
+// The events that the previous logic processed.
+const (
+	OverUnsaid Over = ""    // hit events, if the state of a key can be handed over; else all
+	OverHit    Over = "hit" // hit events: the right logic processed all others
+	OverAll    Over = "all" // all that are read
+)
 
 // Hypotheses says whether the configuration names any.
 func (c Calculation) Hypotheses() bool {

@@ -155,6 +155,7 @@ var previousBlock = Block{
 		{Name: "go", Type: "text", Doc: "The name of its fold."},
 		{Name: "shadow", Type: "mapping", Doc: "The production worker, run beside the live one on a topic and a table of its own."},
 		{Name: "by", Type: "list of texts", Doc: "With worker or go, the fields of its key.", Default: "those of the calculation"},
+		{Name: "over", Type: "hit or all", Doc: "With worker or go, the events that it processed. hit: those of the error window; it went on from the states of the right logic, and the right logic from its.", Default: "hit, where the state of a key can be handed over; else all"},
 		{Name: "rows", Type: "text or {table}", Doc: "Rows that it made: a file, or {table: NAME}, as for the calculation."},
 	},
 }

@@ -105,6 +105,9 @@ func TestWrongInputsAreRefused(t *testing.T) {
 		{"a gap", `from: "2024-06-10`, `from: "2024-06-11`, "no version is in force between"},
 		{"an overlap", `from: "2024-06-10`, `from: "2024-06-09`, "overlap"},
 		{"turned round", `to: "2024-06-12`, `to: "2024-06-10`, "from is not before to"},
+		{"a state of SQL", "{name: new, ", "{name: new, state: continues, ", `version "old" is sql, and worker and go alone have states`},
+		{"a state of nothing", "{name: old, ", "{name: old, state: continues, ", `no version stands before "old"`},
+		{"another word for a state", "{name: new, ", "{name: new, state: goes on, ", "it can be continues"},
 		{"an edge in a bucket", "2024-06-10T00:00:00Z", "2024-06-10T01:00:00Z", "inside the bucket"},
 		{"a time without an offset", `to: "2024-06-12T00:00:00Z"`, `to: "2024-06-12T00:00:00"`, "no time with an offset"},
 	} {

@@ -14,6 +14,7 @@ func (l *loader) hypotheses(c *Calculation, found map[string]entry) {
 			if logic, ok := l.logic(v.value, block); ok {
 				c.Previous = &logic
 				l.by(c, c.Previous, block)
+				over(c, block)
 			}
 		}
 	}
@@ -26,6 +27,20 @@ func (l *loader) hypotheses(c *Calculation, found map[string]entry) {
 		word, _ := v.oneOf(recount.CodeConfig, string(recount.UnexplainedHold), string(recount.UnexplainedCorrect))
 		c.Unexplained = recount.Unexplained(word)
 	}
+}
+
+// over reads which events the previous logic processed.
+func over(c *Calculation, found map[string]entry) {
+	v, ok := found["over"]
+	if !ok {
+		return
+	}
+	if !c.Previous.Fold() {
+		v.problem("it is for worker or go, whose states can be handed over; SQL reads the column hit, and rows are as they were made")
+		return
+	}
+	word, _ := v.oneOf(recount.CodeConfig, string(recount.OverHit), string(recount.OverAll))
+	c.Over = recount.Over(word)
 }
 
 // replayed reads the hypotheses that are tried by replaying the right logic over

@@ -15,6 +15,7 @@ var versionBlock = Block{
 		{Name: "worker", Type: "mapping", Doc: "Its process, as for a calculation."},
 		{Name: "go", Type: "text", Doc: "The name of its fold."},
 		{Name: "by", Type: "list of texts", Doc: "With worker or go, the fields of its key.", Default: "those of key that are fields of the event"},
+		{Name: "state", Type: "continues", Doc: "With worker or go: it goes on from the states that the version before it left, which mean the same to both.", Default: "it does not, and no window may need both"},
 		{Name: "effective", Type: "mapping", Doc: "The event times in which it was in force.", Default: "always"},
 	},
 }
@@ -57,6 +58,9 @@ func (l *loader) versions(c *Calculation, v entry, found map[string]entry) recou
 		if len(list) > 0 {
 			follows(item, list[len(list)-1], one)
 		}
+		if e, ok := block["state"]; ok {
+			one.Continues = continues(e, list, one)
+		}
 		list = append(list, one)
 	}
 	if len(list) == 0 {
@@ -66,6 +70,29 @@ func (l *loader) versions(c *Calculation, v entry, found map[string]entry) recou
 		return recount.Logic{}
 	}
 	return recount.Versioned(list)
+}
+
+// continues reads that a version goes on from the states of the one before it.
+func continues(v entry, before []recount.Version, one recount.Version) bool {
+	if _, ok := v.oneOf(recount.CodeConfig, "continues"); !ok {
+		return false
+	}
+	if len(before) == 0 {
+		v.problem("no version stands before %q, whose states it could go on from", clip(one.Name))
+		return false
+	}
+	last := before[len(before)-1]
+	for _, version := range []recount.Version{last, one} {
+		if version.Logic.Kind != "" && !version.Logic.Fold() {
+			v.problem("version %q is %s, and worker and go alone have states", clip(version.Name), version.Logic.Kind)
+			return false
+		}
+	}
+	if last.Logic.Kind != "" && one.Logic.Kind != "" && last.Logic.Kind != one.Logic.Kind {
+		v.problem("version %q is %s and version %q is %s: states are of one kind", clip(last.Name), last.Logic.Kind, clip(one.Name), one.Logic.Kind)
+		return false
+	}
+	return true
 }
 
 func effective(v entry) recount.Window {

@@ -149,7 +149,7 @@ func (t *stepper) notTaken(s stretch, key []recount.Value, said error) error {
 		values = append(values, name+v.String())
 	}
 	return &recount.Error{
-		Code: recount.CodeHandover, What: fmt.Sprintf("%s cannot go on from the state that was handed over to it", turn.Name), Where: fmt.Sprintf("%s, key %s", turn.Where, join(values)), Why: why, Err: said,
+		Code: recount.CodeHandover, What: fmt.Sprintf("%s cannot go on from the state that was handed over to it", turn.Name), Where: fmt.Sprintf("%s, key %s", turn.Where, join(values)), Why: why, // it wraps nothing: a poison would be taken for that of an event
 		Next: "let it read the states of the logic before it; or, of versions, choose one for all with --as; or, of previous, write over: all",
 	}
 }

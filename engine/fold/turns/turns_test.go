@@ -96,7 +96,7 @@ func (s *told) Step(_ context.Context, in run.Batch) (a run.Answer, err error) {
 		if g.Begin {
 			s.next, s.user, s.state = g.Number+1, g.Key[0].Text, ""
 			if s.refuses != "" && strings.Contains(string(g.Opening), s.refuses) {
-				return a, errors.New("it cannot read this state")
+				return a, &run.Poison{Group: g.Number, Err: errors.New("it cannot read this state")}
 			}
 			if g.Opening != nil {
 				s.state = string(g.Opening)

@@ -318,7 +318,7 @@ func (r *Incident) splits() bool {
 
 // inForce finds the versions that the window needs, and refuses what none is for
 // or what would need several at once.
-func (r *Incident) inForce() error {
+func (r *Incident) inForce(ctx context.Context) error {
 	logic := r.calc.Logic
 	if logic.Kind != recount.LogicVersions {
 		return nil
@@ -332,17 +332,39 @@ func (r *Incident) inForce() error {
 	if r.splits() {
 		return nil
 	}
+	one := r.used[0].Logic
 	if len(r.used) > 1 {
-		edge := r.used[1].Effective.From
-		why := fmt.Sprintf("its rows remember events of %s and of %s, and no version reads both (memory: %s)", r.used[0].Name, r.used[1].Name, r.calc.Memory)
-		if r.calc.Memory.Kind == recount.MemoryWindow {
-			why = fmt.Sprintf("its rows hold the whole window, of which the part before %s is of version %s and the other of %s", recount.FormatTimestamp(edge), r.used[0].Name, r.used[1].Name)
+		if err := r.continued(); err != nil {
+			return err
 		}
-		return r.noVersion("the window needs several versions at once", why, "choose a window that reads nothing beyond "+recount.FormatTimestamp(edge)+", or one version for all")
+		one = recount.Continued(r.used)
+		if _, err := r.engine.Check(ctx, one, r.eventFields()); err != nil {
+			return err
+		}
 	}
 	r.versioned = &logic
-	r.calc.Logic, r.right.Logic = r.used[0].Logic, r.used[0].Logic
+	r.calc.Logic, r.right.Logic = one, one
 	return nil
+}
+
+// continued refuses versions of which one does not go on from the states of the one
+// before it.
+func (r *Incident) continued() error {
+	at := 1 + slices.IndexFunc(r.used[1:], func(v recount.Version) bool { return !v.Continues })
+	if at == 0 {
+		return nil
+	}
+	before, after := r.used[at-1], r.used[at]
+	edge := recount.FormatTimestamp(after.Effective.From)
+	why := fmt.Sprintf("its rows remember events of %s and of %s, and no version reads both (memory: %s)", before.Name, after.Name, r.calc.Memory)
+	if r.calc.Memory.Kind == recount.MemoryWindow {
+		why = fmt.Sprintf("its rows hold the whole window, of which the part before %s is of version %s and the other of %s", edge, before.Name, after.Name)
+	}
+	next := ""
+	if before.Logic.Fold() && after.Logic.Fold() {
+		next = fmt.Sprintf("if %s goes on from the states that %s left, write state: continues in it; else ", after.Name, before.Name)
+	}
+	return r.noVersion("the window needs several versions at once", why, next+"choose a window that reads nothing beyond "+edge+", or one version for all")
 }
 
 func (r *Incident) noVersion(what, why, next string) error {
@@ -381,8 +403,8 @@ func openSpan(w recount.Window) string {
 // alike says whether a span can be replayed by the versions that the window was.
 func (r *Incident) alike(read recount.Window) bool {
 	switch {
-	case r.versioned != nil: // one version, and it has to be the same
-		return covers(r.used[0].Effective, read)
+	case r.versioned != nil: // the same versions, most often one
+		return covers(lifetime(r.used), read)
 	case r.calc.Logic.Kind == recount.LogicVersions:
 		return covers(lifetime(r.calc.Logic.Versions), read)
 	}

@@ -67,6 +67,9 @@ type Incident struct {
 	tables    []*table            // reference data, in the order of the configuration
 	used      []recount.Version   // the versions that the window needs
 	versioned *recount.Logic      // all versions, where calc.Logic is the one that is needed
+	wrote     *recount.Logic      // the previous logic as it is by itself, where it is a fold
+	over      string              // which events it processed, for the plan's reader; empty: there is no question
+	apart     string              // why it could not take turns with the right logic, as a run has shown; empty: it could
 	unknown   []recount.Window    // spans beside the window of which the reference data says nothing
 	extra     []recount.Field     // the fields that events get from it
 }

@@ -193,8 +193,11 @@ func (r *Incident) body(l *live, counts recount.EventCounts, found comparison) r
 		Key: planColumns(l.key, r.shape.Key), Columns: planColumns(l.columns, r.shape.Values), Events: counts, Digest: found.Digest,
 		Given: r.calc.Hypotheses(), MaxChanges: r.calc.MaxChanges, Overrides: []string{}, Notes: []string{}, Rules: []string{},
 	}
-	if r.calc.Previous != nil {
-		b.Previous = r.digestOf(*r.calc.Previous)
+	if p := r.calc.Previous; p != nil {
+		if r.wrote != nil {
+			p = r.wrote
+		}
+		b.Previous = r.digestOf(*p)
 	}
 	r.bodyOfInputs(&b)
 	r.bodyOfHits(&b, found)
@@ -355,6 +358,7 @@ func (r *Incident) notes(p *recount.Plan, found comparison, overrides Overrides)
 		add("widened from %s to whole buckets of %s in %s", r.asked, b.Bucket, b.Zone)
 	}
 	b.Notes = append(b.Notes, r.broughtNotes(found.held)...)
+	b.Notes = append(b.Notes, r.turnNotes()...)
 	if found.fatal != nil {
 		add("%s", found.fatal)
 	}

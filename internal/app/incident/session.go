@@ -180,7 +180,10 @@ func (r *Incident) start(ctx context.Context) error {
 	if err := r.locate(ctx); err != nil {
 		return err
 	}
-	if err := r.inForce(); err != nil {
+	if err := r.inForce(ctx); err != nil {
+		return err
+	}
+	if err := r.previously(ctx); err != nil {
 		return err
 	}
 	if err := r.complete(); err != nil {

@@ -58,6 +58,14 @@ func Plan(ctx context.Context, calculations []*Incident, overrides Overrides) (p
 
 // plan replays, compares and puts the plan of one calculation together.
 func (one planning) plan(ctx context.Context, overrides Overrides) (p *recount.Plan, err error) {
+	p, err = one.try(ctx, overrides)
+	if one.r.stands(err) {
+		p, err = one.try(ctx, overrides)
+	}
+	return p, err
+}
+
+func (one planning) try(ctx context.Context, overrides Overrides) (p *recount.Plan, err error) {
 	if err := one.r.start(ctx); err != nil {
 		return nil, err
 	}
