@@ -104,6 +104,7 @@ func (c *call) explainCommand() *cobra.Command {
 		Args: c.takes(2, -1, "a plan file and a key"), ValidArgsFunction: completePlans,
 	}
 	cmd.Flags().BoolVar(&req.All, "all", false, "every event, with the row after each")
+	c.addUnsandboxed(cmd)
 	cmd.RunE = c.run(func(ctx context.Context, args []string) error {
 		return c.open(ctx, func(project Recount) error {
 			req.File, req.Key = args[0], args[1:]

@@ -72,12 +72,14 @@ type DetectRequest struct {
 	Calculation string
 	// Window names the suspects; without edges all archived events are.
 	Window WindowRequest
+	As     string // the version of the logic that is to be run for all events; empty: each for its time
 }
 
 // Detect solves for the positions whose loss or repetition gives the differences
 // between live and right rows, and replays its answer.
 func (a *App) Detect(ctx context.Context, req DetectRequest) (out Detected, err error) {
 	began := a.now()
+	a.as = req.As
 	r, err := a.prepareDetect(ctx, req)
 	if err != nil {
 		return out, err

@@ -28,6 +28,7 @@ import (
 type EffectsRequest struct {
 	Calculation string
 	Window      WindowRequest
+	As          string // the version of the logic that is to be run for all events; empty: each for its time
 	Out         string // a file of all effects; empty: none
 	OutDiffer   string // a file of those that were not sent so; empty: none
 	Overrides   Overrides
@@ -49,6 +50,7 @@ func (a *App) Effects(ctx context.Context, req EffectsRequest, w io.Writer, asJS
 			return out, err
 		}
 	}
+	a.as = req.As
 	r, err := a.prepareEvents(ctx, req.Calculation, req.Window)
 	if err != nil {
 		return out, err

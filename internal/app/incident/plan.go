@@ -344,7 +344,7 @@ func (r *Incident) touched(ctx context.Context, pairs []diff.Pair, steps []recou
 
 // unsandboxed says whether code of others ran without isolation.
 func (r *Incident) unsandboxed() bool {
-	return r.host.Unsandboxed() && (r.calc.Logic.Fold() || r.calc.Previous != nil && r.calc.Previous.Fold())
+	return r.host.Unsandboxed() && r.folds()
 }
 
 // notes says what a reader must know beside the numbers.

@@ -181,9 +181,11 @@ func (r *Incident) Verify(ctx context.Context, overrides Overrides) (out Verifie
 
 // certify runs the right logic under every shake that its kind has.
 func (r *Incident) certify(ctx context.Context, overrides Overrides) (*recount.Certificate, error) {
+	var inputs recount.PlanBody
+	r.bodyOfInputs(&inputs)
 	c := &recount.Certificate{
-		Calculation: r.calc.Name, Kind: r.calc.Logic.Kind, Logic: r.calc.Logic.Digest, Window: r.window, Stream: r.source.Name, Snapshot: r.snapshot.ID,
-		Key: names(r.shape.Key),
+		Calculation: r.calc.Name, Kind: r.calc.Logic.Kind, Logic: r.logicDigest(), Window: r.window, Stream: r.source.Name, Snapshot: r.snapshot.ID,
+		Key: names(r.shape.Key), As: r.calc.As, Versions: inputs.Versions, Upcasts: inputs.Upcasts, Lookups: inputs.Lookups,
 	}
 	c.Window.From, c.Window.To, c.Window.By = c.Window.From.UTC(), c.Window.To.UTC(), r.hits.Window.By
 	var err error
