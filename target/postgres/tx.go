@@ -131,7 +131,8 @@ func (x *tx) Moved(ctx context.Context, key, columns []string, changes []recount
 	for i, c := range changes {
 		keys[i], holds[i] = c.Key, true
 	}
-	err := x.eachOfKeys(ctx, x.d, key, columns, keys, func(place int, values []recount.Value) error {
+	inserts := len(changes) > 0 && changes[0].Action == recount.ActionInsert
+	err := x.eachOfKeys(ctx, x.d, key, columns, keys, inserts, func(place int, values []recount.Value) error {
 		found[place] = true
 		holds[place] = holds[place] && sqltable.Holds(values, changes[place].Before)
 		return nil

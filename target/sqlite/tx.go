@@ -68,7 +68,7 @@ func (x *tx) Applied(ctx context.Context, plan string) (recount.Run, bool, error
 }
 
 func (x *tx) Read(ctx context.Context, key, columns []string, keys [][]recount.Value, each func(recount.Row) error) error {
-	return x.readKeys(ctx, x.d, key, columns, keys, each)
+	return x.readKeys(ctx, x.d, key, columns, keys, false, each)
 }
 
 // found resolves the rows of changes, with the columns of columns.
@@ -81,7 +81,8 @@ func (x *tx) found(ctx context.Context, key []string, columns []column, changes 
 	for i, c := range changes {
 		keys[i] = c.Key
 	}
-	return x.resolve(ctx, x.d, keyColumns, columns, keys)
+	inserts := len(changes) > 0 && changes[0].Action == recount.ActionInsert
+	return x.resolve(ctx, x.d, keyColumns, columns, keys, inserts)
 }
 
 func (x *tx) Moved(ctx context.Context, key, columns []string, changes []recount.Change) ([]recount.Change, error) {
