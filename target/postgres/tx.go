@@ -70,6 +70,9 @@ func (x *tx) prepare(ctx context.Context) (err error) {
 	if err := x.lock(ctx); err != nil {
 		return err
 	}
+	if err := x.constraints(ctx, "DEFERRED"); err != nil {
+		return err
+	}
 	return x.makeLedger(ctx, x.d)
 }
 
@@ -465,6 +468,9 @@ func (x *tx) Commit(ctx context.Context) error {
 	}
 	if x.done {
 		return fmt.Errorf("commit %q: the transaction has ended", x.t.place)
+	}
+	if err := x.constraints(ctx, "IMMEDIATE"); err != nil {
+		return err
 	}
 	err := x.tx.Commit(ctx)
 	if err == nil {

@@ -37,7 +37,13 @@ func (t *table) Begin(ctx context.Context) (target.Tx, error) {
 		return nil, err
 	}
 	x := &tx{session: s, kept: map[string]string{}}
-	if x.d, err = s.describe(ctx); err == nil {
+	// Rows that refer to one another are right together alone: foreign keys are
+	// checked once all are written, at the commit.
+	_, err = s.conn.ExecContext(ctx, "PRAGMA defer_foreign_keys = ON")
+	if err = t.explain("begin", err); err == nil {
+		x.d, err = s.describe(ctx)
+	}
+	if err == nil {
 		err = s.makeLedger(ctx)
 	}
 	if err != nil {
