@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -60,6 +61,16 @@ const StateColumn = "recount_state"
 
 // Fold says that the logic folds the events of a key, one after the other.
 func (l Logic) Fold() bool { return l.Kind == LogicWorker || l.Kind == LogicGo }
+
+// Folds says that it is a fold, or that one of its versions is.
+func (l Logic) Folds() bool {
+	return l.Fold() || slices.ContainsFunc(l.Versions, func(v Version) bool { return v.Logic.Fold() })
+}
+
+// FoldsAll says that it is a fold, or that all of its versions are.
+func (l Logic) FoldsAll() bool {
+	return l.Fold() || len(l.Versions) > 0 && !slices.ContainsFunc(l.Versions, func(v Version) bool { return !v.Logic.Fold() })
+}
 
 // Brought says that the logic is not here: something else made its rows.
 func (l Logic) Brought() bool { return l.Kind == LogicRows || l.Kind == LogicTable }
@@ -235,7 +246,7 @@ func (r Rule) String() string {
 type Certificate struct {
 	Calculation string      `json:"calculation"`
 	Kind        string      `json:"kind"`  // of the logic
-	Logic       string      `json:"logic"` // its digest
+	Logic       string      `json:"logic"` // its digest; of versions, that of all
 	Window      Window      `json:"window"`
 	Stream      string      `json:"stream"`
 	Snapshot    string      `json:"snapshot"` // of the archive
@@ -249,6 +260,11 @@ type Certificate struct {
 	Runs          []ShakenRun  `json:"runs"`
 	Columns       []ColumnsOff `json:"columns"` // that differ in any run, in the order of the result
 	Program       string       `json:"program"`
+	// What the rows were made of besides events and logic, as in a plan.
+	As       string        `json:"as,omitempty"`
+	Versions []PlanVersion `json:"versions,omitempty"`
+	Upcasts  []PlanInput   `json:"upcasts,omitempty"`
+	Lookups  []PlanInput   `json:"lookups,omitempty"`
 }
 
 // ShakenRun is one run that was compared with the first.

@@ -64,6 +64,10 @@ func Run(t *testing.T, h Harness) {
 		{"states as a column, and as opening", only(true, foldStates)},
 		{"events that a fold does not survive", only(true, foldPoison)},
 		{"effects", only(true, foldEffects)},
+		{"single events", only(true, foldSingles)},
+		{"single events that a fold does not survive", only(true, foldSinglesPoison)},
+		{"several variants", only(true, foldSeveral)},
+		{"along given events", only(true, foldAlong)},
 		{"refusals of folds", only(true, foldRefusals)},
 		{"a fold that never comes back", only(true, foldEndless)},
 	} {

@@ -42,7 +42,7 @@ func (s *session) frame(j job, dir string) run.Spec {
 	if s.input.Resume != "" {
 		spec.Resume = filepath.Join(dir, "resume")
 	}
-	if len(j.v.Logic.Opening) > 0 {
+	if j.begins() {
 		spec.Opening = s.input.Opening
 	}
 	if spec.Threads <= 0 {
@@ -60,11 +60,22 @@ func (s *session) events(ctx context.Context, j job, spec *run.Spec) error {
 		s.archived(j, spec)
 		return nil
 	}
+	spec.Feed, spec.Logged = true, s.input.Order == "" || j.v.Arrival
+	f, err := s.feed(ctx, j.v, fed(*spec))
+	if err != nil {
+		return err
+	}
+	spec.Files = []run.File{{Path: f.Path, Rows: f.Rows}}
+	return nil
+}
+
+// fed are the columns of the feed of a spec.
+func fed(spec run.Spec) []string {
 	columns := slices.Concat(spec.Reads, spec.By)
 	if !spec.Bucket.None() {
 		columns = append(columns, "time")
 	}
-	if spec.Logged = s.input.Order == "" || j.v.Arrival; spec.Logged {
+	if spec.Logged {
 		columns = append(columns, "partition", "position")
 	}
 	if spec.Show || spec.Alone {
@@ -73,13 +84,7 @@ func (s *session) events(ctx context.Context, j job, spec *run.Spec) error {
 	if spec.Show || spec.Alone || spec.Effects != "" {
 		columns = append(columns, "id", "partition", "position", "time")
 	}
-	f, err := s.feed(ctx, j.v, columns)
-	if err != nil {
-		return err
-	}
-	spec.Feed = true
-	spec.Files = []run.File{{Path: f.Path, Rows: f.Rows}}
-	return nil
+	return columns
 }
 
 // plain says whether the archive's marks alone say which events the variant sees.

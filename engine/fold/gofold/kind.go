@@ -112,6 +112,9 @@ func (k *Kind) Run(ctx context.Context, logic recount.Logic, spec run.Spec) (run
 		if !ok {
 			return result, err
 		}
+		if spec.Single != nil || spec.Several > 0 {
+			return run.Result{}, died.whole(r) // of which folding of the key it was nobody knows
+		}
 		if deaths >= k.options.Deaths {
 			return run.Result{}, died.tooOften(r)
 		}

@@ -139,7 +139,7 @@ func (d *driver) takeRows(in Batch, a *Answer) error {
 		if err != nil {
 			return err
 		}
-		if err := d.results.rows.add(d.uid+int64(i), 0, d.rowKey(values), values[len(d.spec.Shape.Key):]); err != nil {
+		if err := d.addRow(i, values); err != nil {
 			return err
 		}
 	}
@@ -158,8 +158,8 @@ func (d *driver) columnsOf(row Row, states map[int][]byte, at int) ([]recount.Va
 	if !ok {
 		return nil, d.bad("group %d has a row and no state", row.Group)
 	}
-	d.scratch = append(append(append(d.scratch[:0], row.Values[:d.state]...), recount.Text(string(state))), row.Values[d.state:]...)
-	return d.scratch, nil
+	d.values = append(append(append(d.values[:0], row.Values[:d.state]...), recount.Text(string(state))), row.Values[d.state:]...)
+	return d.values, nil
 }
 
 // takeStates makes a row of each key that ends and its state.
@@ -176,7 +176,7 @@ func (d *driver) takeStates(in Batch, states map[int][]byte) error {
 		if err != nil {
 			return err
 		}
-		if err := d.results.rows.add(d.uid+int64(i), 0, d.rowKey(values), values[len(d.spec.Shape.Key):]); err != nil {
+		if err := d.addRow(i, values); err != nil {
 			return err
 		}
 	}

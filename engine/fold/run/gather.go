@@ -3,6 +3,7 @@ package run
 import (
 	"bytes"
 	"cmp"
+	"encoding/binary"
 	"errors"
 	"slices"
 )
@@ -19,6 +20,8 @@ type gathered struct {
 	keys     []gatheredKey
 	// refs are the events, key by key, in order.
 	refs []ref
+	// numbers are the attempts that keys are; nil: they are keys.
+	numbers []int
 }
 
 type gatheredKey struct {
@@ -28,6 +31,10 @@ type gatheredKey struct {
 	opened  bool
 	opening ref // of a row of openings
 	events  int // among refs, up to here
+	// last is the place of the event that came last, disordered says that one
+	// may have come after one behind it.
+	last       uint64
+	disordered bool
 }
 
 var errTwoStates = errors.New("a key has two states to begin with")
@@ -48,14 +55,12 @@ func gather(p *plan, ranks []uint32, chunks, openings []*chunk) (*gathered, erro
 	t := newTable(g, rows/4)
 	numbers := make([]uint32, 0, rows)
 	for i, c := range chunks {
-		for row := range c.n {
-			numbers = append(numbers, t.number(c, ref{uint32(i), uint32(row)}, false)) //nolint:gosec // small
-		}
+		numbers = g.number(t, numbers, i, c)
 	}
 	for i, c := range openings {
 		for row := range c.n {
 			at := ref{uint32(i), uint32(row)} //nolint:gosec // small
-			k := &g.keys[t.number(c, at, true)]
+			k := &g.keys[t.number(c, p.hash(c, row), at, true)]
 			if k.opened {
 				return nil, errTwoStates
 			}
@@ -67,11 +72,38 @@ func gather(p *plan, ranks []uint32, chunks, openings []*chunk) (*gathered, erro
 	return g, nil
 }
 
+// blockHashes is how many hashes are made at once.
+const blockHashes = 1024
+
+// number adds the numbers of the keys of a chunk's events, counts these, and notes
+// which keys' events do not come in their order.
+func (g *gathered) number(t *table, numbers []uint32, at int, c *chunk) []uint32 {
+	var places []byte
+	if g.plan.place != none {
+		places = c.columns[g.plan.place].data
+	}
+	var hashes []uint64
+	for row := range c.n {
+		if row%blockHashes == 0 {
+			hashes = g.plan.hashes(hashes[:0], c, row, min(row+blockHashes, c.n))
+		}
+		n := t.number(c, hashes[row%blockHashes], ref{uint32(at), uint32(row)}, false) //nolint:gosec // small
+		numbers = append(numbers, n)
+		k := &g.keys[n]
+		k.events++
+		if places == nil {
+			k.disordered = true // nobody has looked
+			continue
+		}
+		place := binary.LittleEndian.Uint64(places[8*row:])
+		k.disordered = k.disordered || place <= k.last && k.events > 1
+		k.last = place
+	}
+	return numbers
+}
+
 // place puts events behind one another by key, each key's as they came.
 func (g *gathered) place(numbers []uint32) {
-	for _, n := range numbers {
-		g.keys[n].events++
-	}
 	sum := 0
 	for i := range g.keys {
 		sum, g.keys[i].events = sum+g.keys[i].events, sum
@@ -102,7 +134,7 @@ func (g *gathered) sort() {
 		from, to := g.span(key)
 		events := g.refs[from:to]
 		switch {
-		case len(events) < 2 || g.inOrder(events):
+		case len(events) < 2 || !g.keys[key].disordered || g.inOrder(events):
 		case g.plan.place == none:
 			slices.SortStableFunc(events, g.compare)
 		default:
@@ -197,8 +229,7 @@ const (
 )
 
 // number returns the number of a row's key, a new one where it is new.
-func (t *table) number(c *chunk, at ref, opening bool) uint32 {
-	hash := t.g.plan.hash(c, int(at.row))
+func (t *table) number(c *chunk, hash uint64, at ref, opening bool) uint32 {
 	for i := hash & t.mask; ; i = (i + 1) & t.mask {
 		switch p := t.places[i]; {
 		case p == 0:
@@ -234,7 +265,7 @@ func (t *table) same(c *chunk, row int, n uint32) bool {
 	k := &t.g.keys[n]
 	have := t.g.keyChunk(k)
 	a, b := &c.columns[t.g.plan.key], &have.columns[t.g.plan.key]
-	if a.null(row) || b.null(int(k.of.row)) {
+	if (a.valid != nil || b.valid != nil) && (a.null(row) || b.null(int(k.of.row))) {
 		return a.null(row) == b.null(int(k.of.row))
 	}
 	return bytes.Equal(a.at(row), b.at(int(k.of.row)))

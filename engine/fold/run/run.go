@@ -32,6 +32,7 @@ type runner struct {
 	parts      []part
 	names      names
 	marks      marks
+	attempts   *attempts // nil: each key is folded once
 	wanted     map[string]struct{}
 	wantedNull bool
 	ranks      []uint32
@@ -114,6 +115,9 @@ func newRunner(s *Spec, steppers Steppers, numbered bool) (*runner, error) {
 		return nil, err
 	}
 	r.readWanted()
+	if err := r.readAttempts(); err != nil {
+		return nil, err
+	}
 	if r.marks, err = readMarks(s.Marks, s.Dedupe); err != nil {
 		return nil, err
 	}
@@ -169,7 +173,7 @@ func (r *runner) foldPart(ctx context.Context, d *driver, n int) error {
 	if p.done {
 		return nil
 	}
-	k, free, err := r.keyed(p)
+	k, free, err := r.keyed(d, p)
 	if err != nil {
 		return err
 	}
@@ -210,27 +214,23 @@ func (d *driver) spill() (*spillFile, error) {
 
 // keyed groups the events of a part, in memory where they fit. free gives the
 // memory back.
-func (r *runner) keyed(p *part) (k keyed, free func(), err error) {
+func (r *runner) keyed(d *driver, p *part) (k keyed, free func(), err error) {
 	if err := r.loadOpenings(p); err != nil {
 		return nil, nil, err
 	}
 	var need, rows int64
-	for _, c := range p.chunks {
-		rows += int64(c.n)
-		need += int64(c.bytes())
-	}
-	for _, s := range p.spilled {
+	for _, s := range p.stored {
 		need += int64(s.bytes)
 		rows += int64(s.rows)
 	}
 	if need+rows*rowBytes > min(r.memory.gather, mostPart) {
-		if r.spec.Show {
+		if r.spec.Show || r.attempts != nil {
 			return nil, nil, r.tooLarge()
 		}
 		m, err := r.newMerged(p)
 		return m, func() {}, err
 	}
-	whole, err := r.load(p)
+	whole, err := r.load(p, &d.scratch)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -238,35 +238,26 @@ func (r *runner) keyed(p *part) (k keyed, free func(), err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	p.spilled, p.openings = nil, nil
+	p.openings = nil
+	if r.attempts != nil {
+		g.single(r.attempts)
+	}
 	return newWalker(g), func() { r.memory.giveWhole(whole) }, nil
 }
 
 // load brings all events of a part into one chunk, in the order in which they
 // were read.
-func (r *runner) load(p *part) (*chunk, error) {
+func (r *runner) load(p *part, scratch *scratch) (*chunk, error) {
 	whole := r.memory.whole(r.plan)
-	slices.SortFunc(p.chunks, func(a, b *chunk) int { return cmp.Compare(a.order, b.order) })
-	slices.SortFunc(p.spilled, func(a, b stored) int { return cmp.Compare(a.order, b.order) })
-	one := r.memory.chunk(r.plan)
-	defer r.memory.give(one)
-	var scratch scratch
-	kept, spilled := p.chunks, p.spilled
-	for len(kept)+len(spilled) > 0 {
-		if len(spilled) == 0 || len(kept) > 0 && kept[0].order < spilled[0].order {
-			whole.appendAll(kept[0])
-			r.memory.held.Add(-int64(kept[0].bytes()))
-			r.memory.give(kept[0])
-			kept = kept[1:]
-			continue
-		}
-		if err := spilled[0].read(one, &scratch); err != nil {
+	slices.SortFunc(p.stored, func(a, b stored) int { return cmp.Compare(a.order, b.order) })
+	for i, s := range p.stored {
+		if err := s.read(whole, scratch); err != nil {
 			return nil, err
 		}
-		whole.appendAll(one)
-		spilled = spilled[1:]
+		r.memory.release(s)
+		p.stored[i] = stored{}
 	}
-	p.chunks = nil
+	p.stored = nil
 	return whole, nil
 }
 

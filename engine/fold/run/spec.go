@@ -57,8 +57,18 @@ type Spec struct {
 	// Show asks for rows after each event of a key, not only after its last: those
 	// that its events up to that sequence number give, in their order (OpenShown).
 	Show bool `json:"show,omitempty"`
+	// Along, where not nil, is the order, by seq, in which Show shows events: rows
+	// after each are those of the events that stand there up to it. It names all
+	// events that are read.
+	Along []int64 `json:"along,omitempty"`
 	// Alone folds every event for itself, each with a new state (OpenShown).
 	Alone bool `json:"alone,omitempty"`
+	// Single, where not nil, folds these keys alone, each once without each of its
+	// events and once with each of them once more (OpenTried).
+	Single []SingleKey `json:"single,omitempty"`
+	// Several, where not 0, says that Files are feeds of so many variants, each file
+	// of one: a key is folded once for each (OpenTried).
+	Several int `json:"several,omitempty"`
 	// MaxPoisoned bounds Result.Poisoned; 0: the default.
 	MaxPoisoned int          `json:"max_poisoned,omitempty"`
 	Threads     int          `json:"threads"`
@@ -81,6 +91,8 @@ type File struct {
 	Rows     int64  `json:"rows"`
 	FirstSeq int64  `json:"first_seq"`
 	LastSeq  int64  `json:"last_seq"`
+	// Variant, under Spec.Several, is whose feed it is, from 0.
+	Variant int `json:"variant,omitempty"`
 }
 
 // Batch are events of some keys: those of a key stand together, in their order. A
@@ -188,6 +200,9 @@ type Poisoned struct {
 	Why string          `json:"why"`
 	// First says that it is the first event of its key, which had no opening.
 	First bool `json:"first,omitempty"`
+	// Attempt is that of Spec.Single, or the variant of Spec.Several, which had the
+	// event.
+	Attempt int `json:"attempt,omitempty"`
 }
 
 // Description is what a fold says of itself before it sees an event.

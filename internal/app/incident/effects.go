@@ -67,7 +67,7 @@ func (e Effected) Differ() int64 { return int64(len(e.Differences)) }
 
 // HasEffects says whether anything can be known of what the worker sends.
 func (r *Incident) HasEffects() bool {
-	return r.calc.Logic.Fold() || r.calc.Effects != nil && r.calc.Effects.SQL != nil
+	return r.calc.Logic.FoldsAll() || r.calc.Effects != nil && r.calc.Effects.SQL != nil
 }
 
 // Effects lists what the worker would have sent in the window: it is proved
@@ -148,6 +148,12 @@ func (r *Incident) countEffects(ctx context.Context) (out []recount.KindCount, e
 
 // noEffects is the error for a calculation of which nothing says what it sends.
 func (r *Incident) noEffects() error {
+	if l := r.calc.Logic; l.Folds() { // several versions
+		return &recount.Error{
+			Code: recount.CodeUnsupported, What: fmt.Sprintf("what the versions of calculation %s send is listed one version at a time", r.calc.Name), Where: config.FileName + ", calculations: " + r.calc.Name,
+			Why: "each fold says it of the events that it is given", Next: "add --as " + l.Versions[0].Name + ", or write effects: {sql: FILE}, an SQL for all",
+		}
+	}
 	return &recount.Error{
 		Code: recount.CodeUnsupported, What: fmt.Sprintf("nothing says what calculation %s sends", r.calc.Name), Where: config.FileName + ", calculations: " + r.calc.Name,
 		Why: "a fold (worker: or go:) says it itself; rows that come from elsewhere, and those of SQL, do not", Next: "write effects: {sql: FILE}, an SQL that gives kind, key, event_id and payload of each effect",
@@ -198,7 +204,7 @@ func (r *Incident) effectsOf(ctx context.Context, v engine.Variant, prove bool) 
 	}
 	logic, bySQL := r.effectSQL(v)
 	switch {
-	case bySQL && logic == nil, !bySQL && !v.Logic.Fold():
+	case bySQL && logic == nil, !bySQL && !v.Logic.FoldsAll():
 		return nil, fmt.Errorf("list what %s would have sent: %w", shown(v.Logic), recount.ErrUnsupported)
 	case bySQL:
 		v.Logic, v.Key, v.Columns = joinedEffects(*logic), []string{"kind", "key", "event_id"}, []string{"payload", "time", "partition", "position"}
