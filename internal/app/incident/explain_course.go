@@ -7,6 +7,7 @@ import (
 
 	"recount"
 	"recount/engine"
+	"recount/internal/replay"
 )
 
 // course is what a logic has after each event of the row.
@@ -48,7 +49,9 @@ func (e *explaining) course(ctx context.Context, v engine.Variant, repeats bool)
 		q.Along = append(q.Along, ev.Seq)
 	}
 	found, err := e.follow(ctx, v, q)
-	if errors.Is(err, recount.ErrUnsupported) {
+	if e, ok := errors.AsType[*recount.Error](err); errors.Is(err, recount.ErrUnsupported) || ok && replay.LogicFault(e.Code) && ctx.Err() == nil {
+		// To show rows and states after all events may be what it cannot do: those
+		// after a few are not given up for it.
 		return c, nil
 	}
 	if err != nil {
