@@ -99,7 +99,7 @@ func (r *Incident) notAdditive(why, next string) error {
 // additive returns what the hit events give each key, having seen that their
 // parts add up to it.
 func (r *Incident) additive(ctx context.Context, v engine.Variant) (map[string][]*big.Rat, error) {
-	v.See = engine.SeeHit
+	v = hitAlone(v)
 	whole, err := r.numbers(ctx, v)
 	if err != nil {
 		return nil, err

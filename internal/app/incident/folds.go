@@ -18,8 +18,8 @@ import (
 
 // fitFolds gives folds what their calculation says of their states: rows that
 // remember their bucket alone are folded by bucket, and those that remember
-// everything begin with the states of a checkpoint. The previous fold has states
-// of its own, of which there is none.
+// everything begin with the states of a checkpoint. The previous fold by itself has
+// states of its own, of which there is none (see previously).
 func (r *Incident) fitFolds() {
 	logics := []*recount.Logic{&r.calc.Logic}
 	if r.calc.Previous != nil {
@@ -192,6 +192,16 @@ func (r *Incident) fallen(ctx context.Context) (map[string][]recount.Value, erro
 		return nil, nil
 	}
 	return replay.Fallen(ctx, r.session, r.logics())
+}
+
+// hitAlone lets a variant see nothing but hit events: no state of a fold that stood
+// before them either, which would make a row of every key.
+func hitAlone(v engine.Variant) engine.Variant {
+	v.See = engine.SeeHit
+	if v.Logic.Fold() {
+		v.Logic.Opening = nil
+	}
+	return v
 }
 
 // opened is the variant that makes the rows of a checkpoint; those of a fold are
@@ -414,10 +424,10 @@ func (r *Incident) mixed(ctx context.Context) (recount.Logic, error) {
 	return mixed, nil
 }
 
-// stands says whether the previous logic is to be run again for all events, since
+// standsAlone says whether the previous logic is to be run again for all events, since
 // the states of the other were not taken and nothing in the configuration asks for
 // that.
-func (r *Incident) stands(err error) bool {
+func (r *Incident) standsAlone(err error) bool {
 	e, ok := errors.AsType[*recount.Error](err)
 	if !ok || e.Code != recount.CodeHandover || r.wrote == nil || r.calc.Previous == r.wrote || r.calc.Over != recount.OverUnsaid {
 		return false

@@ -158,7 +158,7 @@ func (r *Incident) Verify(ctx context.Context, overrides Overrides) (out Verifie
 		}
 	}
 	overrides.AcceptTwoWay = true // how much is wrong is what verify is to say
-	p, err := r.makePlan(ctx, l, overrides)
+	p, err := r.planned(ctx, l, overrides)
 	if err != nil {
 		return out, err
 	}

@@ -336,8 +336,7 @@ func (r *Incident) touchedKeys(ctx context.Context) (map[string]bool, error) {
 	defer act.End()
 	touched := map[string]bool{}
 	for _, v := range r.logics() {
-		v.See = engine.SeeHit
-		if err := r.eachKey(ctx, v, func(row recount.Row) { touched[recount.KeyText(row.Key)] = true }); err != nil {
+		if err := r.eachKey(ctx, hitAlone(v), func(row recount.Row) { touched[recount.KeyText(row.Key)] = true }); err != nil {
 			return nil, err
 		}
 	}

@@ -59,19 +59,27 @@ func Plan(ctx context.Context, calculations []*Incident, overrides Overrides) (p
 
 // plan replays, compares and puts the plan of one calculation together.
 func (one planning) plan(ctx context.Context, overrides Overrides) (p *recount.Plan, err error) {
-	p, err = one.try(ctx, overrides)
-	if one.r.stands(err) {
-		p, err = one.try(ctx, overrides)
-	}
-	return p, err
-}
-
-func (one planning) try(ctx context.Context, overrides Overrides) (p *recount.Plan, err error) {
 	if err := one.r.start(ctx); err != nil {
 		return nil, err
 	}
 	defer joined(&err, one.r.close)
-	return one.r.makePlan(ctx, one.l, overrides)
+	return one.r.planned(ctx, one.l, overrides)
+}
+
+// planned makes the plan, once more where the previous logic is to be run for all
+// events after all.
+func (r *Incident) planned(ctx context.Context, l *live, overrides Overrides) (*recount.Plan, error) {
+	p, err := r.makePlan(ctx, l, overrides)
+	if !r.standsAlone(err) {
+		return p, err
+	}
+	if err := r.close(); err != nil {
+		return nil, err
+	}
+	if err := r.start(ctx); err != nil {
+		return nil, err
+	}
+	return r.makePlan(ctx, l, overrides)
 }
 
 // together refuses a calculation that does not fit the plan of others: all must
