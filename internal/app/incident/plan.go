@@ -41,7 +41,7 @@ func (r *Incident) makePlan(ctx context.Context, l *live, overrides Overrides) (
 		return nil, err
 	}
 	if r.folds() { // which may not have survived all of them
-		if counts, err = r.session.Count(ctx, r.calc.Dedupe); err != nil {
+		if counts, err = r.count(ctx); err != nil {
 			return nil, err
 		}
 	}
@@ -79,7 +79,7 @@ func (r *Incident) makePlan(ctx context.Context, l *live, overrides Overrides) (
 // usable refuses a window without events and lists that say what cannot be, and
 // reads what must be known before rows are compared.
 func (r *Incident) usable(ctx context.Context, l *live, overrides Overrides) (counts recount.EventCounts, idle []string, err error) {
-	if counts, err = r.session.Count(ctx, r.calc.Dedupe); err != nil {
+	if counts, err = r.count(ctx); err != nil {
 		return counts, nil, err
 	}
 	if err := r.refuseEmpty(counts, overrides.AllowEmpty); err != nil {

@@ -40,12 +40,12 @@ type Rows struct {
 // Replay recalculates the window and hands its rows to write. Out and TookMS are
 // left open. It opens no target.
 func (r *Incident) Replay(ctx context.Context, overrides Overrides, write func(*Rows) error) (out Replayed, err error) {
-	if err := r.start(ctx); err != nil {
+	if err := r.begun(ctx); err != nil {
 		return out, err
 	}
 	defer joined(&err, r.close)
 	out = Replayed{Calculation: r.calc.Name, Window: r.window, Asked: r.typed(), Snapshot: r.snapshot.ID, Watermark: r.snapshot.Watermark}
-	if out.Events, err = r.session.Count(ctx, r.calc.Dedupe); err != nil {
+	if out.Events, err = r.count(ctx); err != nil {
 		return out, err
 	}
 	if err := r.refuseEmpty(out.Events, overrides.AllowEmpty); err != nil {
@@ -110,7 +110,7 @@ func (s *Rows) exclude(ctx context.Context) error {
 	}
 	s.excluded, s.out.Excluded = excluded, int64(len(excluded))
 	if r.folds() {
-		s.out.Events, err = r.session.Count(ctx, r.calc.Dedupe)
+		s.out.Events, err = r.count(ctx)
 	}
 	return err
 }
@@ -144,7 +144,7 @@ func (r *Incident) Verify(ctx context.Context, overrides Overrides) (out Verifie
 		return out, err
 	}
 	defer joined(&err, l.target.Close)
-	if err := r.start(ctx); err != nil {
+	if err := r.begun(ctx); err != nil {
 		return out, err
 	}
 	defer joined(&err, r.close)
@@ -189,7 +189,7 @@ func (r *Incident) certify(ctx context.Context, overrides Overrides) (*recount.C
 	}
 	c.Window.From, c.Window.To, c.Window.By = c.Window.From.UTC(), c.Window.To.UTC(), r.hits.Window.By
 	var err error
-	if c.Events, err = r.session.Count(ctx, r.calc.Dedupe); err != nil {
+	if c.Events, err = r.count(ctx); err != nil {
 		return nil, err
 	}
 	if err := r.refuseEmpty(c.Events, overrides.AllowEmpty); err != nil {
