@@ -26,8 +26,7 @@ type Logic struct {
 	Bucket Bucket
 	// Worker is how a process is started; LogicWorker alone has it.
 	Worker *Worker
-	// Versions are what LogicVersions is made of. A fold that has some is several
-	// folds that take turns (Continued).
+	// Versions are what LogicVersions is made of; no other kind has them.
 	Versions []Version
 }
 
@@ -81,21 +80,6 @@ type Version struct {
 	Logic Logic
 	// Effective is [From, To); a zero edge is open.
 	Effective Window
-	// Hit says that it is in force for hit events alone.
-	Hit bool
-	// Continues says that its folds go on from the states that the version before
-	// it left: a state means the same to both.
-	Continues bool
-}
-
-// Continued joins folds of one kind that take turns over the events of a key: each
-// event is folded by the first of them that is in force, which goes on from the
-// state that the one before it left. All but versions is as the last one has it.
-func Continued(versions []Version) Logic {
-	last := versions[len(versions)-1].Logic
-	all := Versioned(versions)
-	all.Kind, all.By, all.Bucket, all.Opening = last.Kind, last.By, last.Bucket, last.Opening
-	return all
 }
 
 // LogicVersions is the kind of a logic that is several, each for the events of
@@ -107,14 +91,7 @@ func Versioned(versions []Version) Logic {
 	sum := sha256.New()
 	var path strings.Builder
 	for i, v := range versions {
-		fmt.Fprintf(sum, "%s %s %s %s", v.Name, v.Logic.Digest, instantText(v.Effective.From), instantText(v.Effective.To))
-		if v.Continues {
-			_, _ = sum.Write([]byte(" continues")) // a hash never fails
-		}
-		if v.Hit {
-			_, _ = sum.Write([]byte(" hit"))
-		}
-		_, _ = sum.Write([]byte("\n"))
+		fmt.Fprintf(sum, "%s %s %s %s\n", v.Name, v.Logic.Digest, instantText(v.Effective.From), instantText(v.Effective.To))
 		if i > 0 {
 			path.WriteString(", ")
 		}

@@ -41,7 +41,7 @@ func (c *call) effectsCommand() *cobra.Command {
 		}
 		req := app.EffectsRequest{Calculation: asked.Calculation, Window: asked.Window, As: asked.As, Out: out, OutDiffer: differ, Overrides: asked.Overrides}
 		return c.open(ctx, func(project Recount) error {
-			done, err := project.Effects(ctx, req, c.env.Stdout, c.flags.json)
+			done, err := project.Effects(ctx, req, c.stdout(), c.flags.json)
 			if err != nil {
 				return err
 			}

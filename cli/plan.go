@@ -45,6 +45,7 @@ func (c *call) planCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			c.did = "the plan was saved as " + planned.File + "; no row was changed"
 			if detailed && planned.Writes() > 0 {
 				c.exit = recount.ExitDifferences
 			}

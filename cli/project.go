@@ -101,6 +101,7 @@ func (c *call) initCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			c.did = "recount.yaml and its files were written"
 			if err := views.NewInit(c.output()).Initialized(done); err != nil {
 				return err
 			}

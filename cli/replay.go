@@ -82,6 +82,9 @@ func (c *call) replayCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if done.Out != "" {
+				c.did = "the rows were written to " + done.Out
+			}
 			if done.Fatal != nil { // rows are missing, and it is said which
 				c.exit = recount.ExitPart
 			}
@@ -101,6 +104,9 @@ func (c *call) publish(ctx context.Context, rows app.PlanRequest, bus busFlags) 
 		done, err := project.Publish(ctx, req)
 		if err != nil {
 			return err
+		}
+		if !req.DryRun {
+			c.did = "the events were published: only the report is lost"
 		}
 		return views.NewReplay(c.output()).Published(done)
 	})

@@ -28,6 +28,7 @@ type planHuman struct{ o *Output }
 
 func (v planHuman) Planned(p app.Planned) error {
 	page := newPage(v.o.Style)
+	page.zone = p.Zone
 	plan := p.Plan
 	page.planScreen(plan, func() {
 		page.saved(plan, p.File, p.TookMS)
@@ -38,6 +39,7 @@ func (v planHuman) Planned(p app.Planned) error {
 
 func (v planHuman) Differs(p app.Planned) error {
 	page := newPage(v.o.Style)
+	page.zone = p.Zone
 	body := p.Plan.Body
 	page.planScreen(p.Plan, func() {
 		page.line(say("  Compared only, in "+took(p.TookMS)+": no plan was written. "), span{"Nothing has been changed.", bold})
@@ -223,7 +225,7 @@ func jsonPart(p *recount.Plan, n int, file string, tookMS int64) planObject {
 // planCommand makes a plan of the same window.
 func planCommand(b recount.PlanBody) string {
 	words := []string{"recount plan", ShellWord(b.Calculation)}
-	for _, word := range b.AskedFlags() {
+	for _, word := range append(b.AskedFlags(), b.Overrides...) {
 		words = append(words, ShellWord(word))
 	}
 	return strings.Join(words, " ")

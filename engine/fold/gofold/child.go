@@ -14,7 +14,6 @@ import (
 
 	"recount"
 	"recount/engine/fold/run"
-	"recount/engine/fold/turns"
 )
 
 const (
@@ -85,31 +84,20 @@ func serve(in io.Reader, out io.Writer) error {
 }
 
 func execute(ctx context.Context, r request) answer {
-	programs, err := r.programs()
+	p, err := bind(r.Fold, r.Path, r.Spec.By, r.Spec.Fields)
 	if err != nil {
 		return answer{Error: wire(err)}
 	}
-	fatal := map[int64]string{}
+	s := &steppers{program: p, bucket: !r.Spec.Bucket.None(), seed: r.Seed, fatal: map[int64]string{}}
 	for _, f := range r.Fatal {
-		fatal[f.Seq] = f.Why
+		s.fatal[f.Seq] = f.Why
 	}
-	// Threads of a shaken run may be more than those that were asked for, and each
-	// may have a machine of every fold, and one more to try a state with.
-	trail, err := newTrail(r.Trail, (len(programs)+1)*(4*max(r.Spec.Threads, 1)+16))
-	if err != nil {
+	// Threads of a shaken run may be more than those that were asked for.
+	if s.trail, err = newTrail(r.Trail, 4*max(r.Spec.Threads, 1)+16); err != nil {
 		return answer{Error: wire(err)}
 	}
 	debug.SetMemoryLimit(r.Spec.Memory + headroomMiB<<20)
-	slots := &slots{trail: trail}
-	parts := make([]run.Steppers, len(programs))
-	for i, p := range programs {
-		parts[i] = &steppers{program: p, bucket: !r.Spec.Bucket.None(), seed: r.Seed, fatal: fatal, slots: slots}
-	}
-	folds := parts[0]
-	if len(r.Spec.Turns) > 0 {
-		folds = turns.Steppers(r.Spec, parts)
-	}
-	result, err := run.Execute(ctx, r.Spec, folds)
+	result, err := run.Execute(ctx, r.Spec, s)
 	if err != nil {
 		return answer{Error: wire(recount.Located(err, r.Path))}
 	}

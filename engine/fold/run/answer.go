@@ -139,7 +139,7 @@ func (d *driver) takeRows(in Batch, a *Answer) error {
 		if err != nil {
 			return err
 		}
-		if err := d.results.rows.add(d.uid+int64(i), 0, d.rowKey(values), values[len(d.spec.Shape.Key):]); err != nil {
+		if err := d.addRow(i, values); err != nil {
 			return err
 		}
 	}
@@ -176,7 +176,7 @@ func (d *driver) takeStates(in Batch, states map[int][]byte) error {
 		if err != nil {
 			return err
 		}
-		if err := d.results.rows.add(d.uid+int64(i), 0, d.rowKey(values), values[len(d.spec.Shape.Key):]); err != nil {
+		if err := d.addRow(i, values); err != nil {
 			return err
 		}
 	}

@@ -20,6 +20,8 @@ type gathered struct {
 	keys     []gatheredKey
 	// refs are the events, key by key, in order.
 	refs []ref
+	// numbers are the attempts that keys are; nil: they are keys.
+	numbers []int
 }
 
 type gatheredKey struct {
@@ -58,7 +60,7 @@ func gather(p *plan, ranks []uint32, chunks, openings []*chunk) (*gathered, erro
 	for i, c := range openings {
 		for row := range c.n {
 			at := ref{uint32(i), uint32(row)} //nolint:gosec // small
-			k := &g.keys[t.number(c, at, true)]
+			k := &g.keys[t.number(c, p.hash(c, row), at, true)]
 			if k.opened {
 				return nil, errTwoStates
 			}
@@ -70,6 +72,9 @@ func gather(p *plan, ranks []uint32, chunks, openings []*chunk) (*gathered, erro
 	return g, nil
 }
 
+// blockHashes is how many hashes are made at once.
+const blockHashes = 1024
+
 // number adds the numbers of the keys of a chunk's events, counts these, and notes
 // which keys' events do not come in their order.
 func (g *gathered) number(t *table, numbers []uint32, at int, c *chunk) []uint32 {
@@ -77,8 +82,12 @@ func (g *gathered) number(t *table, numbers []uint32, at int, c *chunk) []uint32
 	if g.plan.place != none {
 		places = c.columns[g.plan.place].data
 	}
+	var hashes []uint64
 	for row := range c.n {
-		n := t.number(c, ref{uint32(at), uint32(row)}, false) //nolint:gosec // small
+		if row%blockHashes == 0 {
+			hashes = g.plan.hashes(hashes[:0], c, row, min(row+blockHashes, c.n))
+		}
+		n := t.number(c, hashes[row%blockHashes], ref{uint32(at), uint32(row)}, false) //nolint:gosec // small
 		numbers = append(numbers, n)
 		k := &g.keys[n]
 		k.events++
@@ -220,8 +229,7 @@ const (
 )
 
 // number returns the number of a row's key, a new one where it is new.
-func (t *table) number(c *chunk, at ref, opening bool) uint32 {
-	hash := t.g.plan.hash(c, int(at.row))
+func (t *table) number(c *chunk, hash uint64, at ref, opening bool) uint32 {
 	for i := hash & t.mask; ; i = (i + 1) & t.mask {
 		switch p := t.places[i]; {
 		case p == 0:
@@ -257,7 +265,7 @@ func (t *table) same(c *chunk, row int, n uint32) bool {
 	k := &t.g.keys[n]
 	have := t.g.keyChunk(k)
 	a, b := &c.columns[t.g.plan.key], &have.columns[t.g.plan.key]
-	if a.null(row) || b.null(int(k.of.row)) {
+	if (a.valid != nil || b.valid != nil) && (a.null(row) || b.null(int(k.of.row))) {
 		return a.null(row) == b.null(int(k.of.row))
 	}
 	return bytes.Equal(a.at(row), b.at(int(k.of.row)))

@@ -57,9 +57,13 @@ func (r *runner) writeRows(ctx context.Context) error {
 	last, any := "", false
 	return w.finish(merge(ctx, r.sources(func(d *results) *records { return d.rows }), func(s *source) error {
 		key := string(s.sort)
-		if r.named() {
+		if r.named() || r.tried() {
+			check := r.checkShown
+			if r.tried() {
+				check = r.checkTried
+			}
 			row = parseValues(row[:0], s.values, len(names))
-			if err := r.checkShown(row, key == last && any); err != nil {
+			if err := check(row, key == last && any); err != nil {
 				return err
 			}
 		} else {
@@ -111,6 +115,9 @@ func outColumns(s *Spec) (names []string) {
 			names = append(names, fmt.Sprintf("by%d", i))
 		}
 		names = append(names, shownOwn...)
+	}
+	if s.Single != nil || s.Several > 0 {
+		names = append(names, triedColumn)
 	}
 	for i := range s.Shape.Key {
 		names = append(names, fmt.Sprintf("k%d", i))

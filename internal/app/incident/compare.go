@@ -267,12 +267,17 @@ func (s spanRows) Next() (recount.Row, bool) {
 }
 
 // comparedAs is the shape under whose types both sides are compared: the
-// result's, but a column declared decimal(p,s) is compared after rounding to s.
+// result's, but a column declared decimal(p,s) is compared after rounding to s,
+// and one that the database spells in its own form in that form.
 func (r *Incident) comparedAs(l *live) recount.Shape {
 	shape := recount.Shape{Key: r.shape.Key, Values: slices.Clone(r.shape.Values)}
 	for i, c := range shape.Values {
 		table := l.columns[i].Type
-		if c.Type.Kind == recount.KindDecimal && table.Kind == recount.KindDecimal && table.Scale < c.Type.Scale {
+		switch {
+		case c.Type.Kind != table.Kind || c.Type.Kind == recount.KindInt64:
+		case c.Type.Kind != recount.KindDecimal:
+			shape.Values[i].Type.Form, shape.Values[i].Type.Step = table.Form, table.Step
+		case table.Scale < c.Type.Scale:
 			shape.Values[i].Type = recount.Decimal(recount.MaxPrecision, table.Scale)
 		}
 	}
@@ -311,45 +316,15 @@ func (r *Incident) explain(ctx context.Context, l *live, pairs []diff.Pair, repe
 	hypotheses, cut := replay.Hypotheses(r.calc.Calculation, r.right, repeats, r.processed)
 	act := r.host.Progress().Begin("trying what may have happened", int64(len(hypotheses)))
 	defer act.End()
-	for _, h := range hypotheses {
-		if left == 0 {
-			break
-		}
-		tried = append(tried, h.Cause)
-		if left, err = r.try(ctx, r.comparedAs(l), h, pairs); err != nil {
-			return nil, 0, fmt.Errorf("try %s: %w", h.Cause, err)
+	trying := &trying{Incident: r, shape: r.comparedAs(l), pairs: pairs}
+	for i := 0; i < len(hypotheses) && left > 0; i++ {
+		tried = append(tried, hypotheses[i].Cause)
+		if left, err = trying.next(ctx, hypotheses[i:]); err != nil {
+			return nil, 0, errors.Join(fmt.Errorf("try %s: %w", hypotheses[i].Cause, err), trying.close())
 		}
 		act.Add(1)
 	}
-	return tried, cut, nil
-}
-
-// mostKeys bounds the rows that an engine is asked for by name; beyond it all
-// rows are made.
-const mostKeys = 50_000
-
-func (r *Incident) try(ctx context.Context, shape recount.Shape, h replay.Hypothesis, pairs []diff.Pair) (left int, err error) {
-	var rows engine.Rows
-	for _, p := range pairs { // only rows without a cause are looked at
-		if p.Cause == "" && !p.Excluded && p.Hold == "" {
-			h.Variant.Keys = append(h.Variant.Keys, p.Key)
-		}
-	}
-	if len(h.Variant.Keys) > mostKeys {
-		h.Variant.Keys = nil
-	}
-	// A logic that is tried alone is proved deterministic, as the right one is:
-	// the causes are part of the plan.
-	if h.Cause == "previous" {
-		rows, err = replay.Prove(ctx, r.session, h.Variant)
-	} else {
-		rows, err = r.session.Run(ctx, h.Variant)
-	}
-	if err != nil {
-		return 0, err
-	}
-	defer joined(&err, rows.Close)
-	return diff.Explain(shape, r.rules(), pairs, h.Cause, diff.As(r.within(rows, r.compared), shape))
+	return tried, cut, trying.close()
 }
 
 // changes turns pairs into the changes of a plan.
@@ -444,6 +419,9 @@ func (r *Incident) fit(table, result []recount.Column, values []recount.Value, s
 			continue
 		}
 		fitted, err := table[i].Fit(result[i].Type, v)
+		if err == nil && !readsAs(table[i].Type, result[i].Type, fitted, v) {
+			err = fmt.Errorf("column %s %s would hold %s for %s: %w", table[i].Name, table[i].Declared, fitted, v, recount.ErrDoesNotFit)
+		}
 		if err != nil {
 			return nil, &recount.Error{
 				Code: recount.CodeDoesNotFit, What: "a right value does not fit its column",
@@ -454,6 +432,16 @@ func (r *Incident) fit(table, result []recount.Column, values []recount.Value, s
 		out[i] = fitted
 	}
 	return out, nil
+}
+
+// readsAs says whether what a column would store reads as the recalculated value
+// again: else it were wrong as soon as it is written. What the column's form
+// rounds is rounded on both sides.
+func readsAs(table, result recount.Type, fitted, v recount.Value) bool {
+	if table.Kind == result.Kind {
+		result.Form, result.Step = table.Form, table.Step
+	}
+	return diff.Equal(result, recount.Rule{}, diff.Under(result, fitted), diff.Under(result, v))
 }
 
 // planColumns names the table's columns with the types under which they are

@@ -358,7 +358,7 @@ func (d *detecting) replayAnswer(ctx context.Context, l *live) (err error) {
 	defer func() { d.session = before }()
 	cause := replay.Hypothesis{Cause: "detected", Variant: v}
 	if !d.settles() {
-		left, err := d.try(ctx, d.comparedAs(l), cause, d.pairs)
+		left, err := (&trying{Incident: d.Incident, shape: d.comparedAs(l), pairs: d.pairs}).next(ctx, []replay.Hypothesis{cause})
 		d.out.Explained = d.out.Wrong - int64(left)
 		return err
 	}

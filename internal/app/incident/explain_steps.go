@@ -38,13 +38,7 @@ func (e *explaining) run(ctx context.Context, v engine.Variant, events []engine.
 			others = true
 			continue
 		}
-		got.row = slices.Clone(row.Values)
-		if last := len(got.row) - 1; stated {
-			if state := got.row[last]; !state.Null {
-				got.state = &state.Text
-			}
-			got.row = got.row[:last:last]
-		}
+		got = asMade(row.Values, stated)
 	}
 }
 
@@ -71,13 +65,13 @@ func (e *explaining) steps(ctx context.Context) error {
 	if e.under = e.hypothesis(); e.under != nil {
 		e.out.Against = string(e.under.Cause)
 	}
-	whole, _, err := e.run(ctx, e.right, e.upTo(len(e.events), false))
+	whole, err := e.after(ctx, 0, len(e.events)-1)
 	if err != nil {
 		return err
 	}
 	e.out.Result = whole.row
 	if e.under != nil {
-		under, _, err := e.run(ctx, e.under.Variant, e.upTo(len(e.events), e.repeats()))
+		under, err := e.after(ctx, 1, len(e.events)-1)
 		if err != nil {
 			return err
 		}
@@ -117,7 +111,7 @@ func (e *explaining) fill(ctx context.Context, i int) error {
 	if !step.Skipped {
 		return nil
 	}
-	right, _, err := e.run(ctx, e.right, e.upTo(i+1, false))
+	right, err := e.after(ctx, 0, i)
 	if err != nil {
 		return err
 	}
@@ -125,7 +119,7 @@ func (e *explaining) fill(ctx context.Context, i int) error {
 	if e.under == nil {
 		return nil
 	}
-	under, _, err := e.run(ctx, e.under.Variant, e.upTo(i+1, e.repeats()))
+	under, err := e.after(ctx, 1, i)
 	step.Under, step.UnderState = under.row, under.state
 	return err
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"recount"
+	"recount/engine"
 	"recount/internal/diff"
 	"recount/internal/plan"
 )
@@ -35,7 +36,7 @@ func (r *Incident) makePlan(ctx context.Context, l *live, overrides Overrides) (
 		return nil, err
 	}
 	if len(found.unknown) > 0 && !overrides.WithoutQuarantined {
-		return nil, r.refuseUnknown(found.unknown)
+		return nil, r.refuseUnknown(ctx, found.unknown)
 	}
 	if found.fatal, err = r.fatal(ctx, found.Rows); err != nil {
 		return nil, err
@@ -98,6 +99,19 @@ func (r *Incident) usable(ctx context.Context, l *live, overrides Overrides) (co
 		l.frozen, err = r.readFrozen(ctx, l)
 	}
 	return counts, idle, err
+}
+
+// count counts the events of the session. Where rows hold the window's events and
+// no others, those that lie between them are not used; and without a bucket that
+// was over, none of them came late.
+func (r *Incident) count(ctx context.Context) (recount.EventCounts, error) {
+	counts, err := r.session.Count(ctx, r.calc.Dedupe)
+	counts.Ignored = r.ignored
+	if r.right.See == engine.SeeHit {
+		counts.Outside += counts.Used - counts.Hit
+		counts.Used, counts.Late = counts.Hit, 0
+	}
+	return counts, err
 }
 
 // written makes the changes of the live table, by delta where it is written so,

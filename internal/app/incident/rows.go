@@ -106,7 +106,7 @@ func (s *Rows) exclude(ctx context.Context) error {
 		return err
 	}
 	if len(unknown) > 0 && !s.overrides.WithoutQuarantined {
-		return r.refuseUnknown(unknown)
+		return r.refuseUnknown(ctx, unknown)
 	}
 	s.excluded, s.out.Excluded = excluded, int64(len(excluded))
 	if r.folds() {

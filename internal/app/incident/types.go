@@ -37,13 +37,6 @@ func (r *Incident) KnowsTypes(ctx context.Context) error {
 	return r.close()
 }
 
-// count is the session's count, with the events that the logic passes over.
-func (r *Incident) count(ctx context.Context) (recount.EventCounts, error) {
-	counts, err := r.session.Count(ctx, r.calc.Dedupe)
-	counts.Ignored = r.ignored
-	return counts, err
-}
-
 // known refuses a session's events of types that the logic neither knows nor
 // ignores, and counts those that it ignores. Quarantined ones are refused too: most
 // likely their type is why they cannot be read.
