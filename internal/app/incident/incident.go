@@ -70,7 +70,8 @@ type Incident struct {
 	wrote     *recount.Logic      // the previous logic as it is by itself, where it is a fold
 	over      string              // which events it processed, for the plan's reader; empty: there is no question
 	apart     string              // why it could not take turns with the right logic, as a run has shown; empty: it could
-	unknown   []recount.Window    // spans beside the window of which the reference data says nothing
+	unknown   []unjudged          // spans beside the window that cannot be a control
+	ignored   int64               // events of types that the logic passes over
 	extra     []recount.Field     // the fields that events get from it
 }
 
