@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -61,14 +62,14 @@ const StateColumn = "recount_state"
 // Fold says that the logic folds the events of a key, one after the other.
 func (l Logic) Fold() bool { return l.Kind == LogicWorker || l.Kind == LogicGo }
 
-// Folds says that the logic is a fold, or one of its versions is.
+// Folds says that it is a fold, or that one of its versions is.
 func (l Logic) Folds() bool {
-	for _, v := range l.Versions {
-		if v.Logic.Folds() {
-			return true
-		}
-	}
-	return l.Fold()
+	return l.Fold() || slices.ContainsFunc(l.Versions, func(v Version) bool { return v.Logic.Fold() })
+}
+
+// FoldsAll says that it is a fold, or that all of its versions are.
+func (l Logic) FoldsAll() bool {
+	return l.Fold() || len(l.Versions) > 0 && !slices.ContainsFunc(l.Versions, func(v Version) bool { return !v.Logic.Fold() })
 }
 
 // Brought says that the logic is not here: something else made its rows.

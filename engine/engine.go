@@ -399,7 +399,7 @@ type State struct {
 	// Last are partition, position and id of the last event that the variant
 	// processed, empty where it processed none, and Count is how many it processed, each
 	// repetition counted. It processed an event that it sees and that makes a row
-	// of the key under its own logic alone.
+	// of the key under its own logic alone; a fold processes every event of its key.
 	LastPartition string
 	LastPosition  string
 	LastID        string

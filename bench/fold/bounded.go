@@ -7,7 +7,6 @@ import (
 	"math"
 	"os"
 	"strconv"
-	"time"
 
 	"recount/bench/machine"
 )
@@ -40,7 +39,6 @@ func (b *bench) runBounded(ctx context.Context) error {
 			return bounded{}, err
 		}
 		c.argv = append(c.argv, "-digest", "-memory", strconv.Itoa(memory))
-		began := time.Now()
 		took, err := c.run(ctx, true)
 		if err != nil {
 			return bounded{}, err
@@ -49,7 +47,7 @@ func (b *bench) runBounded(ctx context.Context) error {
 			MemoryMiB: memory, PeakMiB: math.Round(float64(c.peak) / (1 << 20)), Seconds: took.Seconds(),
 			Rate: math.Round(float64(b.events) / took.Seconds()), Rows: c.said,
 		}
-		say("memory %d MiB: peak %.0f MiB, %.1f s of processors in %.0f s, rows %s", memory, r.PeakMiB, r.Seconds, time.Since(began).Seconds(), r.Rows)
+		say("memory %d MiB: peak %.0f MiB, %.1f s of processors, rows %s", memory, r.PeakMiB, r.Seconds, r.Rows)
 		return r, nil
 	}
 	within, err := one(b.memory)

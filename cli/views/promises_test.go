@@ -8,6 +8,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"recount"
 	"recount/internal/app"
 )
 
@@ -89,5 +90,29 @@ func TestEightyColumnsCutNothingThatMatters(t *testing.T) {
 				t.Errorf("the next command reads %q, want %q", got, planCommand(plan.Body))
 			}
 		}
+	}
+}
+
+// A mark stands under what it marks, however long the line of the file is.
+func TestAnExcerptKeepsItsMark(t *testing.T) {
+	var s screen
+	o := s.output(false)
+	o.ErrStyle.Width = 60
+	line := "    8 |     timezone: CEST" + strings.Repeat(" ", 40) + "# a remark"
+	err := NewError(o).Failed(&recount.Error{Code: recount.CodeConfig, What: "a mistake", Why: "no zone\n" + line + "\n      |               ^"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	above, below := "", ""
+	for text := range strings.Lines(s.err.String()) {
+		if strings.Contains(text, "^") {
+			below = text
+		}
+		if strings.Contains(text, "CEST") {
+			above = text
+		}
+	}
+	if strings.Index(above, "CEST") != strings.Index(below, "^") {
+		t.Errorf("the mark is not under its word:\n%s", s.err.String())
 	}
 }

@@ -172,6 +172,12 @@ func foldStates(t *testing.T, h Harness) {
 	want(t, "rows from opening states", l.rows(v), whole...)
 	want(t, "states from opening states", l.states(v, engine.StatesQuery{Keys: keysOf("a", "c", "z"), Unhit: 5}),
 		"a@4 0:4/4 last 0:4/4 n=1: 5.00,2", "a@6 0:6/6 last 0:6/6 n=2: 21.00,3 newest", "c@5 0:5/5 last 0:5/5 n=1: 8.00,1 newest")
+	l.input(rest, func(in *engine.Input) { in.Window.From, in.Window.To = noon.Add(time.Minute), noon.Add(2*time.Hour) })
+	alone := func(edit func(*engine.Variant)) []string { return l.rows(v, edit) }
+	want(t, "what is hit, without opening states", alone(func(v *engine.Variant) { v.See = engine.SeeHit }), "a|20.00,2", "c|8.00,1")
+	want(t, "what is not hit, from opening states", alone(func(v *engine.Variant) { v.See = engine.SeeUnhit }), "a|1.00,1", "b|2.00,1", "z|32.00,1")
+	want(t, "one event, without opening states", alone(func(v *engine.Variant) { v.Only = []int64{5} }), "c|8.00,1")
+	l.input(rest)
 	got, err := l.tryEach(v)
 	if err != nil {
 		t.Fatal(err)

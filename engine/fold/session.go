@@ -35,6 +35,14 @@ type job struct {
 	kind  Kind
 	fold  run.Description
 	shape recount.Shape
+	// opened says that the states of `opening` themselves are asked for.
+	opened bool
+}
+
+// begins says whether the run begins with the states of `opening`. Single events,
+// and what was hit, stand alone.
+func (j job) begins() bool {
+	return len(j.v.Logic.Opening) > 0 && (j.opened || j.v.See != engine.SeeHit && j.v.Only == nil)
 }
 
 func (s *session) job(ctx context.Context, v engine.Variant) (job, error) {

@@ -110,7 +110,12 @@ func (s *session) openingRows(ctx context.Context, v engine.Variant, out *states
 		return nil
 	}
 	v.Only = []int64{}
-	r, err := s.Run(ctx, v)
+	j, err := s.job(ctx, v)
+	if err != nil {
+		return err
+	}
+	j.opened = true
+	r, err := s.rows(ctx, j)
 	if err != nil {
 		return err
 	}

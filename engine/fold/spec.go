@@ -42,7 +42,7 @@ func (s *session) frame(j job, dir string) run.Spec {
 	if s.input.Resume != "" {
 		spec.Resume = filepath.Join(dir, "resume")
 	}
-	if len(j.v.Logic.Opening) > 0 {
+	if j.begins() {
 		spec.Opening = s.input.Opening
 	}
 	if spec.Threads <= 0 {

@@ -140,7 +140,7 @@ var workerBlock = Block{
 		{Name: "command", Type: "list of texts", Doc: "The program and its arguments. Files of the project among them are part of the logic's digest.", Required: true},
 		{Name: "files", Type: "list of texts", Doc: "Other files of the project that it reads, as patterns such as lib/*.py. They are part of the digest; what is not listed it cannot read."},
 		{Name: "timeout", Type: "duration", Doc: "How long one answer may take.", Default: "60s"},
-		{Name: "memory", Type: "size", Doc: "What each process may have, such as 512MiB.", Default: "1GiB"},
+		{Name: "memory", Type: "size", Doc: "What each process may have, such as 512MiB.", Default: "8GiB"},
 	},
 }
 

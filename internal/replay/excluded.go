@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"recount"
 	"recount/engine"
@@ -28,6 +29,20 @@ func Excluded(ctx context.Context, session engine.Session, logics []engine.Varia
 	if err != nil {
 		return nil, nil, err
 	}
+	return excluded(ctx, session, logics, marks)
+}
+
+// Fallen returns those of Excluded that events touch which a fold did not survive.
+func Fallen(ctx context.Context, session engine.Session, logics []engine.Variant) (map[string][]recount.Value, error) {
+	marks, err := session.Quarantined(ctx)
+	if err != nil {
+		return nil, err
+	}
+	keys, _, err := excluded(ctx, session, logics, slices.DeleteFunc(marks, func(m recount.Mark) bool { return m.Key == nil }))
+	return keys, err
+}
+
+func excluded(ctx context.Context, session engine.Session, logics []engine.Variant, marks []recount.Mark) (map[string][]recount.Value, []recount.Mark, error) {
 	keys := map[string][]recount.Value{}
 	var unknown []recount.Mark
 	for _, mark := range marks {
@@ -91,10 +106,13 @@ func touchedBy(ctx context.Context, session engine.Session, logics []engine.Vari
 }
 
 // foldedBy returns the rows of the key whose fold did not survive an event: where
-// the key does not name them, those that its other events give.
+// the key and its bucket do not name them, those that its other events give.
 func foldedBy(ctx context.Context, session engine.Session, logics []engine.Variant, mark recount.Mark) (map[string][]recount.Value, bool, error) {
 	all := map[string][]recount.Value{}
 	for _, v := range logics {
+		if at := slices.IndexFunc(v.Logic.Versions, func(one recount.Version) bool { return within(mark.Time, one.Effective) }); at >= 0 {
+			v.Logic = v.Logic.Versions[at].Logic
+		}
 		if !v.Logic.Fold() { // it survives every event
 			mark := mark
 			mark.Key, mark.Kind = nil, recount.MarkConflict
@@ -112,6 +130,16 @@ func foldedBy(ctx context.Context, session engine.Session, logics []engine.Varia
 			all[recount.KeyText(key)] = key
 			continue
 		}
+		if !v.Logic.Bucket.None() {
+			key, err := inBucket(ctx, session, v, mark)
+			if err != nil {
+				return nil, false, err
+			}
+			if key != nil {
+				all[recount.KeyText(key)] = key
+				continue
+			}
+		}
 		touched, err := ofOthers(ctx, session, v, mark)
 		if err != nil {
 			return nil, false, err
@@ -122,6 +150,11 @@ func foldedBy(ctx context.Context, session engine.Session, logics []engine.Varia
 		maps.Copy(all, touched)
 	}
 	return all, true, nil
+}
+
+// within says whether an instant lies in a span whose zero edges are open.
+func within(at time.Time, span recount.Window) bool {
+	return (span.From.IsZero() || !at.Before(span.From)) && (span.To.IsZero() || at.Before(span.To))
 }
 
 // namedBy orders the values of a fold's key as the result's key, where both have
@@ -141,6 +174,43 @@ func namedBy(v engine.Variant, by []recount.Value) ([]recount.Value, bool) {
 	return key, true
 }
 
+// inBucket is the key of a bucket's row: that of the fold, and the bucket's start as
+// the one column besides. Nil: the result's key is another.
+func inBucket(ctx context.Context, session engine.Session, v engine.Variant, mark recount.Mark) (_ []recount.Value, err error) {
+	v.Only = []int64{}
+	rows, err := session.Run(ctx, v)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	start := v.Logic.Bucket.Floor(mark.Time)
+	var key []recount.Value
+	others := 0
+	for _, c := range rows.Shape().Key {
+		at := slices.Index(v.Logic.By, c.Name)
+		switch {
+		case at >= 0:
+			key = append(key, mark.Key[at])
+			continue
+		case c.Type.Kind == recount.KindTimestamp:
+			key = append(key, recount.Text(recount.FormatTimestamp(start)))
+		case c.Type.Kind == recount.KindDate:
+			zone := v.Logic.Bucket.Zone
+			if zone == nil {
+				zone = time.UTC
+			}
+			key = append(key, recount.Text(start.In(zone).Format(time.DateOnly)))
+		default:
+			return nil, nil
+		}
+		others++
+	}
+	if others != 1 || len(key) != len(v.Logic.By)+1 {
+		return nil, nil
+	}
+	return key, nil
+}
+
 // ofOthers are the rows that the other events of a fold's key give.
 func ofOthers(ctx context.Context, session engine.Session, v engine.Variant, mark recount.Mark) (map[string][]recount.Value, error) {
 	fields := map[string]recount.Value{}
@@ -152,8 +222,9 @@ func ofOthers(ctx context.Context, session engine.Session, v engine.Variant, mar
 		return nil, err
 	}
 	v.Only = []int64{}
+	bucket := v.Logic.Bucket
 	for _, e := range events {
-		if e.Seq != mark.Seq {
+		if e.Seq != mark.Seq && (bucket.None() || bucket.Floor(e.Time).Equal(bucket.Floor(mark.Time))) {
 			v.Only = append(v.Only, e.Seq)
 		}
 	}

@@ -84,24 +84,34 @@ func serve(in io.Reader, out io.Writer) error {
 }
 
 func execute(ctx context.Context, r request) answer {
-	p, err := bind(r.Fold, r.Path, r.Spec.By, r.Spec.Fields)
-	if err != nil {
-		return answer{Error: wire(err)}
-	}
-	s := &steppers{program: p, bucket: !r.Spec.Bucket.None(), seed: r.Seed, fatal: map[int64]string{}}
-	for _, f := range r.Fatal {
-		s.fatal[f.Seq] = f.Why
-	}
 	// Threads of a shaken run may be more than those that were asked for.
-	if s.trail, err = newTrail(r.Trail, 4*max(r.Spec.Threads, 1)+16); err != nil {
+	t, err := newTrail(r.Trail, 4*max(r.Spec.Threads, 1)+16)
+	if err != nil {
 		return answer{Error: wire(err)}
 	}
 	debug.SetMemoryLimit(r.Spec.Memory + headroomMiB<<20)
-	result, err := run.Execute(ctx, r.Spec, s)
+	result, err := folded(ctx, r, t)
 	if err != nil {
-		return answer{Error: wire(recount.Located(err, r.Path))}
+		return answer{Error: wire(err)}
 	}
 	return answer{Result: result}
+}
+
+// folded folds what is asked for.
+func folded(ctx context.Context, r request, t *trail) (run.Result, error) {
+	p, err := bind(r.Fold, r.Path, r.Spec.By, r.Spec.Fields)
+	if err != nil {
+		return run.Result{}, err
+	}
+	s := &steppers{program: p, bucket: !r.Spec.Bucket.None(), seed: r.Seed, fatal: map[int64]string{}, trail: t}
+	for _, f := range r.Fatal {
+		s.fatal[f.Seq] = f.Why
+	}
+	result, err := run.Execute(ctx, r.Spec, s)
+	if err != nil {
+		return run.Result{}, recount.Located(err, r.Path)
+	}
+	return result, nil
 }
 
 // headroomMiB is what a process takes besides what its run does.

@@ -104,6 +104,7 @@ func (r *Incident) additive(ctx context.Context, v engine.Variant) (map[string][
 	if err != nil {
 		return nil, err
 	}
+	var parts []map[string][]*big.Rat
 	for _, of := range additiveParts {
 		sum := map[string][]*big.Rat{}
 		for n := range of {
@@ -116,9 +117,16 @@ func (r *Incident) additive(ctx context.Context, v engine.Variant) (map[string][
 				addTo(sum, text, values)
 			}
 		}
+		parts = append(parts, sum)
+	}
+	fallen, err := r.fallen(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for i, sum := range parts {
 		for text, left := range minus(whole, sum, len(r.shape.Values)) {
-			if slices.ContainsFunc(left, func(n *big.Rat) bool { return n.Sign() != 0 }) {
-				return nil, r.notAdditive(fmt.Sprintf("for row %s, cut into %d parts, the parts' results do not add up to that of all events", text, of),
+			if fallen[text] == nil && slices.ContainsFunc(left, func(n *big.Rat) bool { return n.Sign() != 0 }) {
+				return nil, r.notAdditive(fmt.Sprintf("for row %s, cut into %d parts, the parts' results do not add up to that of all events", text, additiveParts[i]),
 					"use write: set with a paused worker, or a calculation whose columns are sums and counts")
 			}
 		}
@@ -205,6 +213,11 @@ func (r *Incident) foldedOn(ctx context.Context, d *deltas) error {
 	for i := range zero {
 		zero[i] = new(big.Rat)
 	}
+	fallen, err := r.fallen(ctx)
+	if err != nil {
+		return err
+	}
+	maps.DeleteFunc(all, func(text string, _ []*big.Rat) bool { return fallen[text] != nil })
 	for _, text := range slices.Sorted(maps.Keys(all)) {
 		at := d.byKey[text]
 		if at == nil {

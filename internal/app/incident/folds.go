@@ -173,19 +173,25 @@ func (r *Incident) folds() bool {
 // exclude leaves out rows of events that a fold did not survive while hypotheses
 // were tried.
 func (r *Incident) exclude(ctx context.Context, pairs []diff.Pair) error {
-	if !r.folds() {
-		return nil
-	}
-	excluded, _, err := replay.Excluded(ctx, r.session, r.logics())
+	fallen, err := r.fallen(ctx)
 	if err != nil {
 		return err
 	}
 	for i := range pairs {
-		if _, out := excluded[pairs[i].Text]; out {
+		if _, out := fallen[pairs[i].Text]; out {
 			pairs[i].Excluded, pairs[i].Cause, pairs[i].Event = true, "", ""
 		}
 	}
 	return nil
+}
+
+// fallen are the keys of the rows whose fold did not survive an event in a run so
+// far.
+func (r *Incident) fallen(ctx context.Context) (map[string][]recount.Value, error) {
+	if !r.folds() {
+		return nil, nil
+	}
+	return replay.Fallen(ctx, r.session, r.logics())
 }
 
 // opened is the variant that makes the rows of a checkpoint; those of a fold are
@@ -220,7 +226,7 @@ func (r *Incident) resume() string {
 
 // mostSingle bounds the events that are folded to look for single events: each hit
 // event of a row is left out, then repeated, among all of the row's.
-const mostSingle = 1_000_000
+const mostSingle = 500_000
 
 // suspect is a row that nothing explains, and what was found of it.
 type suspect struct {

@@ -131,6 +131,9 @@ func (r *Incident) written(ctx context.Context, l *live, p *recount.Plan, found 
 			return nil, err
 		}
 	}
+	if err := r.checkAlike(ctx, l, changes); err != nil {
+		return nil, err
+	}
 	return changes, r.checkOwned(ctx, l, changes)
 }
 

@@ -360,8 +360,12 @@ func (r *Incident) eachKey(ctx context.Context, v engine.Variant, each func(reco
 }
 
 // touchedByDifference adds the keys whose right row is another without the hit
-// events: an event may matter to a row that it does not make alone.
+// events: an event may matter to a row that it does not make alone. Where rows hold
+// hit events alone, those make them.
 func (r *Incident) touchedByDifference(ctx context.Context, touched map[string]bool) (err error) {
+	if r.right.See == engine.SeeHit {
+		return nil
+	}
 	all, err := r.session.Run(ctx, r.right)
 	if err != nil {
 		return err

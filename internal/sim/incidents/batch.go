@@ -36,6 +36,8 @@ type batch struct {
 	spanTo      int
 	remembers   int // how long before its own a bucket remembers, in ticks
 
+	shape
+
 	database string            // the target's block
 	pause    []int             // by lane: the tick at which the paused worker stands
 	ids      []map[string]bool // the files of ids, by list
@@ -214,9 +216,9 @@ func (b *batch) late(e *entry) bool {
 }
 
 // newBatch draws what the histories of a batch share.
-func newBatch(seed uint64, number int) *batch {
+func newBatch(seed uint64, number int, folds bool) *batch {
 	rng := rand.New(rand.NewPCG(seed, uint64(number)+1<<32)) //nolint:gosec // a batch that its seed repeats
-	b := &batch{seed: seed, number: number, lanes: 1 + rng.IntN(4), dedupe: rng.IntN(8) != 0, lateAfter: -1}
+	b := &batch{seed: seed, number: number, folds: folds, lanes: 1 + rng.IntN(4), dedupe: rng.IntN(8) != 0, lateAfter: -1}
 	b.memory = []memory{memoryWindow, memoryBucket, memoryBucket, memoryRolling, memoryUnbounded, memoryUnbounded, memoryUnbounded, memoryUnbounded}[rng.IntN(8)]
 	if b.memory == memoryRolling {
 		b.remembers = []int{hour, 2 * hour, 3 * hour / 2, hour / 2}[rng.IntN(4)]
@@ -251,6 +253,7 @@ func newBatch(seed uint64, number int) *batch {
 	if !b.lastWins && b.write == "" && (!b.running() || b.cut == cutPaused) && rng.IntN(4) == 0 {
 		b.write, b.extra = "adjust", "report" // an entry deletes no row
 	}
+	b.drawShape()
 	return b
 }
 

@@ -48,7 +48,7 @@ func (g *game) besides(right table, control *recount.Control, want map[string]ve
 	bad := map[string]bool{}
 	for _, h := range g.b.histories {
 		o := oracle{b: g.b}
-		maps.Copy(bad, o.contributed(g.archived(h), func(e *entry) bool { return e.bad }))
+		maps.Copy(bad, o.contributed(g.archived(h), func(e *entry) bool { return e.bad || e.dies }))
 	}
 	for _, t := range []table{right, g.rows} {
 		for key := range t {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -23,24 +24,16 @@ func child(args []string, in io.Reader, out, errs io.Writer) (handled bool, exit
 	return duckdb.Child(args, in, out, errs)
 }
 
-// isFold says whether the batch's logic is a fold of this program instead of SQL.
-// A fold has no event in several buckets, and may not depend on an order that
-// the log does not give.
-func (b *batch) isFold() bool {
-	return b.folds && b.memory != memoryRolling && (!b.lastWins || !b.mixed || b.order)
-}
-
-// logic is the calculation's logic as recount.yaml names it. A previous logic that
-// gives events another key is no fold of the same keys: it stays SQL.
-func (b *batch) logic(p previous, file string) string {
-	if !b.isFold() || p == prevRoute {
+// logic is a logic as recount.yaml names it. Doubled is that of the second version.
+func (b *batch) logic(isFold bool, p previous, doubled bool, file string) string {
+	if !isFold {
 		return "sql: " + file
 	}
-	return "go: " + b.foldName(p)
+	return "go: " + foldName(p, b.bucketed(), b.lastWins, b.sums(), b.rates != ratesNone, doubled)
 }
 
-func (b *batch) foldName(p previous) string {
-	return fmt.Sprintf("sales-%d-%t-%t-%t", p, b.bucketed(), b.lastWins, b.sums())
+func foldName(p previous, bucketed, lastWins, sums, rated, doubled bool) string {
+	return fmt.Sprintf("sales-%d-%t-%t-%t-%t-%t", p, bucketed, lastWins, sums, rated, doubled)
 }
 
 // event is one sale as folds see it.
@@ -48,6 +41,14 @@ type event struct {
 	Kind   string
 	Amount worker.Decimal
 	Hit    bool
+}
+
+// rated is one with reference data.
+type rated struct {
+	Kind   string
+	Amount worker.Decimal
+	Hit    bool
+	Extra  worker.Decimal `recount:"extra,zero"`
 }
 
 type state struct {
@@ -67,20 +68,59 @@ type (
 )
 
 // registerFolds registers the logic of all batches: right and previous, by hour or
-// not, with the last kind, the total, or both.
+// not, with the last kind, the total, or both; with reference data or without.
 func registerFolds() {
 	for _, p := range []previous{prevNone, prevAbs, prevSkip, prevDouble} {
-		register(p, false, true, true, func(_ time.Time, s *state) any2 { return any2{lastPart{s.Last}, totalPart{s.Total}, countPart{s.N}} })
-		register(p, false, true, false, func(_ time.Time, s *state) lastRow { return lastRow{lastPart{s.Last}, countPart{s.N}} })
-		register(p, false, false, true, func(_ time.Time, s *state) totalRow { return totalRow{totalPart{s.Total}, countPart{s.N}} })
-		register(p, true, true, true, func(at time.Time, s *state) hour2 {
-			return hour2{hourPart{at}, lastPart{s.Last}, totalPart{s.Total}, countPart{s.N}}
-		})
-		register(p, true, true, false, func(at time.Time, s *state) hourLast { return hourLast{hourPart{at}, lastPart{s.Last}, countPart{s.N}} })
-		register(p, true, false, true, func(at time.Time, s *state) hourTotal {
-			return hourTotal{hourPart{at}, totalPart{s.Total}, countPart{s.N}}
-		})
+		registerRows(p, false, false, func(e *event) event { return *e })
+		registerRows(p, true, false, (*rated).event)
 	}
+	registerRows(prevNone, false, true, func(e *event) event { return *e })
+	registerRows(prevNone, true, true, (*rated).event)
+}
+
+// event is one with the amount that counts.
+func (e *rated) event() event { return event{e.Kind, e.Amount.Add(e.Extra), e.Hit} }
+
+func registerRows[Event any](p previous, priced, doubled bool, see func(*Event) event) {
+	name := func(bucketed, lastWins, sums bool) string {
+		return foldName(p, bucketed, lastWins, sums, priced, doubled)
+	}
+	step := func(s *state, e *Event) error { return s.add(p, doubled, see(e)) }
+	inOrder := func(s *state, e *Event) error {
+		s.Last = see(e).Kind
+		return step(s, e)
+	}
+	register(name(false, true, true), inOrder, func(_ time.Time, s *state) any2 { return any2{lastPart{s.Last}, totalPart{s.Total}, countPart{s.N}} })
+	register(name(false, true, false), inOrder, func(_ time.Time, s *state) lastRow { return lastRow{lastPart{s.Last}, countPart{s.N}} })
+	register(name(false, false, true), step, func(_ time.Time, s *state) totalRow { return totalRow{totalPart{s.Total}, countPart{s.N}} })
+	register(name(true, true, true), inOrder, func(at time.Time, s *state) hour2 {
+		return hour2{hourPart{at}, lastPart{s.Last}, totalPart{s.Total}, countPart{s.N}}
+	})
+	register(name(true, true, false), inOrder, func(at time.Time, s *state) hourLast { return hourLast{hourPart{at}, lastPart{s.Last}, countPart{s.N}} })
+	register(name(true, false, true), step, func(at time.Time, s *state) hourTotal {
+		return hourTotal{hourPart{at}, totalPart{s.Total}, countPart{s.N}}
+	})
+}
+
+// add takes an event, as a previous logic did or as the right one does.
+func (s *state) add(p previous, doubled bool, e event) error {
+	if e.Kind == "x" {
+		return errors.New("there is no kind x")
+	}
+	amount := e.Amount
+	if doubled && e.Kind == "a" {
+		amount = amount.MulInt(2)
+	}
+	switch {
+	case p == prevSkip && e.Hit && e.Kind == "b":
+		return nil
+	case p == prevAbs && e.Hit:
+		amount = amount.Abs()
+	case p == prevDouble && e.Hit && e.Kind == "a":
+		amount = amount.MulInt(2)
+	}
+	s.Total, s.N = s.Total.Add(amount), s.N+1
+	return nil
 }
 
 type (
@@ -115,21 +155,9 @@ type (
 	}
 )
 
-func register[Row any](p previous, bucketed, lastWins, sums bool, row func(time.Time, *state) Row) {
-	worker.Register(fmt.Sprintf("sales-%d-%t-%t-%t", p, bucketed, lastWins, sums), worker.Fold[state, event, Row]{
-		Step: func(_ *worker.Context, s *state, e *event) error {
-			amount := e.Amount
-			switch {
-			case p == prevSkip && e.Hit && e.Kind == "b":
-				return nil
-			case p == prevAbs && e.Hit:
-				amount = amount.Abs()
-			case p == prevDouble && e.Hit && e.Kind == "a":
-				amount = amount.MulInt(2)
-			}
-			s.Last, s.Total, s.N = e.Kind, s.Total.Add(amount), s.N+1
-			return nil
-		},
+func register[Event, Row any](name string, step func(*state, *Event) error, row func(time.Time, *state) Row) {
+	worker.Register(name, worker.Fold[state, Event, Row]{
+		Step: func(_ *worker.Context, s *state, e *Event) error { return step(s, e) },
 		Rows: func(c *worker.Context, s *state, emit func(Row)) {
 			if s.N > 0 {
 				emit(row(c.Bucket(), s))

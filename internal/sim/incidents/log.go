@@ -32,6 +32,7 @@ type entry struct {
 	cents  int64
 	ord    int64
 	poison bool
+	dies   bool            // no fold survives it
 	listed [mostLists]bool // the file of ids of that list names it
 
 	history int
@@ -132,6 +133,7 @@ func (h *history) addEvents(b *batch, rng *rand.Rand, who string, u int) {
 		if tick < planned && rng.IntN(6) == 0 { // it happened earlier than it came
 			e.at = max(0, e.at-rng.IntN(2*hour))
 		}
+		b.form(e)
 		e.ord = 10_000_000 + int64(e.tick)*100 + int64(i)
 		if rng.IntN(5) == 0 && tick < planned-round {
 			e.ord -= int64(rng.IntN(hour)) * 100
@@ -141,13 +143,13 @@ func (h *history) addEvents(b *batch, rng *rand.Rand, who string, u int) {
 		}
 		e.tick = h.freeTick(e.tick)
 		h.log = append(h.log, e)
-		h.addCopies(rng, e)
+		h.addCopies(b, rng, e)
 	}
 }
 
 // addCopies sometimes sends an event again, or another one under its id, or
 // breaks it.
-func (h *history) addCopies(rng *rand.Rand, e *entry) {
+func (h *history) addCopies(b *batch, rng *rand.Rand, e *entry) {
 	again := func() *entry {
 		copied := *e
 		copied.tick = e.tick + 1 + rng.IntN(hour/2)
@@ -164,10 +166,15 @@ func (h *history) addCopies(rng *rand.Rand, e *entry) {
 		if rng.IntN(4) == 0 {
 			again()
 		}
-	case pick == 8 && e.tick < planned: // later it would condemn what was planned before
+	case pick == 8 && e.tick < planned && !b.spotless(e): // later it would condemn what was planned before
 		again().cents += 100
-	case pick == 9:
+	case pick == 9 && !b.spotless(e):
 		e.poison = true
+	case pick == 10 && b.dies && !b.spotless(e):
+		e.kind, e.dies = "x", true
+		if e.cents%2 == 0 {
+			again()
+		}
 	}
 }
 

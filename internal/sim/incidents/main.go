@@ -34,6 +34,7 @@ func main() {
 	flag.IntVar(&s.batch, "batch", -1, "play this batch alone")
 	flag.IntVar(&s.history, "history", -1, "play this history of the batch alone")
 	flag.BoolVar(&s.folds, "folds", false, "let folds of this program be the logic, where SQL is not needed")
+	flag.IntVar(&s.apart, "apart", 20, "with -folds, one in so many batches runs its folds in processes of their own; 0: none")
 	flag.StringVar(&s.keep, "keep", "", "folder in which the last project is left behind")
 	dsn := flag.String("postgres", "", "play on this empty PostgreSQL database instead of on SQLite files; one batch, with -batch")
 	flag.Parse()
@@ -59,7 +60,7 @@ func main() {
 		os.Exit(1)
 	}
 	fmt.Println(string(line))
-	if t.WrongWrites > 0 || t.WrongVerdicts > 0 {
+	if !t.sound() {
 		os.Exit(1)
 	}
 }

@@ -16,6 +16,7 @@ type verdict struct {
 	action recount.Action // empty: it is right
 	cause  string         // of a write
 	after  string         // what a write makes of it
+	dim    bool           // a checkpoint may hide where the row stands: then it is held
 	beside bool           // no hit event touches it: it is not part of the plan
 }
 
@@ -223,7 +224,7 @@ func (o *oracle) read() (list []*entry) {
 
 // excluded are the keys that a quarantined entry touches.
 func (o *oracle) excluded(read []*entry) map[string]bool {
-	return o.contributed(read, func(e *entry) bool { return e.bad })
+	return o.contributed(read, func(e *entry) bool { return e.bad || e.dies })
 }
 
 // touched are the keys to which a hit entry contributes.

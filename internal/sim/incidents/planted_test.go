@@ -38,7 +38,7 @@ func TestAPlantedMistakeIsFound(t *testing.T) {
 			// that move under a plan which sets values.
 			const batches, histories = 40, 40
 			for number := range batches {
-				found := tally{causes: map[string]int{}}
+				found := newTally()
 				// A mistake may also make the product refuse; then the next batch tells.
 				if err := s.playOne(t.Context(), s.draw(number, histories), &found); err != nil {
 					t.Logf("batch %d: %v", number, err)
@@ -63,26 +63,19 @@ type planted struct {
 // registry has the adapters of the product, but for the wrapped ones.
 func (p planted) registry(t *testing.T) *adapter.Registry {
 	t.Helper()
-	r := &adapter.Registry{}
-	for _, port := range []adapter.Port{adapter.Source, adapter.Store, adapter.Engine, adapter.Target} {
-		for _, name := range adapter.Default.Names(port) {
-			spec, _ := adapter.Default.Lookup(port, name)
-			switch {
-			case port == adapter.Engine && name == "duckdb":
-				spec = adapter.Declare(port, name, spec.Summary, func(ctx context.Context, env adapter.Env, config duckdb.Config) (engine.Engine, error) {
-					e, err := adapter.Open[engine.Engine](ctx, adapter.Default, port, name, env, &config)
-					return &wrappedEngine{e, p}, err
-				})
-			case port == adapter.Target && name == "sqlite":
-				spec = adapter.Declare(port, name, spec.Summary, func(ctx context.Context, env adapter.Env, config sqlite.Config) (target.Target, error) {
-					live, err := adapter.Open[target.Target](ctx, adapter.Default, port, name, env, &config)
-					return p.wrap(live), err
-				})
-			}
-			if err := r.Add(spec); err != nil {
-				t.Fatal(err)
-			}
-		}
+	base, _ := adapter.Default.Lookup(adapter.Engine, "duckdb")
+	live, _ := adapter.Default.Lookup(adapter.Target, "sqlite")
+	r, err := replaced(adapter.Default,
+		adapter.Declare(base.Port, base.Name, base.Summary, func(ctx context.Context, env adapter.Env, config duckdb.Config) (engine.Engine, error) {
+			e, err := adapter.Open[engine.Engine](ctx, adapter.Default, base.Port, base.Name, env, &config)
+			return &wrappedEngine{e, p}, err
+		}),
+		adapter.Declare(live.Port, live.Name, live.Summary, func(ctx context.Context, env adapter.Env, config sqlite.Config) (target.Target, error) {
+			t, err := adapter.Open[target.Target](ctx, adapter.Default, live.Port, live.Name, env, &config)
+			return p.wrap(t), err
+		}))
+	if err != nil {
+		t.Fatal(err)
 	}
 	return r
 }

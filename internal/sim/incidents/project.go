@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -48,7 +47,7 @@ func (b *batch) publish(dir string, from, to int) error {
 		b.lines++
 		b.laneEnd[e.lane]++
 		e.seq, e.pos = b.lines, b.laneEnd[e.lane]
-		files[e.lane].WriteString(e.line())
+		files[e.lane].WriteString(b.line(e))
 	}
 	b.judgeCopies(to)
 	for lane := range files {
@@ -82,46 +81,30 @@ func (b *batch) judgeCopies(to int) {
 			continue
 		}
 		e.repeat = true
-		odd[e.id] = odd[e.id] || one.line() != e.line()
+		odd[e.id] = odd[e.id] || b.line(one) != b.line(e)
 	}
 	for _, e := range list {
 		e.bad = e.poison || odd[e.id]
 	}
 }
 
-func (e *entry) line() string {
-	amount := fmt.Sprintf("%.2f", float64(e.cents)/100)
-	if e.poison {
-		amount = "12,5"
-	}
-	line, err := json.Marshal(struct {
-		ID     string `json:"id"`
-		At     string `json:"at"`
-		In     string `json:"in"`
-		Who    string `json:"who"`
-		Kind   string `json:"kind"`
-		Amount string `json:"amount"`
-		Ord    int64  `json:"ord"`
-	}{e.id, recount.FormatTimestamp(instant(e.at)), recount.FormatTimestamp(instant(e.in)), e.who, e.kind, amount, e.ord})
-	if err != nil {
-		return "" // texts and a number always have a JSON form
-	}
-	return string(line) + "\n"
-}
-
-// sql is the calculation's logic.
-func (b *batch) sql(p previous) string {
-	who, amount, where := "who", "amount", ""
+// sql is the calculation's logic, of one version or of all (-1).
+func (b *batch) sql(p previous, version int) string {
+	who, amount, where := "who", b.amountSQL(version), ""
 	switch p {
 	case prevAbs:
-		amount = "CASE WHEN hit THEN abs(amount) ELSE amount END"
+		amount = "CASE WHEN hit THEN abs(" + amount + ") ELSE " + amount + " END"
 	case prevSkip:
 		where = " WHERE NOT (hit AND kind = 'b')"
 	case prevRoute:
 		who = "CASE WHEN hit AND kind = 'b' THEN who || '-x' ELSE who END"
 	case prevDouble:
-		amount = "CASE WHEN hit AND kind = 'a' THEN 2 * amount ELSE amount END"
+		amount = "CASE WHEN hit AND kind = 'a' THEN 2 * " + amount + " ELSE " + amount + " END"
 	case prevNone:
+	}
+	if b.opening {
+		return "SELECT who, sum(total) AS total, sum(n)::BIGINT AS n FROM (SELECT " + who + " AS who, " + amount + " AS total, 1 AS n FROM events" + where +
+			" UNION ALL SELECT who, total, n FROM opening) GROUP BY 1\n"
 	}
 	columns := []string{who + " AS who"}
 	from := "events"
@@ -163,7 +146,9 @@ func (b *batch) yaml() string {
 	}
 	add("    event: {id: id, time: at, ingest_time: in%s}", order)
 	add("    fields: {who: string, kind: string, amount: \"decimal(18,2)\", ord: int64}\n    quarantine: {max: 100000}")
-	add("calculations:\n  totals:\n    source: sales\n    %s", b.logic(prevNone, "right.sql"))
+	b.yamlSources(add)
+	add("calculations:\n  totals:\n    source: sales")
+	b.yamlLogic(add)
 	switch b.memory {
 	case memoryWindow:
 		add("    key: [who]\n    memory: window\n    bucket: none")
@@ -184,7 +169,7 @@ func (b *batch) yaml() string {
 
 func (b *batch) yamlHypotheses(add func(string, ...any)) {
 	if b.given.previous {
-		add("    previous: {%s}", b.logic(b.previous, "previous.sql"))
+		add("    previous: {%s}", b.logic(b.prevFold, b.previous, false, "previous.sql"))
 	}
 	for _, what := range []string{"missed", "again"} {
 		headed := false
@@ -317,22 +302,26 @@ func (b *batch) listIDs() {
 		if l.by != listIDs && l.by != listProcessed {
 			continue
 		}
-		unprocessed := map[string]bool{}
+		said := map[string]claim{}
 		for _, e := range entries {
 			kind := l.kinds == "" || strings.Contains(l.kinds, e.kind)
 			switch on := e.listed[i] && b.hit(e) && kind; {
-			case l.by == listProcessed: // the last of the lists: it must agree with the others
+			case l.by == listProcessed: // the last of the lists: it must agree with the others about all copies
 				named, missed := b.named(e)
-				unprocessed[e.id] = unprocessed[e.id] || on && !named || missed
+				was := said[e.id]
+				said[e.id] = claim{was.on || on, was.named || named, was.missed || missed}
 			case on && !e.bad && !e.repeat && (b.cut != cutPaused || e.tick < b.pause[e.lane]):
 				b.ids[i][e.id] = true
 			}
 		}
-		for id, not := range unprocessed {
-			b.ids[i][id] = !not
+		for id, c := range said {
+			b.ids[i][id] = !c.missed && (!c.on || c.named)
 		}
 	}
 }
+
+// claim is what lists say of any copy of an id.
+type claim struct{ on, named, missed bool }
 
 // named says whether a given list names a hit entry, and whether one says that it
 // was missed.
@@ -373,8 +362,9 @@ func idLines(ids map[string]bool) string {
 func (b *batch) writeProject(dir string) error {
 	files := b.idFiles()
 	files["recount.yaml"] = b.yaml()
-	files["right.sql"] = b.sql(prevNone)
-	files["previous.sql"] = b.sql(b.previous)
+	files["right.sql"] = b.sql(prevNone, 0)
+	files["later.sql"] = b.sql(prevNone, 1)
+	files["previous.sql"] = b.sql(b.previous, -1)
 	if b.cut == cutPaused {
 		var lines []string
 		for lane := range b.lanes {
@@ -387,5 +377,5 @@ func (b *batch) writeProject(dir string) error {
 			return err
 		}
 	}
-	return nil
+	return b.writeRates(dir)
 }

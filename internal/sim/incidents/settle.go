@@ -16,6 +16,7 @@ type stand struct {
 	cause  string // empty: it is the right logic's
 	row    *row   // the right row there
 	newest bool
+	early  bool // the worker processed nothing since a checkpoint, which may have been used
 }
 
 // settle judges rows of which nothing but themselves says how far they are.
@@ -23,7 +24,7 @@ func (o *oracle) settle() map[string]verdict {
 	b := o.b
 	excluded := o.excluded(o.entries)
 	touched := o.touched(o.entries)
-	sound := func(e *entry) bool { return !e.bad }
+	sound := func(e *entry) bool { return !e.bad && !e.dies }
 	made := o.contributed(o.entries, sound)
 	out := map[string]verdict{}
 	keys := maps.Clone(made)
@@ -89,7 +90,14 @@ func (o *oracle) stood(key string) (verdict, bool) {
 	case len(found) == 0 || right != nil || !agreed:
 		return verdict{action: recount.ActionHeld}, true
 	}
-	return o.decide(key, found[0].cause, found[0].row), true
+	return o.found(key, found[0], found), true
+}
+
+// found decides on a row that accounts explain.
+func (o *oracle) found(key string, s stand, all []stand) verdict {
+	v := o.decide(key, s.cause, s.row)
+	v.dim = slices.ContainsFunc(all, func(s stand) bool { return s.early })
+	return v
 }
 
 // stoodAtColumn is stood where the row names its position.
@@ -116,7 +124,7 @@ func (o *oracle) stoodAtColumn(key string, right *stand, found, stands []stand, 
 		if s.after == live.text(o.b) {
 			return verdict{}, live != nil
 		}
-		return o.decide(key, s.cause, s.row), true
+		return o.found(key, s, found), true
 	}
 	if live == nil || mixed || o.b.cut == cutVersion {
 		return held, true
@@ -142,7 +150,7 @@ func (o *oracle) stands(key string) (list []stand, mixed bool) {
 	b := o.b
 	var mine []*entry
 	for _, e := range o.entries {
-		if !e.bad && o.contributed([]*entry{e}, func(*entry) bool { return true })[key] {
+		if !e.bad && !e.dies && o.contributed([]*entry{e}, func(*entry) bool { return true })[key] {
 			mine = append(mine, e)
 		}
 	}
@@ -161,7 +169,7 @@ func (o *oracle) stands(key string) (list []stand, mixed bool) {
 			rows := table{}
 			b.work(rows, mine[:i+1], a.fault)
 			right := b.right(mine[:i+1])[key]
-			list = append(list, stand{text: rows[key].text(b), mark: o.mark(rows[key]), after: right.text(b), cause: a.cause, row: right, newest: i == len(mine)-1})
+			list = append(list, stand{text: rows[key].text(b), mark: o.mark(rows[key]), after: right.text(b), cause: a.cause, row: right, newest: i == len(mine)-1, early: b.early(rows[key])})
 		}
 	}
 	return list, mixed

@@ -42,6 +42,7 @@ type row struct {
 	pos     int
 	lane    int
 	event   string
+	at      int // event time of its last event
 }
 
 // text is what is compared.
@@ -85,7 +86,7 @@ func (b *batch) work(rows table, entries []*entry, f fault) {
 func (b *batch) copies(e *entry, f fault) int {
 	hit := b.hit(e)
 	switch {
-	case e.bad:
+	case e.bad || e.dies:
 		return 0
 	case e.repeat && b.dedupe && (!f.twice || !hit):
 		return 0
@@ -116,7 +117,7 @@ func (b *batch) copies(e *entry, f fault) int {
 
 // absorb adds an entry to the row of its key.
 func (b *batch) absorb(rows table, e *entry, f fault) {
-	who, cents := e.who, e.cents
+	who, cents := e.who, b.value(e)
 	if f.previous && b.hit(e) {
 		switch b.previous {
 		case prevAbs:
@@ -160,7 +161,7 @@ func (b *batch) absorbInto(rows table, key string, e *entry, cents int64, f faul
 		r.last, r.lastOrd = e.kind, ord
 	}
 	r.version++
-	r.pos, r.lane, r.event = e.pos, e.lane, e.id
+	r.pos, r.lane, r.event, r.at = e.pos, e.lane, e.id, e.at
 }
 
 // keys names the rows that an entry is part of.
