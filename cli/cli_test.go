@@ -99,6 +99,9 @@ func (f *fake) Doctor(_ context.Context, calcs []string) (app.Diagnosis, error) 
 }
 
 func (f *fake) Runs(context.Context) ([]recount.Run, error) { return nil, f.err }
+func (f *fake) BusReplays(context.Context) ([]app.BusReplay, error) {
+	return nil, f.err
+}
 
 // result is what one command left.
 type result struct {

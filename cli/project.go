@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -15,7 +16,7 @@ import (
 
 func (c *call) runsCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "runs", Short: "lists what was applied and rolled back, when and by whom",
+		Use: "runs", Short: "lists what was applied, rolled back and published again, when and by whom",
 		Example: examples("recount runs", "recount runs --json"),
 		Args:    c.takes(0, 0, "nothing"),
 		RunE: c.run(func(ctx context.Context, _ []string) error {
@@ -24,7 +25,8 @@ func (c *call) runsCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return views.NewRuns(c.output()).Listed(runs)
+				replays, lost := project.BusReplays(ctx) // runs are shown wherever the archive is
+				return errors.Join(views.NewRuns(c.output()).Listed(runs, replays), lost)
 			})
 		}),
 	}

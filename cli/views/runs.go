@@ -11,7 +11,8 @@ import (
 
 // Runs shows the history of applies and rollbacks.
 type Runs interface {
-	Listed([]recount.Run) error
+	// Listed shows them, and the replays into a bus after them.
+	Listed([]recount.Run, []app.BusReplay) error
 	// Checked shows what became of a run's rows, table by table.
 	Checked([]app.RunChecked) error
 }
@@ -26,12 +27,47 @@ func NewRuns(o *Output) Runs {
 
 type runsHuman struct{ o *Output }
 
-func (v runsHuman) Listed(runs []recount.Run) error {
+func (v runsHuman) Listed(runs []recount.Run, replays []app.BusReplay) error {
 	p := newPage(v.o.Style)
 	if len(runs) == 0 {
 		p.line(say("  No runs yet: nothing has been applied."))
-		return p.flush(v.o.Out)
+	} else {
+		p.runTable(runs)
 	}
+	if len(replays) > 0 {
+		p.blank()
+		p.replayTable(replays)
+	}
+	return p.flush(v.o.Out)
+}
+
+// replayTable lists replays into a bus, each over the line of its window.
+func (p *page) replayTable(replays []app.BusReplay) {
+	t := &table{
+		indent: 2, head: []string{"replay", "at (UTC)", "by", "what", "events", "to"},
+		right: []bool{4: true, 5: false}, fixed: []bool{0: true, 1: true, 4: true, 5: false},
+	}
+	for _, r := range replays {
+		what := "done"
+		if r.Ended.IsZero() {
+			what = "unfinished"
+		}
+		if r.Only != "" {
+			what = r.Calculation + " " + r.Only + ", " + what
+		}
+		t.rows = append(t.rows, []cell{
+			{text: clip(p.text(r.ID), runDigits, p.g.more), ink: bold}, {text: r.At.UTC().Format("2006-01-02 15:04")}, {text: p.text(r.By)},
+			{text: p.text(what)}, {text: count(r.Events)}, {text: p.text(r.Destination)},
+		})
+	}
+	from := len(p.lines) + 1
+	t.write(p)
+	for i, r := range slices.Backward(replays) {
+		p.lines = slices.Insert(p.lines, from+i+1, []span{{"    " + p.text(r.Stream+" "+r.Window), dim}})
+	}
+}
+
+func (p *page) runTable(runs []recount.Run) {
 	t := &table{
 		indent: 2, head: []string{"run", "at (UTC)", "by", "what", "rows", "table"},
 		right: []bool{4: true, 5: false}, fixed: []bool{0: true, 1: true, 4: true, 5: false},
@@ -53,7 +89,6 @@ func (v runsHuman) Listed(runs []recount.Run) error {
 			p.lines = slices.Insert(p.lines, from+i+1, []span{{"    " + strings.TrimSpace(r.Calculation+" "+windowText(r.Window)), dim}})
 		}
 	}
-	return p.flush(v.o.Out)
 }
 
 // runDigits is the length of a run's id.
@@ -79,7 +114,7 @@ func (p *page) runText(r recount.Run) string {
 
 type runsJSON struct{ out io.Writer }
 
-func (v runsJSON) Listed(runs []recount.Run) error {
+func (v runsJSON) Listed(runs []recount.Run, replays []app.BusReplay) error {
 	for _, r := range runs {
 		if r.Write == "" {
 			r.Write = recount.WriteSet
@@ -94,7 +129,35 @@ func (v runsJSON) Listed(runs []recount.Run) error {
 			return err
 		}
 	}
+	for _, r := range replays {
+		o := busReplayObject{
+			head: typed("bus_replay"), Replay: r.ID, Stream: r.Stream, Destination: r.Destination, Calculation: orNull(r.Calculation), Only: orNull(r.Only),
+			Window: r.Window, Snapshot: r.Snapshot, Events: decimalCount(r.Events), At: stamp(r.At), By: r.By, Done: !r.Ended.IsZero(),
+		}
+		if o.Done {
+			o.Ended = stamp(r.Ended)
+		}
+		if err := emit(v.out, o); err != nil {
+			return err
+		}
+	}
 	return nil
+}
+
+type busReplayObject struct {
+	head
+	Replay      string `json:"replay"`
+	Stream      string `json:"stream"`
+	Destination string `json:"destination"`
+	Calculation any    `json:"calculation"`
+	Only        any    `json:"only"`
+	Window      string `json:"window"`
+	Snapshot    string `json:"snapshot"`
+	Events      string `json:"events"`
+	At          stamp  `json:"at"`
+	By          string `json:"by"`
+	Done        bool   `json:"done"`
+	Ended       any    `json:"ended"`
 }
 
 type runObject struct {

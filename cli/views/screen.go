@@ -102,7 +102,7 @@ func (p *page) effectLine(b *recount.PlanBody) {
 
 // mostTables and mostNotes bound the lines that further tables and notes take.
 const (
-	mostTables = 4
+	mostTables = 3
 	mostNotes  = 4
 )
 

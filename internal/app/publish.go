@@ -357,14 +357,34 @@ func (p *publishing) send(ctx context.Context) (err error) {
 		err = sender.Flush(ctx)
 	}
 	p.out.Sent, p.out.There = sender.Sent, sender.There
+	if err == nil {
+		return p.archive.EndReplay(ctx, p.out.Stream, p.out.Replay, p.app.now())
+	}
 	return p.ended(ctx, err)
+}
+
+// BusReplay is what is noted of a replay into a bus.
+type BusReplay = archive.Replay
+
+// BusReplays lists what was published again of the project's sources, newest first.
+func (a *App) BusReplays(ctx context.Context) (all []BusReplay, err error) {
+	kept, err := a.openArchive(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range sortedNames(a.Project.Sources) {
+		list, err := kept.Replays(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, list...)
+	}
+	slices.SortStableFunc(all, func(x, y BusReplay) int { return y.At.Compare(x.At) })
+	return all, nil
 }
 
 // ended says of a replay that did not come to its end how far it got.
 func (p *publishing) ended(ctx context.Context, err error) error {
-	if err == nil {
-		return nil
-	}
 	changed := fmt.Sprintf("%d of %d events were published to %s", p.out.Sent+p.out.There, p.out.Events, p.out.Destination)
 	if p.out.There > 0 {
 		changed += fmt.Sprintf(", %d of them before", p.out.There)
