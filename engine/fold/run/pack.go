@@ -149,7 +149,7 @@ func packSpan(b []byte, v []uint64, plain, steps span) []byte {
 		return packPlain(b, v, plain)
 	}
 	width := steps.bytes()
-	b = append(b, byte(packedSteps|width))
+	b = append(b, byte(packedSteps|width)) //nolint:gosec // at most 8
 	b = binary.LittleEndian.AppendUint64(b, v[0])
 	base := uint64(steps.least) //nolint:gosec // the same bits
 	b = binary.LittleEndian.AppendUint64(b, base)
@@ -164,8 +164,8 @@ func packSpan(b []byte, v []uint64, plain, steps span) []byte {
 
 func packPlain(b []byte, v []uint64, plain span) []byte {
 	width := plain.bytes()
-	b = append(b, byte(packedPlain|width))
-	base := uint64(plain.least) //nolint:gosec // the same bits
+	b = append(b, byte(packedPlain|width)) //nolint:gosec // at most 8
+	base := uint64(plain.least)            //nolint:gosec // the same bits
 	b = binary.LittleEndian.AppendUint64(b, base)
 	b, to := room(b, width*len(v))
 	for i, x := range v {
