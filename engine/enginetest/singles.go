@@ -59,13 +59,9 @@ func foldSingles(t *testing.T, h Harness) {
 				if one.Missed = []recount.EventList{list}; again {
 					one.Missed, one.Again = nil, []recount.Again{{EventList: list, Times: 2}}
 				}
-				row := fmt.Sprintf("%s %s at %s %t false: ", key, e.id, e.at, again)
-				for _, made := range l.rows(one) {
-					if made[:2] == key+"|" {
-						row += made[2:]
-					}
-				}
-				rows = append(rows, row)
+				made := slices.DeleteFunc(l.rows(one), func(row string) bool { return !strings.HasPrefix(row, key+"|") })
+				row := strings.TrimPrefix(strings.Join(made, ""), key+"|")
+				rows = append(rows, fmt.Sprintf("%s %s at %s %t false: %s", key, e.id, e.at, again, row))
 			}
 		}
 	}
