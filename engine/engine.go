@@ -96,9 +96,12 @@ type Upcast struct {
 	// When is an SQL condition over an event: whom the step is for. Empty: all.
 	When string
 	// Set are SQL expressions over the event, by the declared field that they
-	// replace; every expression sees the fields as they were before the step.
+	// replace, or TypeColumn; every expression sees the fields as they were before the step.
 	Set map[string]string
 }
+
+// TypeColumn is the column of the envelope that upcasts may replace.
+const TypeColumn = "type"
 
 // Lookup is a table of reference data and how an event finds its row: that whose
 // Key equals the event's On and whose Time is the newest at or before the
@@ -127,6 +130,11 @@ type Session interface {
 	// Count counts the events of the input; Used is what a calculation with
 	// dedupe sees, or all copies without; Hit are the hit events among them.
 	Count(ctx context.Context, dedupe bool) (recount.EventCounts, error)
+	// Types counts the events that a variant's runs see (and, apart, quarantined
+	// ones) by their type and version as logic sees them, after Upcasts: in byte
+	// order of the type, then of the version, NULL first. More than MostTypes are an
+	// error of code CodeLimit.
+	Types(ctx context.Context, q TypesQuery) ([]TypeCount, error)
 	// Minutes counts used events per step of the window, at most most steps.
 	Minutes(ctx context.Context, dedupe bool, most int) ([]recount.MinuteCount, error)
 	// Touched counts, for the steps that Minutes gives with the same arguments, in
@@ -180,6 +188,32 @@ type Session interface {
 	// events has none: ErrUnsupported.
 	Feed(ctx context.Context, v Variant, q FeedQuery) (Feed, error)
 	Close() error
+}
+
+// MostTypes is how many types and versions Types lists.
+const MostTypes = 10_000
+
+// TypesQuery says which events Types counts.
+type TypesQuery struct {
+	Dedupe bool // one of each id
+	See    See
+	// Field is a declared field of kind string or int64, Header the name of a header
+	// (of several of one name the last): it says an event's version. Both empty: none does.
+	Field, Header string
+}
+
+// TypeCount counts the events of one type and version. First and Last are the
+// smallest and largest event time; ID, Partition and Position are those of the one
+// that was archived first.
+type TypeCount struct {
+	Type        recount.Value // NULL: it has none
+	Version     recount.Value // NULL: it has none
+	Used        int64
+	Quarantined int64
+	First, Last time.Time
+	ID          string
+	Partition   string
+	Position    string
 }
 
 // FeedQuery says what a feed holds.

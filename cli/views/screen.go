@@ -204,6 +204,7 @@ func (p *page) eventItems(e recount.EventCounts) []string {
 		{e.Quarantined, "quarantined", "quarantined"},
 		{e.Outside, "outside", "outside"},
 		{e.Late, "came late, counted", "came late, counted"},
+		{e.Ignored, "of an ignored type", "of ignored types"},
 	} {
 		switch {
 		case part.n == 1:

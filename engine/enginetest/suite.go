@@ -51,6 +51,7 @@ func Run(t *testing.T, h Harness) {
 		{"states and each against an oracle", histories},
 		{"within", spansOfTime},
 		{"upcasts", upcasts},
+		{"types", types},
 		{"lookups", lookups},
 		{"feed", feeds},
 		{"count", counts},

@@ -200,6 +200,28 @@ func (d *driver) stateRow(g filledGroup, state []byte) ([]recount.Value, error) 
 	return values, nil
 }
 
+// addRow keeps a row of the group that stands at i of the batch.
+func (d *driver) addRow(i int, values []recount.Value) error {
+	uid, key := d.uid+int64(i), d.rowKey(values)
+	if !d.tried() {
+		return d.results.rows.add(uid, 0, key, values[len(d.spec.Shape.Key):])
+	}
+	number := d.attemptOf(d.filled.groups[i])
+	sort := binary.BigEndian.AppendUint64(nil, uint64(number)) //nolint:gosec // counted from 0
+	return d.results.rows.add(uid, 0, string(sort)+key, slices.Concat([]recount.Value{recount.Text(strconv.Itoa(number))}, values))
+}
+
+// tried says that keys are folded several times.
+func (r *runner) tried() bool { return r.attempts != nil || r.spec.Several > 0 }
+
+// attemptOf is the attempt, or the variant, that a group is of.
+func (d *driver) attemptOf(g filledGroup) int {
+	if d.spec.Several > 0 {
+		return d.plan.variantOf(g.of.columns[d.plan.key].at(g.row))
+	}
+	return g.number
+}
+
 // rowKey is the text by which a row is sorted.
 func (d *driver) rowKey(values []recount.Value) string {
 	return recount.KeyText(values[:len(d.spec.Shape.Key)])

@@ -278,3 +278,96 @@ func (g *gathered) keyChunk(k *gatheredKey) *chunk {
 	}
 	return g.chunks[k.of.chunk]
 }
+
+// A run with Spec.Single folds a key several times: what one of them is called is
+// its attempt. Attempts are numbered through all keys and their Seqs: two for
+// each, the first without the event, the second with it once more.
+const attemptsOfEvent = 2
+
+// attempt is one folding of a key.
+type attempt struct {
+	number int
+	seq    int64
+	more   bool // else the event is left out
+}
+
+// attempts are those of the wanted keys, by the bytes of the key; null has those of
+// the key that is NULL.
+type attempts struct {
+	of   map[string][]attempt
+	null []attempt
+}
+
+// readAttempts lists what Spec.Single asks for.
+func (r *runner) readAttempts() error {
+	if r.spec.Single == nil {
+		return nil
+	}
+	r.attempts = &attempts{of: map[string][]attempt{}}
+	number := 0
+	for _, k := range r.spec.Single {
+		key, null, err := r.plan.keyOf(k.Key)
+		if err != nil {
+			return err
+		}
+		var list []attempt
+		for _, seq := range k.Seqs {
+			list = append(list, attempt{number, seq, false}, attempt{number + 1, seq, true})
+			number += attemptsOfEvent
+		}
+		if null {
+			r.attempts.null = list
+		} else {
+			r.attempts.of[string(key)] = list
+		}
+	}
+	return nil
+}
+
+// single makes a key of each attempt of each key that has the attempt's event. They
+// share the events' memory.
+func (g *gathered) single(all *attempts) {
+	keys, refs := g.keys, g.refs
+	g.keys, g.refs = nil, nil
+	from := 0
+	for _, k := range keys {
+		events := refs[from:k.events]
+		from = k.events
+		c := g.keyChunk(&k)
+		list := all.null
+		if column := &c.columns[g.plan.key]; !column.null(int(k.of.row)) {
+			list = all.of[string(g.plan.byOf(column.at(int(k.of.row))))]
+		}
+		for _, a := range list {
+			began := len(g.refs)
+			// Without its only event there is no key, unless it has a state to begin with.
+			if g.attempt(events, a) && (len(g.refs) > began || k.opened) {
+				one := k
+				one.events = len(g.refs)
+				g.keys, g.numbers = append(g.keys, one), append(g.numbers, a.number)
+			}
+		}
+	}
+}
+
+// attempt adds the events of an attempt; false where the key has not its event.
+func (g *gathered) attempt(events []ref, a attempt) (has bool) {
+	began := len(g.refs)
+	for _, r := range events {
+		switch {
+		case g.chunks[r.chunk].columns[g.plan.seq].int64(int(r.row)) != a.seq:
+			g.refs = append(g.refs, r)
+		case !a.more:
+			has = true
+		case !has:
+			has = true
+			g.refs = append(g.refs, r, r)
+		default: // it is seen several times anyway
+			g.refs = append(g.refs, r)
+		}
+	}
+	if !has {
+		g.refs = g.refs[:began]
+	}
+	return has
+}

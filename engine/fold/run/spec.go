@@ -95,6 +95,13 @@ type File struct {
 	Variant int `json:"variant,omitempty"`
 }
 
+// SingleKey is a key and those of its events that are left out or repeated by
+// themselves.
+type SingleKey struct {
+	Key  []recount.Value `json:"key"` // the values of By
+	Seqs []int64         `json:"seqs"`
+}
+
 // Batch are events of some keys: those of a key stand together, in their order. A
 // key may go on in the next batch.
 type Batch struct {

@@ -226,7 +226,7 @@ func (r *Incident) resume() string {
 
 // mostSingle bounds the events that are folded to look for single events: each hit
 // event of a row is left out, then repeated, among all of the row's.
-const mostSingle = 1_000_000
+const mostSingle = 500_000
 
 // suspect is a row that nothing explains, and what was found of it.
 type suspect struct {

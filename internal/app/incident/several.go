@@ -59,7 +59,7 @@ func Plan(ctx context.Context, calculations []*Incident, overrides Overrides) (p
 
 // plan replays, compares and puts the plan of one calculation together.
 func (one planning) plan(ctx context.Context, overrides Overrides) (p *recount.Plan, err error) {
-	if err := one.r.start(ctx); err != nil {
+	if err := one.r.begun(ctx); err != nil {
 		return nil, err
 	}
 	defer joined(&err, one.r.close)
