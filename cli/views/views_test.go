@@ -218,20 +218,6 @@ func everyView() map[string]func(*Output) error {
 				Next: "mend the line, then run the command again",
 			})
 		},
-		"runs": func(o *Output) error {
-			return NewRuns(o).Listed([]recount.Run{
-				{ID: "0190b2c4aa", Plan: "p1", Kind: recount.PlanApply, Table: "user_totals", Calculation: "user_totals", At: at12, By: "alice", Applied: 1130, Held: 2, Window: fixtureWindow(), RolledBack: "0190b2ff01"},
-				{ID: "0190b2ff01", Plan: "p2", Kind: recount.PlanRollback, Table: "user_totals", Calculation: "user_totals", At: at12.Add(time.Hour), By: "bob", Applied: 1129, Window: fixtureWindow(), Of: "0190b2c4aa"},
-				{ID: "0190b2ff02", Plan: "p3", Kind: recount.PlanApply, Table: "user_totals", At: at12.Add(2 * time.Hour), By: "bob", Applied: 3, Window: recount.Window{From: at12, To: at12.Add(48 * time.Hour)}, Overrides: []string{"--no-control"}},
-			}, nil)
-		},
-		"runs_replays": func(o *Output) error {
-			return NewRuns(o).Listed(nil, []app.BusReplay{
-				{ID: "484ad3cee4f5", Stream: "orders", Destination: "orders-again", Window: fixtureWindow().String(), Snapshot: "4ffe97b2", Events: 182313, At: at12, By: "alice", Ended: at12.Add(time.Minute)},
-				{ID: "again-2", Stream: "orders", Destination: "orders", Calculation: "user_totals", Only: "missed", Window: fixtureWindow().String(), Snapshot: "4ffe97b2", Events: 31, At: at12, By: "bob"},
-			})
-		},
-		"runs_none": func(o *Output) error { return NewRuns(o).Listed(nil, nil) },
 		"doctor": func(o *Output) error {
 			return NewDoctor(o).Diagnosed(app.Diagnosis{Checks: []app.Check{
 				{Name: "configuration", Status: app.CheckOK, Detail: "recount.yaml: 1 source, 1 calculation", TookMS: 3},
@@ -290,7 +276,27 @@ func everyView() map[string]func(*Output) error {
 	maps.Copy(all, severalViews())
 	maps.Copy(all, controlViews())
 	maps.Copy(all, lookingViews())
+	maps.Copy(all, runsViews())
 	return all
+}
+
+func runsViews() map[string]func(*Output) error {
+	return map[string]func(*Output) error{
+		"runs": func(o *Output) error {
+			return NewRuns(o).Listed([]recount.Run{
+				{ID: "0190b2c4aa", Plan: "p1", Kind: recount.PlanApply, Table: "user_totals", Calculation: "user_totals", At: at12, By: "alice", Applied: 1130, Held: 2, Window: fixtureWindow(), RolledBack: "0190b2ff01"},
+				{ID: "0190b2ff01", Plan: "p2", Kind: recount.PlanRollback, Table: "user_totals", Calculation: "user_totals", At: at12.Add(time.Hour), By: "bob", Applied: 1129, Window: fixtureWindow(), Of: "0190b2c4aa"},
+				{ID: "0190b2ff02", Plan: "p3", Kind: recount.PlanApply, Table: "user_totals", At: at12.Add(2 * time.Hour), By: "bob", Applied: 3, Window: recount.Window{From: at12, To: at12.Add(48 * time.Hour)}, Overrides: []string{"--no-control"}},
+			}, nil)
+		},
+		"runs_replays": func(o *Output) error {
+			return NewRuns(o).Listed(nil, []app.BusReplay{
+				{ID: "484ad3cee4f5", Stream: "orders", Destination: "orders-again", Window: fixtureWindow().String(), Snapshot: "4ffe97b2", Events: 182313, At: at12, By: "alice", Ended: at12.Add(time.Minute)},
+				{ID: "again-2", Stream: "orders", Destination: "orders", Calculation: "user_totals", Only: "missed", Window: fixtureWindow().String(), Snapshot: "4ffe97b2", Events: 31, At: at12, By: "bob"},
+			})
+		},
+		"runs_none": func(o *Output) error { return NewRuns(o).Listed(nil, nil) },
+	}
 }
 
 func explainViews() map[string]func(*Output) error {

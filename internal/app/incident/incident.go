@@ -14,6 +14,7 @@ import (
 
 	"recount"
 	"recount/engine"
+	"recount/internal/app/types"
 	"recount/internal/archive"
 	"recount/internal/archive/cover"
 	"recount/internal/config"
@@ -168,3 +169,43 @@ func joined(err *error, c func() error) { *err = errors.Join(*err, c()) }
 func closing(c interface{ Close() error }, err error) error { return errors.Join(err, c.Close()) }
 
 func sortedNames[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+
+// begun is start, and refuses what the logic does not know before anything is
+// calculated.
+func (r *Incident) begun(ctx context.Context) error {
+	if err := r.start(ctx); err != nil {
+		return err
+	}
+	var err error
+	if r.ignored, err = r.known(ctx, r.session, r.right.See, r.hits.String()); err != nil {
+		return errors.Join(err, r.close())
+	}
+	return nil
+}
+
+// KnowsTypes refuses events of types that the logic does not know, for whoever lets
+// the rows be made elsewhere.
+func (r *Incident) KnowsTypes(ctx context.Context) error {
+	if r.calc.Types == nil {
+		return nil
+	}
+	if err := r.begun(ctx); err != nil {
+		return err
+	}
+	return r.close()
+}
+
+// known refuses a session's events of types that the logic neither knows nor
+// ignores, and counts those that it ignores. Quarantined ones are refused too: most
+// likely their type is why they cannot be read.
+func (r *Incident) known(ctx context.Context, session engine.Session, see engine.See, where string) (ignored int64, err error) {
+	t := r.calc.Types
+	if t == nil {
+		return 0, nil
+	}
+	counts, err := session.Types(ctx, engine.TypesQuery{Dedupe: r.calc.Dedupe, See: see, Field: t.Field, Header: t.Header})
+	if err != nil {
+		return 0, err
+	}
+	return types.Known(r.calc, r.source, counts, where)
+}
