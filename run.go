@@ -47,6 +47,19 @@ type Run struct {
 	Asked     Window           `json:"asked,omitzero"`
 	Positions []PositionWindow `json:"hit_positions,omitempty"`
 	IDs       *IDList          `json:"hit_ids,omitempty"`
+	// As is the one version of the logic with which the plan was made; empty: each
+	// for its time.
+	As string `json:"as,omitempty"`
+}
+
+// RunOf is what the ledger holds of a run by the nth part of a plan, counted from 1:
+// all but the run's id, its moment, who ran it, and the tables beside it.
+func RunOf(plan string, n int, b PlanBody, applied int64, overrides []string) Run {
+	return Run{
+		Plan: PartID(plan, n), Kind: b.Kind, Table: b.Target.Table, Applied: applied, Held: b.Rows.Stay(), Extra: b.Rows.Extra, Excluded: b.Rows.Excluded,
+		Window: b.Window, Overrides: append([]string{}, overrides...), Of: b.Run, Calculation: b.Calculation, Key: b.Key, Columns: b.Columns,
+		Write: b.Write, Bump: b.Bump, Role: b.Role, Filled: b.Filled, Entry: b.Entry, Asked: b.Asked, Positions: b.Positions, IDs: b.IDs, As: b.As,
+	}
 }
 
 // PartID names the nth part, counted from 1, of what has id: a run or a plan. The

@@ -3,6 +3,8 @@ package recount
 import (
 	"errors"
 	"fmt"
+	"strings"
+	"time"
 	"unicode/utf8"
 )
 
@@ -62,19 +64,43 @@ func (c Column) Fit(from Type, v Value) (Value, error) {
 		if c.Type.MaxLen > 0 && utf8.RuneCountInString(v.Text) > c.Type.MaxLen {
 			return v, fmt.Errorf("%q in column %s of %d characters: %w", clip(v.Text), c.Name, c.Type.MaxLen, ErrDoesNotFit)
 		}
-		return v, nil
+		return Text(c.Type.Formed(v.Text)), nil
 	}
-	text := v.Text
-	if c.Type.Kind == KindDate && from.Kind == KindTimestamp {
-		at, err := ParseTimestamp(text)
-		if err != nil || !at.Equal(at.Truncate(24*60*60*1e9)) {
-			return v, fmt.Errorf("%q in date column %s: %w", clip(text), c.Name, ErrDoesNotFit)
-		}
-		text = at.Format("2006-01-02")
+	text, ok := c.Type.take(from, v.Text)
+	if !ok {
+		return v, fmt.Errorf("%q in date column %s: %w", clip(text), c.Name, ErrDoesNotFit)
 	}
 	canonical, err := Canonical(c.Type, text)
 	if err != nil {
 		return v, fmt.Errorf("%w in column %s %s: %w", err, c.Name, c.Declared, ErrDoesNotFit)
 	}
-	return Text(canonical), nil
+	if !c.Type.within(canonical) {
+		return v, fmt.Errorf("%q in column %s %s: %w", clip(canonical), c.Name, c.Declared, ErrDoesNotFit)
+	}
+	return Text(c.Type.Formed(canonical)), nil
+}
+
+// take returns a canonical text of type from as a column of another kind spells
+// the same value; false: a date column cannot hold the time of day.
+func (t Type) take(from Type, text string) (string, bool) {
+	switch {
+	case t.Kind == KindDate && from.Kind == KindTimestamp:
+		at, err := ParseTimestamp(text)
+		if err != nil || !at.Equal(at.Truncate(24*time.Hour)) {
+			return text, false
+		}
+		return at.Format(time.DateOnly), true
+	case t.Kind == KindTimestamp && from.Kind == KindDate: // a day stored as its midnight
+		if at, err := time.Parse(time.DateOnly, text); err == nil {
+			return FormatTimestamp(at), true
+		}
+	case t.Kind == KindInt64 && from.Kind == KindDecimal: // 7.00 is a whole number
+		whole, frac, _ := strings.Cut(text, ".")
+		if strings.Trim(frac, "0") == "" {
+			return whole, true
+		}
+	case from.Kind == KindBool && (t.Kind == KindInt64 || t.Kind == KindDecimal):
+		return map[string]string{"true": "1", "false": "0"}[text], true
+	}
+	return text, true
 }

@@ -142,13 +142,17 @@ func plainDecimal(t Type, text string) bool {
 }
 
 // Rounded is Canonical, but a decimal with too many digits after the point is
-// rounded to t's scale, half away from zero. It is how a stored value is
-// compared; nothing rounded is ever bound in a guard.
+// rounded to t's scale, half away from zero, and t's form is kept. It is how a
+// stored value is compared; nothing rounded is ever bound in a guard.
 func Rounded(t Type, text string) (string, error) {
 	if t.Kind == KindDecimal {
 		return canonicalDecimal(t, text, true)
 	}
-	return Canonical(t, text)
+	canonical, err := Canonical(t, text)
+	if err == nil && (t.Form != "" || t.Step > 0) {
+		canonical = t.Formed(canonical)
+	}
+	return canonical, err
 }
 
 func canonicalDouble(text string) (string, error) {

@@ -50,6 +50,7 @@ func (c *call) applyCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			c.did = "run " + receipt.Run + " was applied: only its report is lost"
 			return views.NewReceipt(c.output()).Done(receipt)
 		})
 	})
@@ -81,6 +82,7 @@ func (c *call) rollbackCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			c.did = "run " + receipt.Run + " took it back: only its report is lost"
 			if len(receipt.RolledOut) > 0 { // rows that moved were left, and are listed
 				c.exit = recount.ExitPart
 			}

@@ -91,7 +91,9 @@ type call struct {
 	begun   bool
 	command string
 	// exit is the code of a success that says more than 0.
-	exit   int
+	exit int
+	// did is what the command has done that stays, where only its report is left.
+	did    string
 	signal interrupt
 	input  *bufio.Reader // answers; nil until one is asked for
 	bars   *bars         // nil until something may last
@@ -127,6 +129,9 @@ func (c *call) finish(err error) int {
 
 // explain turns err into what a person can act on.
 func (c *call) explain(err error) *recount.Error {
+	if failed, ok := errors.AsType[*outputError](err); ok {
+		return c.unprinted(failed)
+	}
 	if c.signal.happened() && c.cutShort(err) {
 		return c.interrupted()
 	}
@@ -166,7 +171,7 @@ func (c *call) output() *views.Output {
 	}
 	_, terminal := c.env.Terminal(c.env.Stdout)
 	return &views.Output{
-		Out: c.env.Stdout, Err: c.env.Stderr, JSON: c.json(), Terminal: terminal, Quiet: c.flags.quiet,
+		Out: c.stdout(), Err: c.env.Stderr, JSON: c.json(), Terminal: terminal, Quiet: c.flags.quiet,
 		Style: c.style(c.env.Stdout), ErrStyle: c.style(c.env.Stderr),
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"recount"
 	"recount/cli/views"
@@ -12,8 +13,8 @@ import (
 
 func (c *call) detectCommand() *cobra.Command {
 	var (
-		window windowFlags
-		solve  bool
+		flags runFlags
+		solve bool
 	)
 	cmd := &cobra.Command{
 		Use: "detect CALC", Short: "finds out which events were lost or processed again",
@@ -25,15 +26,16 @@ func (c *call) detectCommand() *cobra.Command {
 		Args:              c.takes(1, 1, "the name of one calculation"),
 		ValidArgsFunction: c.completeNames(calculations),
 	}
-	window.add(cmd)
-	cmd.Flags().BoolVar(&solve, "solve", false, "solve for the positions, from the differences")
+	flags.add(c, cmd, noChecks, func(f *pflag.FlagSet) {
+		f.BoolVar(&solve, "solve", false, "solve for the positions, from the differences")
+	})
 	cmd.RunE = c.run(func(ctx context.Context, args []string) (err error) {
 		if !solve {
 			return usage("detect needs --solve", "it is the one way to detect that there is", c.helpLine())
 		}
-		req := app.DetectRequest{Calculation: args[0], Window: app.WindowRequest{Paused: window.paused}}
-		if window.named() {
-			if req.Window, err = window.request(c); err != nil {
+		req := app.DetectRequest{Calculation: args[0], Window: app.WindowRequest{Paused: flags.window.paused}, As: flags.as}
+		if flags.window.named() {
+			if req.Window, err = flags.window.request(c); err != nil {
 				return err
 			}
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"recount"
 	"recount/cli/views"
@@ -12,8 +13,9 @@ import (
 
 func (c *call) effectsCommand() *cobra.Command {
 	var (
-		window windowFlags
-		req    app.EffectsRequest
+		flags  runFlags
+		out    string
+		differ string
 	)
 	cmd := &cobra.Command{
 		Use: "effects CALC", Short: "lists what the worker would have sent, and what it sent otherwise; sends nothing",
@@ -25,20 +27,21 @@ func (c *call) effectsCommand() *cobra.Command {
 		Args:              c.takes(1, 1, "the name of one calculation"),
 		ValidArgsFunction: c.completeNames(calculations),
 	}
-	window.add(cmd)
-	cmd.Flags().StringVar(&req.Out, "out", "", "write what should have been sent to this `FILE`, .jsonl, .csv or .parquet")
-	cmd.Flags().StringVar(&req.OutDiffer, "differences", "", "write what was not sent so to this `FILE`, .jsonl, .csv or .parquet")
-	cmd.Flags().BoolVar(&req.Overrides.AllowEmpty, "allow-empty", false, "accept a window without any used event")
-	cmd.RunE = c.run(func(ctx context.Context, args []string) (err error) {
-		if req.Window, err = window.request(c); err != nil {
+	flags.add(c, cmd, emptyCheck, func(f *pflag.FlagSet) {
+		f.StringVar(&out, "out", "", "write what should have been sent to this `FILE`, .jsonl, .csv or .parquet")
+		f.StringVar(&differ, "differences", "", "write what was not sent so to this `FILE`, .jsonl, .csv or .parquet")
+	})
+	cmd.RunE = c.run(func(ctx context.Context, args []string) error {
+		asked, err := flags.request(c, args)
+		if err != nil {
 			return err
 		}
-		if window.paused != "" {
+		if flags.window.paused != "" {
 			return usage("--paused says nothing about effects", "they are those of the window's events, wherever the worker stands", "leave --paused away")
 		}
-		req.Calculation = args[0]
+		req := app.EffectsRequest{Calculation: asked.Calculation, Window: asked.Window, As: asked.As, Out: out, OutDiffer: differ, Overrides: asked.Overrides}
 		return c.open(ctx, func(project Recount) error {
-			done, err := project.Effects(ctx, req, c.env.Stdout, c.flags.json)
+			done, err := project.Effects(ctx, req, c.stdout(), c.flags.json)
 			if err != nil {
 				return err
 			}

@@ -1,11 +1,14 @@
 package cli
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
 	"sync/atomic"
+	"syscall"
 
 	"recount"
 )
@@ -81,6 +84,43 @@ func (c *call) interrupted() *recount.Error {
 		e.Next = "recount runs, to see that no run was added; then the same command again"
 	case "plan":
 		e.Changed = "nothing; no plan was written"
+	}
+	return e
+}
+
+// stdout is where results go. What it refuses is told from what the command had
+// to say: by then the command may have done its work.
+func (c *call) stdout() io.Writer { return outlet{c.env.Stdout} }
+
+type outlet struct{ w io.Writer }
+
+// Write writes. A reader that is gone has seen enough, which is no failure of the
+// output.
+func (o outlet) Write(p []byte) (int, error) {
+	n, err := o.w.Write(p)
+	if err != nil && !errors.Is(err, syscall.EPIPE) {
+		err = &outputError{err}
+	}
+	return n, err
+}
+
+// outputError is a standard output that refuses to be written.
+type outputError struct{ err error }
+
+func (e *outputError) Error() string { return e.err.Error() }
+func (e *outputError) Unwrap() error { return e.err }
+
+// unprinted says what a command leaves whose report could not be written.
+func (c *call) unprinted(err *outputError) *recount.Error {
+	e := &recount.Error{
+		Code: recount.CodeStorage, What: "the output could not be written whole", Where: "standard output", Why: err.Error(), Err: err,
+		Changed: c.did, Next: "make room there, or write elsewhere, then run the same command again",
+	}
+	switch name := strings.TrimPrefix(c.command, "recount "); {
+	case c.writes() && c.did != "":
+		e.Next = "do not run it again for its report: recount runs says what was done"
+	case strings.HasPrefix(name, "archive "):
+		e.Changed = cmp.Or(e.Changed, "what was committed before stays in the archive")
 	}
 	return e
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"recount"
 	"recount/cli/views"
@@ -17,8 +18,8 @@ const exampleWindow = " --from 2024-06-10T12:00:00Z --to 2024-06-10T12:30:00Z"
 
 func (c *call) planCommand() *cobra.Command {
 	var (
-		window   windowFlags
-		req      app.PlanRequest
+		flags    runFlags
+		out      string
 		detailed bool
 	)
 	cmd := &cobra.Command{
@@ -29,25 +30,22 @@ func (c *call) planCommand() *cobra.Command {
 			"recount plan balances --from-position 3:90100 --to-position 3:90188 --paused offsets.txt"),
 		Args: c.takes(1, -1, "the name of a calculation"), ValidArgsFunction: c.completeNames(calculations),
 	}
-	window.add(cmd)
-	cmd.Flags().StringVar(&req.Out, "out", "", "write the plan to this `FILE` (default CALC-ID.plan)")
-	cmd.Flags().BoolVar(&detailed, "detailed-exitcode", false, "exit with 2 where the plan changes rows")
-	addOverrides(cmd, &req.Overrides)
-	addAs(cmd, &req.As)
-	c.addUnsandboxed(cmd)
-	cmd.RunE = c.run(func(ctx context.Context, args []string) (err error) {
-		if req.Window, err = window.request(c); err != nil {
+	flags.add(c, cmd, allChecks, func(f *pflag.FlagSet) {
+		f.StringVar(&out, "out", "", "write the plan to this `FILE` (default CALC-ID.plan)")
+		f.BoolVar(&detailed, "detailed-exitcode", false, "exit with 2 where the plan changes rows")
+	})
+	cmd.RunE = c.run(func(ctx context.Context, args []string) error {
+		req, err := flags.request(c, args)
+		if err != nil {
 			return err
 		}
-		req.Calculation = args[0]
-		if len(args) > 1 {
-			req.With = args[1:]
-		}
+		req.Out = out
 		return c.open(ctx, func(project Recount) error {
 			planned, err := project.Plan(ctx, req)
 			if err != nil {
 				return err
 			}
+			c.did = "the plan was saved as " + planned.File + "; no row was changed"
 			if detailed && planned.Writes() > 0 {
 				c.exit = recount.ExitDifferences
 			}
@@ -58,25 +56,19 @@ func (c *call) planCommand() *cobra.Command {
 }
 
 func (c *call) diffCommand() *cobra.Command {
-	var (
-		window windowFlags
-		req    app.PlanRequest
-	)
+	var flags runFlags
 	cmd := &cobra.Command{
 		Use: "diff CALC", Short: "replays and compares, without a plan; exit 2 where rows differ",
 		Example:           examples("recount diff user_totals"+exampleWindow, "recount diff user_totals"+exampleWindow+" --json"),
 		Args:              c.takes(1, 1, "the name of one calculation"),
 		ValidArgsFunction: c.completeNames(calculations),
 	}
-	window.add(cmd)
-	addOverrides(cmd, &req.Overrides)
-	addAs(cmd, &req.As)
-	c.addUnsandboxed(cmd)
-	cmd.RunE = c.run(func(ctx context.Context, args []string) (err error) {
-		if req.Window, err = window.request(c); err != nil {
+	flags.add(c, cmd, allChecks, nil)
+	cmd.RunE = c.run(func(ctx context.Context, args []string) error {
+		req, err := flags.request(c, args)
+		if err != nil {
 			return err
 		}
-		req.Calculation = args[0]
 		return c.open(ctx, func(project Recount) error {
 			planned, err := project.Diff(ctx, req)
 			if err != nil {
@@ -93,8 +85,8 @@ func (c *call) diffCommand() *cobra.Command {
 
 func (c *call) verifyCommand() *cobra.Command {
 	var (
-		window windowFlags
-		req    app.PlanRequest
+		flags runFlags
+		out   string
 	)
 	cmd := &cobra.Command{
 		Use: "verify CALC", Short: "certifies that a calculation is deterministic and a good window right",
@@ -107,16 +99,15 @@ func (c *call) verifyCommand() *cobra.Command {
 		Args:              c.takes(1, 1, "the name of one calculation"),
 		ValidArgsFunction: c.completeNames(calculations),
 	}
-	window.add(cmd)
-	cmd.Flags().StringVar(&req.Out, "out", "", "keep the certificate in this `FILE`, as JSON")
-	addOverrides(cmd, &req.Overrides)
-	addAs(cmd, &req.As)
-	c.addUnsandboxed(cmd)
-	cmd.RunE = c.run(func(ctx context.Context, args []string) (err error) {
-		if req.Window, err = window.request(c); err != nil {
+	flags.add(c, cmd, allChecks, func(f *pflag.FlagSet) {
+		f.StringVar(&out, "out", "", "keep the certificate in this `FILE`, as JSON")
+	})
+	cmd.RunE = c.run(func(ctx context.Context, args []string) error {
+		req, err := flags.request(c, args)
+		if err != nil {
 			return err
 		}
-		req.Calculation = args[0]
+		req.Out = out
 		return c.open(ctx, func(project Recount) error {
 			done, err := project.Verify(ctx, req)
 			if err != nil {

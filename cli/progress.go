@@ -130,5 +130,5 @@ type clearing struct{ c *call }
 // Write clears the bars and writes.
 func (w clearing) Write(p []byte) (int, error) {
 	w.c.progress().clear()
-	return w.c.env.Stdout.Write(p)
+	return w.c.stdout().Write(p)
 }

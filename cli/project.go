@@ -28,13 +28,20 @@ func (c *call) runsCommand() *cobra.Command {
 			})
 		}),
 	}
-	cmd.AddCommand(&cobra.Command{
+	cmd.AddCommand(c.runsCheckCommand())
+	return cmd
+}
+
+func (c *call) runsCheckCommand() *cobra.Command {
+	var req app.CheckRequest
+	cmd := &cobra.Command{
 		Use: "check RUN", Short: "looks again at the rows of a run; exit 2 where corrections were overwritten",
 		Example: examples("recount runs check 4b2e90c7aa3e", "recount runs check 4b2e90c7aa3e --json"),
 		Args:    c.takes(1, 1, "one run, as recount runs lists them"),
 		RunE: c.run(func(ctx context.Context, args []string) error {
+			req.Run = args[0]
 			return c.open(ctx, func(project Recount) error {
-				checked, err := project.CheckRun(ctx, args[0])
+				checked, err := project.CheckRun(ctx, req)
 				if err != nil {
 					return err
 				}
@@ -46,7 +53,9 @@ func (c *call) runsCommand() *cobra.Command {
 				return views.NewRuns(c.output()).Checked(checked)
 			})
 		}),
-	})
+	}
+	addAs(cmd, &req.As)
+	c.addUnsandboxed(cmd)
 	return cmd
 }
 
@@ -92,6 +101,7 @@ func (c *call) initCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			c.did = "recount.yaml and its files were written"
 			if err := views.NewInit(c.output()).Initialized(done); err != nil {
 				return err
 			}

@@ -37,7 +37,7 @@ type Recount interface {
 	Rollback(ctx context.Context, req app.RollbackRequest) (recount.Receipt, error)
 	RollbackTable(ctx context.Context, run string) (string, error)
 	Runs(ctx context.Context) ([]recount.Run, error)
-	CheckRun(ctx context.Context, run string) ([]app.RunChecked, error)
+	CheckRun(ctx context.Context, req app.CheckRequest) ([]app.RunChecked, error)
 	Doctor(ctx context.Context, calculations []string) (app.Diagnosis, error)
 	Close() error
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"recount"
 	"recount/cli/views"
@@ -26,8 +27,7 @@ type busFlags struct {
 	dryRun bool
 }
 
-func (b *busFlags) add(cmd *cobra.Command) {
-	f := cmd.Flags()
+func (b *busFlags) add(f *pflag.FlagSet) {
 	f.StringArrayVar(&b.to, "to-bus", nil, "publish the events to this `TOPIC` or subject")
 	f.StringVar(&b.only, "only", "", "`WHICH` events: missed, those that a hypothesis of the calculation names")
 	f.StringVar(&b.rate, "rate", "", "at most so many `EVENTS` a second, such as 1000/s")
@@ -48,9 +48,9 @@ func (b *busFlags) asked() string {
 
 func (c *call) replayCommand() *cobra.Command {
 	var (
-		window windowFlags
-		bus    busFlags
-		req    app.PlanRequest
+		flags runFlags
+		bus   busFlags
+		out   string
 	)
 	cmd := &cobra.Command{
 		Use: "replay CALC", Short: "recalculates only; prints the rows with a checksum each",
@@ -61,17 +61,16 @@ func (c *call) replayCommand() *cobra.Command {
 		Args:              c.takes(1, 1, "the name of one calculation"),
 		ValidArgsFunction: c.completeNames(func(p *config.Project) []string { return append(calculations(p), sources(p)...) }),
 	}
-	window.add(cmd)
-	cmd.Flags().StringVar(&req.Out, "out", "", "write the rows to this `FILE`")
-	bus.add(cmd)
-	addOverrides(cmd, &req.Overrides)
-	addAs(cmd, &req.As)
-	c.addUnsandboxed(cmd)
-	cmd.RunE = c.run(func(ctx context.Context, args []string) (err error) {
-		if req.Window, err = window.request(c); err != nil {
+	flags.add(c, cmd, allChecks, func(f *pflag.FlagSet) {
+		f.StringVar(&out, "out", "", "write the rows to this `FILE`")
+		bus.add(f)
+	})
+	cmd.RunE = c.run(func(ctx context.Context, args []string) error {
+		req, err := flags.request(c, args)
+		if err != nil {
 			return err
 		}
-		req.Calculation = args[0]
+		req.Out = out
 		if len(bus.to) > 0 {
 			return c.publish(ctx, req, bus)
 		}
@@ -82,6 +81,9 @@ func (c *call) replayCommand() *cobra.Command {
 			done, err := project.Replay(ctx, req, clearing{c}, c.flags.json)
 			if err != nil {
 				return err
+			}
+			if done.Out != "" {
+				c.did = "the rows were written to " + done.Out
 			}
 			if done.Fatal != nil { // rows are missing, and it is said which
 				c.exit = recount.ExitPart
@@ -102,6 +104,9 @@ func (c *call) publish(ctx context.Context, rows app.PlanRequest, bus busFlags) 
 		done, err := project.Publish(ctx, req)
 		if err != nil {
 			return err
+		}
+		if !req.DryRun {
+			c.did = "the events were published: only the report is lost"
 		}
 		return views.NewReplay(c.output()).Published(done)
 	})

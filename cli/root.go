@@ -94,7 +94,7 @@ func (c *call) completionCommand() *cobra.Command {
 		Args:      c.takes(1, 1, "the name of a shell: "+strings.Join(shells, ", ")),
 	}
 	cmd.RunE = c.run(func(_ context.Context, args []string) error {
-		root, out := cmd.Root(), c.env.Stdout
+		root, out := cmd.Root(), c.stdout()
 		switch args[0] {
 		case "bash":
 			return root.GenBashCompletionV2(out, true)

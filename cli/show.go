@@ -50,7 +50,7 @@ func (c *call) showCommand() *cobra.Command {
 				return err
 			}
 			if forms.csv {
-				return views.WriteCSV(c.env.Stdout, shown.Plan)
+				return views.WriteCSV(c.stdout(), shown.Plan)
 			}
 			return views.NewShow(c.output()).Shown(shown, forms.all)
 		})
@@ -88,9 +88,9 @@ func (c *call) script(ctx context.Context, project Recount, file string, f showF
 	}
 	options := script.Options{File: scripted.File, Overrides: scripted.Overrides, Table: f.table}
 	if f.dynamo {
-		return script.DynamoDB(c.env.Stdout, scripted.Plan, options)
+		return script.DynamoDB(c.stdout(), scripted.Plan, options)
 	}
-	return script.SQL(c.env.Stdout, scripted.Plan, options)
+	return script.SQL(c.stdout(), scripted.Plan, options)
 }
 
 func (c *call) explainCommand() *cobra.Command {
@@ -104,6 +104,7 @@ func (c *call) explainCommand() *cobra.Command {
 		Args: c.takes(2, -1, "a plan file and a key"), ValidArgsFunction: completePlans,
 	}
 	cmd.Flags().BoolVar(&req.All, "all", false, "every event, with the row after each")
+	c.addUnsandboxed(cmd)
 	cmd.RunE = c.run(func(ctx context.Context, args []string) error {
 		return c.open(ctx, func(project Recount) error {
 			req.File, req.Key = args[0], args[1:]

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"recount"
 	"recount/internal/app"
@@ -69,19 +70,57 @@ func (w *windowFlags) request(c *call) (app.WindowRequest, error) {
 	return r, nil
 }
 
+// runFlags are the flags of the commands that recalculate: the window, the checks
+// that are switched off, and the version of the logic.
+type runFlags struct {
+	window    windowFlags
+	overrides app.Overrides
+	as        string
+}
+
+// Which checks a command can switch off.
+type checkFlags int
+
+const (
+	noChecks   checkFlags = iota // it makes no plan
+	emptyCheck                   // it looks at events alone
+	allChecks
+)
+
+// add adds the flags; own ones of the command follow those of the window.
+func (r *runFlags) add(c *call, cmd *cobra.Command, checks checkFlags, own func(*pflag.FlagSet)) {
+	f := cmd.Flags()
+	r.window.add(cmd)
+	if own != nil {
+		own(f)
+	}
+	if checks >= emptyCheck {
+		f.BoolVar(&r.overrides.AllowEmpty, "allow-empty", false, "accept a window without any used event")
+	}
+	if checks == allChecks {
+		f.BoolVar(&r.overrides.AcceptTwoWay, "accept-two-way", false, "accept that most rows are wrong and nothing says why")
+		f.BoolVar(&r.overrides.WithoutQuarantined, "without-quarantined", false, "leave out quarantined events whose row is unknown")
+	}
+	addAs(cmd, &r.as)
+	c.addUnsandboxed(cmd)
+}
+
+// request is what the flags ask for, of the calculations that are named.
+func (r *runFlags) request(c *call, args []string) (req app.PlanRequest, err error) {
+	req = app.PlanRequest{Calculation: args[0], Overrides: r.overrides, As: r.as}
+	if len(args) > 1 {
+		req.With = args[1:]
+	}
+	req.Window, err = r.window.request(c)
+	return req, err
+}
+
 // addUnsandboxed adds the flag that lets workers run without isolation.
 func (c *call) addUnsandboxed(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&c.unsandboxed, "unsandboxed", false, "run worker: and go: without isolation (recorded)")
 }
 
-// addOverrides adds the flags that switch off checks of planning.
-func addOverrides(cmd *cobra.Command, o *app.Overrides) {
-	f := cmd.Flags()
-	f.BoolVar(&o.AllowEmpty, "allow-empty", false, "accept a window without any used event")
-	f.BoolVar(&o.AcceptTwoWay, "accept-two-way", false, "accept that most rows are wrong and nothing says why")
-	f.BoolVar(&o.WithoutQuarantined, "without-quarantined", false, "leave out quarantined events whose row is unknown")
-}
-
+// addAs adds the flag that names one version of the logic.
 func addAs(cmd *cobra.Command, as *string) {
 	cmd.Flags().StringVar(as, "as", "", "run this `VERSION` of the logic for all events, not each for its time")
 }

@@ -6,13 +6,16 @@ import (
 	"recount"
 )
 
-// shakes are the single shakes with their names, in the order in which they are
-// tried: what is most often the reason comes first.
-var shakes = []struct {
+// shake is a single shake.
+type shake struct {
 	name string
 	one  Shake
 	sql  bool // the SQL engine has it too
-}{
+}
+
+// shakes are the single shakes in the order in which they are tried: what is most
+// often the reason comes first.
+var shakes = []shake{
 	{"threads", Shake{Threads: true}, true},
 	{"files", Shake{Files: true}, true},
 	{"batches", Shake{Batches: true}, false},
@@ -25,15 +28,25 @@ var shakes = []struct {
 	{"machine", Shake{Machine: true}, false},
 }
 
-// Shakes lists the single shakes that the engine of a logic's kind has; none of
-// rows that something else made.
+// Shakes lists the single shakes that the engine of a logic's kind has, of versions
+// those of any; none of rows that something else made.
 func Shakes(l recount.Logic) (list []Shake) {
 	for _, s := range shakes {
-		if l.Fold() || l.Kind == recount.LogicSQL && s.sql {
+		if s.of(l) {
 			list = append(list, s.one)
 		}
 	}
 	return list
+}
+
+// of says that the engine of a logic has the shake, or that of one of its versions.
+func (s shake) of(l recount.Logic) bool {
+	for _, v := range l.Versions {
+		if s.of(v.Logic) {
+			return true
+		}
+	}
+	return l.Fold() || l.Kind == recount.LogicSQL && s.sql
 }
 
 // String names what is shaken, "nothing" where nothing is.

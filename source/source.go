@@ -67,6 +67,10 @@ type Batch struct {
 	Header string
 	// Bytes is about what the batch read from the stream, for progress.
 	Bytes int64
+	// Release, where it is set, gives the memory of Events and of all that they
+	// point to but positions back to the source. Whoever keeps any of it does not
+	// call it.
+	Release func()
 }
 
 // End is what the source knows when it has read to the present end.

@@ -38,6 +38,20 @@ type Store interface {
 	Place() string
 }
 
+// Object is an object that its writer holds whole, with its digest.
+type Object interface {
+	io.ReaderAt
+	Size() int64
+	SHA256() []byte
+}
+
+// Taker is a writer handed to the write of a Put that takes an object as it is: a
+// store that sends it needs no copy and no digest of its own. The object must stay
+// as it is until nothing refers to it any more; nothing else may be written.
+type Taker interface {
+	Take(o Object) error
+}
+
 // Reader reads one object.
 type Reader interface {
 	io.Reader

@@ -12,13 +12,7 @@ import (
 // run is the ledger's body of a table's part of the run, without what only the
 // script knows: the run's id, its moment and who ran it.
 func (s *script) run(p *part) (string, error) {
-	b := p.body
-	run := recount.Run{
-		Plan: recount.PartID(s.plan.ID, p.n), Kind: b.Kind, Table: b.Target.Table,
-		Applied: int64(len(p.writes)), Held: b.Rows.Held, Extra: b.Rows.Extra, Excluded: b.Rows.Excluded, Window: b.Window,
-		Overrides: append([]string{}, s.opts.Overrides...), Calculation: b.Calculation, Key: b.Key, Columns: b.Columns,
-		Write: b.Write, Bump: b.Bump, Role: b.Role, Filled: b.Filled, Entry: b.Entry,
-	}
+	run := recount.RunOf(s.plan.ID, p.n, *p.body, int64(len(p.writes)), s.opts.Overrides)
 	if p.n == 1 && len(s.parts) > 1 {
 		run.Tables, run.Total = s.plan.Tables(), int64(s.total)
 	}

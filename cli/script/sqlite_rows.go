@@ -31,7 +31,11 @@ func (q *sqliteScript) stage(p *part) {
 	add := func(prefix string, columns []column) {
 		for i, c := range columns {
 			name := fmt.Sprintf("%s%d", prefix, i)
-			typed, casts = append(typed, fmt.Sprintf("t.%s AS %s", quoted(c.name), name)), append(casts, p.cast(c, name))
+			of := "t." + quoted(c.name)
+			if c.kind == recount.KindInt64 || c.kind == recount.KindDouble { // numbers, also where the column converts nothing
+				of = "CAST(" + of + " AS NUMERIC)"
+			}
+			typed, casts = append(typed, of+" AS "+name), append(casts, p.cast(c, name))
 		}
 	}
 	add("k", p.key)

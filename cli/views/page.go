@@ -46,6 +46,7 @@ type page struct {
 	st    Style
 	g     glyphs
 	lines [][]span
+	zone  string // in which a person named the window; empty: in none
 }
 
 func newPage(st Style) *page { return &page{st: st, g: st.glyphs()} }

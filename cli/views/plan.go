@@ -28,6 +28,7 @@ type planHuman struct{ o *Output }
 
 func (v planHuman) Planned(p app.Planned) error {
 	page := newPage(v.o.Style)
+	page.zone = p.Zone
 	plan := p.Plan
 	page.planScreen(plan, func() {
 		page.saved(plan, p.File, p.TookMS)
@@ -38,6 +39,7 @@ func (v planHuman) Planned(p app.Planned) error {
 
 func (v planHuman) Differs(p app.Planned) error {
 	page := newPage(v.o.Style)
+	page.zone = p.Zone
 	body := p.Plan.Body
 	page.planScreen(p.Plan, func() {
 		page.line(say("  Compared only, in "+took(p.TookMS)+": no plan was written. "), span{"Nothing has been changed.", bold})

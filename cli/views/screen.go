@@ -159,8 +159,9 @@ func (p *page) windowLines(b *recount.PlanBody) {
 		items = append(items, "buckets of "+b.Bucket)
 	}
 	p.labelled("Window", 1, items...)
-	if zone, err := time.LoadLocation(b.Zone); err == nil && b.Zone != "" && b.Zone != "UTC" {
-		p.labelled("", 1, fmt.Sprintf("[%s, %s) %s", b.Window.From.In(zone).Format(time.RFC3339), b.Window.To.In(zone).Format(time.RFC3339), b.Zone))
+	p.localWindow(b, b.Zone)
+	if p.zone != b.Zone {
+		p.localWindow(b, p.zone)
 	}
 	if b.Window.By == recount.ByIngest {
 		p.labelled("", 1, "events from "+b.Window.String())
@@ -168,6 +169,13 @@ func (p *page) windowLines(b *recount.PlanBody) {
 	}
 	if a := asked(*b); !a.From.Equal(b.Window.From) || !a.To.Equal(b.Window.To) {
 		p.labelled("", 1, "widened to whole buckets from "+a.String())
+	}
+}
+
+// localWindow shows the window as the clocks of a zone do.
+func (p *page) localWindow(b *recount.PlanBody, name string) {
+	if zone, err := time.LoadLocation(name); err == nil && name != "" && name != "UTC" {
+		p.labelled("", 1, fmt.Sprintf("[%s, %s) %s", b.Window.From.In(zone).Format(time.RFC3339), b.Window.To.In(zone).Format(time.RFC3339), name))
 	}
 }
 
@@ -180,15 +188,6 @@ func hitsText(b *recount.PlanBody) string {
 		return recount.Hits{Window: b.Window, Positions: b.Positions, IDs: b.IDs}.String() + " by " + string(b.Window.By)
 	}
 	return windowText(b.Window)
-}
-
-// windowText is a window with its brackets and its clock.
-func windowText(w recount.Window) string {
-	by := w.By
-	if by == "" {
-		by = recount.ByEvent
-	}
-	return w.String() + " by " + string(by)
 }
 
 func (p *page) eventLines(b *recount.PlanBody) {

@@ -7,6 +7,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/mattn/go-runewidth"
+
+	"recount"
 )
 
 // columns counts the columns that s takes, the same on every machine: the
@@ -161,4 +163,13 @@ func ShellWord(s string) string {
 	}
 	escaped := Visible(strings.NewReplacer(`\`, `\\`, "'", `\'`).Replace(s), false)
 	return "$'" + escaped + "'"
+}
+
+// windowText is a window with its brackets and its clock.
+func windowText(w recount.Window) string {
+	by := w.By
+	if by == "" {
+		by = recount.ByEvent
+	}
+	return w.String() + " by " + string(by)
 }

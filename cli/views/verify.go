@@ -134,9 +134,11 @@ func WhyShaken(varied string) string {
 // certificate shows what was varied: in a line where nothing differs, else in a
 // table.
 func (p *page) certificate(c recount.Certificate, tookMS int64) {
+	using := recount.PlanBody{As: c.As, Versions: c.Versions, Upcasts: c.Upcasts, Lookups: c.Lookups}
 	runs := "ran " + times(len(c.Runs)+1)
 	if c.Deterministic {
 		p.labelled("Replay", 2, c.Calculation, runs+", same answer "+p.g.yes, "checksum "+short(c.Checksum), took(tookMS))
+		p.inputLine(&using)
 		var varied []string
 		for _, r := range c.Runs {
 			varied = append(varied, r.Varied)
@@ -145,6 +147,7 @@ func (p *page) certificate(c recount.Certificate, tookMS int64) {
 		return
 	}
 	p.labelled("Replay", 2, c.Calculation, counted(c.Events.Used, "event"), counted(c.Rows, "row"), "checksum "+short(c.Checksum), runs, took(tookMS))
+	p.inputLine(&using)
 	var same []string
 	t := &table{
 		indent: 2, head: []string{"", "varied", "rows", "first key", "column", "first run", "this run"},

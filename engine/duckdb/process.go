@@ -53,6 +53,12 @@ func start() (*process, error) {
 		cmd.Env = append(cmd.Env, "LD_LIBRARY_PATH="+libraries)
 	}
 	cmd.Dir = os.TempDir()
+	if _, err := os.Stat(cmd.Dir); err != nil { // starting would blame the program
+		return nil, &recount.Error{
+			Code: recount.CodeStorage, What: "there is no scratch folder", Where: cmd.Dir, Why: err.Error(), Err: err,
+			Next: "make that folder, or name another one with TMPDIR, then run the command again",
+		}
+	}
 	harden(cmd)
 	p := &process{cmd: cmd, said: &words{}, ended: make(chan struct{})}
 	cmd.Stderr = p.said

@@ -12,10 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/apache/arrow-go/v18/arrow"
-	"github.com/apache/arrow-go/v18/arrow/array"
-	"github.com/apache/arrow-go/v18/arrow/memory"
-
 	"recount"
 	"recount/engine"
 )
@@ -108,6 +104,7 @@ func AsSQL(t *testing.T, h Harness, seed uint64) {
 		v.Logic, v.Key, v.Columns = logic(totals), []string{"user_id"}, []string{"total", "n"}
 		want(t, fmt.Sprintf("seed %d, %+v", seed, v), run(l.spell(v)), run(v)...)
 	}
+	turnsAsSQL(t, l, randomVariant(r, len(w.events)), r)
 	plain := l.spell(seen(func(v *engine.Variant) { v.Dedupe = r.IntN(2) == 0 }))
 	fed := plain
 	fed.Within.From = noon.Add(-1000 * time.Hour)
@@ -190,20 +187,19 @@ func foldStates(t *testing.T, h Harness) {
 // writeStates writes rows as texts, as a checkpoint has them.
 func writeStates(path string, r engine.Rows) (n int, err error) {
 	defer func() { err = errors.Join(err, r.Close()) }()
-	var fields []arrow.Field
+	var columns []string
 	for _, c := range slices.Concat(r.Shape().Key, r.Shape().Values) {
-		fields = append(fields, arrow.Field{Name: c.Name, Type: arrow.BinaryTypes.String, Nullable: true})
+		columns = append(columns, c.Name)
 	}
-	schema := arrow.NewSchema(fields, nil)
-	b := array.NewRecordBuilder(memory.DefaultAllocator, schema)
-	defer b.Release()
+	var rows [][]string
 	for row, ok := r.Next(); ok; row, ok = r.Next() {
-		n++
-		for i, v := range slices.Concat(row.Key, row.Values) {
-			b.Field(i).(*array.StringBuilder).Append(v.Text) //nolint:forcetypeassert // the schema says so
+		var texts []string
+		for _, v := range slices.Concat(row.Key, row.Values) {
+			texts = append(texts, v.Text)
 		}
+		rows = append(rows, texts)
 	}
-	return n, errors.Join(r.Err(), writeParquet(path, schema, b))
+	return len(rows), errors.Join(r.Err(), WriteTexts(path, columns, rows))
 }
 
 // foldPoison holds that an event which ends a fold costs its key alone.

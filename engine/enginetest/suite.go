@@ -65,6 +65,8 @@ func Run(t *testing.T, h Harness) {
 		{"events that a fold does not survive", only(true, foldPoison)},
 		{"effects", only(true, foldEffects)},
 		{"refusals of folds", only(true, foldRefusals)},
+		{"folds that take turns", only(true, foldTurns)},
+		{"folds that cannot take turns", only(true, foldTurnsRefused)},
 		{"a fold that never comes back", only(true, foldEndless)},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.run(t, h) })

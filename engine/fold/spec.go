@@ -36,7 +36,7 @@ func (s *session) spec(ctx context.Context, j job, dir string) (run.Spec, error)
 func (s *session) frame(j job, dir string) run.Spec {
 	spec := run.Spec{
 		Stream: s.input.Stream, Fields: s.input.Fields, Reads: j.reads(s.input.Fields), By: j.v.Logic.By, Bucket: j.v.Logic.Bucket,
-		Shape: j.shape, Where: name(j.v.Logic), Threads: s.input.Limits.Threads, Memory: int64(s.input.Limits.MemoryMiB) << 20,
+		Turns: j.turns, Shape: j.shape, Where: name(j.v.Logic), Threads: s.input.Limits.Threads, Memory: int64(s.input.Limits.MemoryMiB) << 20,
 		Shake: shake(j.v), Scratch: dir,
 	}
 	if s.input.Resume != "" {

@@ -7,6 +7,7 @@ import (
 
 	"recount"
 	"recount/internal/app/incident"
+	"recount/internal/app/outfile"
 )
 
 // Verify certifies that a calculation is deterministic, and shows that a window
@@ -15,6 +16,9 @@ import (
 func (a *App) Verify(ctx context.Context, req PlanRequest) (out Verified, err error) {
 	began := a.now()
 	a.as = req.As
+	if err := a.free(outfile.Certificate, req.Out); err != nil {
+		return out, err
+	}
 	r, err := a.prepare(ctx, req.Calculation, req.Window)
 	if err == nil {
 		err = a.shadowed(ctx, r)
@@ -38,7 +42,7 @@ func (a *App) Verify(ctx context.Context, req PlanRequest) (out Verified, err er
 			Why: out.Unproved + ", so nothing was run", Next: "leave --out away, or give the calculation its logic",
 		}
 	}
-	return out, writeWhole(a.path(req.Out), func(w io.Writer) error { return writeCertificate(w, out.Certificate) })
+	return out, outfile.Certificate.Write(a.path(req.Out), req.Out, func(w io.Writer) error { return writeCertificate(w, out.Certificate) })
 }
 
 // writeCertificate writes what --json prints.
@@ -68,12 +72,14 @@ type DetectRequest struct {
 	Calculation string
 	// Window names the suspects; without edges all archived events are.
 	Window WindowRequest
+	As     string // the version of the logic that is to be run for all events; empty: each for its time
 }
 
 // Detect solves for the positions whose loss or repetition gives the differences
 // between live and right rows, and replays its answer.
 func (a *App) Detect(ctx context.Context, req DetectRequest) (out Detected, err error) {
 	began := a.now()
+	a.as = req.As
 	r, err := a.prepareDetect(ctx, req)
 	if err != nil {
 		return out, err

@@ -29,10 +29,18 @@ type RunChecked struct {
 	Note string
 }
 
+// CheckRequest asks what became of the rows of a run.
+type CheckRequest struct {
+	Run string
+	// As is the version of the logic that is to be run for all events; empty: as
+	// the run's plan was made.
+	As string
+}
+
 // CheckRun looks again at the rows that a run corrected, after traffic has gone
 // over them, and names the corrections that were overwritten.
-func (a *App) CheckRun(ctx context.Context, id string) ([]RunChecked, error) {
-	calc, run, err := a.findRun(ctx, id)
+func (a *App) CheckRun(ctx context.Context, req CheckRequest) ([]RunChecked, error) {
+	calc, run, err := a.findRun(ctx, req.Run)
 	if err != nil {
 		return nil, err
 	}
@@ -44,6 +52,9 @@ func (a *App) CheckRun(ctx context.Context, id string) ([]RunChecked, error) {
 	for _, t := range tables {
 		if t.Run.Role != recount.RoleResult {
 			continue
+		}
+		if a.as = req.As; a.as == "" {
+			a.as = t.Run.As
 		}
 		checked, err := a.checkTable(ctx, t)
 		if err != nil {

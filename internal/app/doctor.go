@@ -28,7 +28,7 @@ func (a *App) Doctor(ctx context.Context, calculations []string) (Diagnosis, err
 		calculations = sortedNames(a.Project.Calculations)
 	}
 	d.check("configuration", func() (string, error) {
-		return fmt.Sprintf("%d sources, %d calculations", len(a.Project.Sources), len(a.Project.Calculations)), nil
+		return counted(len(a.Project.Sources), "source") + ", " + counted(len(a.Project.Calculations), "calculation"), nil
 	})
 	d.check("scratch folder", func() (string, error) {
 		_, err := a.folder("doctor")
@@ -154,7 +154,15 @@ func (d *doctor) archived(ctx context.Context, src config.Source) (string, error
 	for _, f := range snapshot.Files {
 		rows += f.Rows
 	}
-	return fmt.Sprintf("%d events in %d files, complete up to %s", rows, len(snapshot.Files), recount.FormatTimestamp(snapshot.Watermark)), nil
+	return fmt.Sprintf("%s in %s, complete up to %s", counted(int(rows), "event"), counted(len(snapshot.Files), "file"), recount.FormatTimestamp(snapshot.Watermark)), nil
+}
+
+// counted is n with its noun: "1 file", "2 files".
+func counted(n int, noun string) string {
+	if n != 1 {
+		noun += "s"
+	}
+	return fmt.Sprintf("%d %s", n, noun)
 }
 
 func (d *doctor) calculation(ctx context.Context, calc config.Calculation) {

@@ -21,12 +21,14 @@ import (
 
 	"recount"
 	"recount/internal/app/incident"
+	"recount/internal/app/outfile"
 )
 
 // EffectsRequest asks what a worker would have sent.
 type EffectsRequest struct {
 	Calculation string
 	Window      WindowRequest
+	As          string // the version of the logic that is to be run for all events; empty: each for its time
 	Out         string // a file of all effects; empty: none
 	OutDiffer   string // a file of those that were not sent so; empty: none
 	Overrides   Overrides
@@ -44,7 +46,11 @@ func (a *App) Effects(ctx context.Context, req EffectsRequest, w io.Writer, asJS
 		if file != "" && !slices.Contains(effectForms, strings.ToLower(filepath.Ext(file))) {
 			return out, wrongFlags(file+" is no file of effects", "the ending says how they are written", "name a file that ends in "+strings.Join(effectForms, ", "))
 		}
+		if err := a.free(outfile.Effects, file); err != nil {
+			return out, err
+		}
 	}
+	a.as = req.As
 	r, err := a.prepareEvents(ctx, req.Calculation, req.Window)
 	if err != nil {
 		return out, err
@@ -69,7 +75,7 @@ func (a *App) Effects(ctx context.Context, req EffectsRequest, w io.Writer, asJS
 	}
 	switch {
 	case req.Out != "":
-		err = writeWhole(a.path(req.Out), written(filepath.Ext(req.Out)))
+		err = outfile.Effects.Write(a.path(req.Out), req.Out, written(filepath.Ext(req.Out)))
 	case asJSON && !logged:
 		err = a.deliver(w, "", written(".jsonl"))
 	default:
@@ -82,7 +88,7 @@ func (a *App) Effects(ctx context.Context, req EffectsRequest, w io.Writer, asJS
 		return func(w io.Writer) error { return writeDifferences(newEffectFile(form, w), out.Differences) }
 	}
 	if req.OutDiffer != "" {
-		err = writeWhole(a.path(req.OutDiffer), differ(filepath.Ext(req.OutDiffer)))
+		err = outfile.Effects.Write(a.path(req.OutDiffer), req.OutDiffer, differ(filepath.Ext(req.OutDiffer)))
 	}
 	if err == nil && asJSON && logged {
 		err = differ(".jsonl")(w)

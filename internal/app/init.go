@@ -226,6 +226,9 @@ func (i *initializing) askKey() error {
 // column of the events that is added up.
 func (i *initializing) askValues() error {
 	zone, err := time.LoadLocation(i.zone)
+	if err == nil && i.zone == "Local" {
+		err = errors.New("it is another zone on every machine")
+	}
 	if err != nil {
 		return &recount.Error{
 			Code: recount.CodeUsage, What: fmt.Sprintf("%q is no time zone", i.zone), Where: "timezone", Why: err.Error(), Err: err,

@@ -11,6 +11,7 @@ import (
 
 	"recount"
 	"recount/internal/app/incident"
+	"recount/internal/app/outfile"
 	"recount/internal/plan"
 )
 
@@ -21,6 +22,9 @@ func (a *App) Diff(ctx context.Context, req PlanRequest) (Planned, error) {
 
 // Plan is Diff, and writes the plan. It changes nothing else.
 func (a *App) Plan(ctx context.Context, req PlanRequest) (Planned, error) {
+	if err := a.free(outfile.Plan, req.Out); err != nil {
+		return Planned{}, err
+	}
 	planned, err := a.plan(ctx, req)
 	if err != nil {
 		return planned, err
@@ -43,7 +47,7 @@ func (a *App) plan(ctx context.Context, req PlanRequest) (planned Planned, err e
 	p.Header = recount.PlanHeader{
 		Made: made, Expires: made.Add(planLife), By: a.opts.User, Program: a.opts.Program, TookMS: made.Sub(began).Milliseconds(),
 	}
-	return Planned{Plan: p, TookMS: p.Header.TookMS}, plan.Seal(p)
+	return Planned{Plan: p, Zone: req.Window.Timezone, TookMS: p.Header.TookMS}, plan.Seal(p)
 }
 
 // planAll makes one plan of all the calculations that are asked for.
@@ -70,14 +74,7 @@ func (r PlanRequest) calculations() string {
 
 // writePlan writes the file whole or not at all, and over nothing but a plan.
 func (a *App) writePlan(planned Planned) error {
-	name := a.path(planned.File)
-	if head, readErr := os.ReadFile(name); readErr == nil && !strings.HasPrefix(string(head), "recount-plan/") { //nolint:gosec // the person names the file
-		return &recount.Error{
-			Code: recount.CodeUsage, What: "the plan's file exists and is no plan", Where: planned.File,
-			Why: "it would be lost", Next: "name another file with --out",
-		}
-	}
-	return writeWhole(name, func(w io.Writer) error { return plan.Write(w, planned.Plan) })
+	return outfile.Plan.Write(a.path(planned.File), planned.File, func(w io.Writer) error { return plan.Write(w, planned.Plan) })
 }
 
 // loadPlan reads a plan file.

@@ -14,6 +14,7 @@ import (
 
 	"recount"
 	"recount/internal/app/incident"
+	"recount/internal/app/outfile"
 )
 
 func sortedNames[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
@@ -27,6 +28,9 @@ func joined(err *error, c func() error) { *err = errors.Join(*err, c()) }
 func (a *App) Replay(ctx context.Context, req PlanRequest, w io.Writer, asJSON bool) (out Replayed, err error) {
 	began := a.now()
 	a.as = req.As
+	if err := a.free(outfile.Rows, req.Out); err != nil {
+		return out, err
+	}
 	r, err := a.prepare(ctx, req.Calculation, req.Window)
 	if err == nil {
 		err = a.shadowed(ctx, r)
@@ -41,18 +45,26 @@ func (a *App) Replay(ctx context.Context, req PlanRequest, w io.Writer, asJSON b
 	return out, err
 }
 
+// free looks before the work whether its file may be written.
+func (a *App) free(kind outfile.Kind, file string) error {
+	if file == "" {
+		return nil
+	}
+	return kind.Free(a.path(file), file)
+}
+
 // deliver writes to the file, or to w where there is none. Either way nothing is
 // seen before all of it is proved.
 func (a *App) deliver(w io.Writer, file string, write func(io.Writer) error) (err error) {
 	if file != "" {
-		return writeWhole(a.path(file), write)
+		return outfile.Rows.Write(a.path(file), file, write)
 	}
 	dir, err := a.folder("rows")
 	if err != nil {
 		return err
 	}
 	name := filepath.Join(dir, "rows")
-	if err := writeWhole(name, write); err != nil {
+	if err := outfile.Whole(name, write); err != nil {
 		return err
 	}
 	f, err := os.Open(name) //nolint:gosec // our own scratch file
@@ -67,11 +79,11 @@ func (a *App) deliver(w io.Writer, file string, write func(io.Writer) error) (er
 // writeRows writes the rows of a replay.
 func writeRows(ctx context.Context, w io.Writer, asJSON bool, rows *incident.Rows) error {
 	b := bufio.NewWriterSize(w, 1<<16)
-	line := csvRows(b, rows.Columns())
+	form := csvRows
 	if asJSON {
-		line = jsonRows(b, rows.Columns())
+		form = jsonRows
 	}
-	if err := rows.Each(ctx, line); err != nil {
+	if err := rows.Each(ctx, form(b, rows.Columns())); err != nil {
 		return errors.Join(err, b.Flush())
 	}
 	return b.Flush()
@@ -79,12 +91,9 @@ func writeRows(ctx context.Context, w io.Writer, asJSON bool, rows *incident.Row
 
 func csvRows(w io.Writer, columns []string) func([]recount.Value, string) error {
 	c := csv.NewWriter(w)
-	headed := false
+	_ = c.Write(append(slices.Clone(columns), "checksum")) // also where no row follows; Flush and Error tell
+	c.Flush()
 	return func(values []recount.Value, sum string) error {
-		if !headed {
-			headed = true
-			_ = c.Write(append(slices.Clone(columns), "checksum")) // Flush and Error tell
-		}
 		record := make([]string, 0, len(values)+1)
 		for _, v := range values {
 			record = append(record, v.Text)
@@ -110,45 +119,4 @@ func jsonRows(w io.Writer, columns []string) func([]recount.Value, string) error
 			Checksum string                   `json:"checksum"`
 		}{"row", 1, row, sum})
 	}
-}
-
-// writeWhole writes a file whole or not at all.
-func writeWhole(name string, write func(io.Writer) error) error {
-	f, err := os.CreateTemp(filepath.Dir(name), ".recount-out-*")
-	if err != nil {
-		return incident.StorageError("write the file", name, err)
-	}
-	to := &minded{w: f}
-	if err = write(to); to.err != nil {
-		err = incident.StorageError("write the file", name, to.err)
-	}
-	if closeErr := errors.Join(f.Sync(), f.Close()); err == nil && closeErr != nil {
-		err = incident.StorageError("write the file", name, closeErr)
-	}
-	const mode = 0o644 // CreateTemp's 0600 would hide a plan from its reviewers
-	if err == nil {
-		err = os.Chmod(f.Name(), mode)
-	}
-	if err == nil {
-		if err = os.Rename(f.Name(), name); err == nil {
-			return nil
-		}
-		err = incident.StorageError("write the file", name, err)
-	}
-	return errors.Join(err, os.Remove(f.Name()))
-}
-
-// minded remembers what its writer refused, so that a full disk is told from
-// what the rows themselves had to say.
-type minded struct {
-	w   io.Writer
-	err error
-}
-
-func (m *minded) Write(p []byte) (int, error) {
-	n, err := m.w.Write(p)
-	if err != nil {
-		m.err = err
-	}
-	return n, err
 }

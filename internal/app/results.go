@@ -78,6 +78,7 @@ type Published struct {
 type Planned struct {
 	Plan   *recount.Plan
 	File   string // as the person may type it again; empty for a diff
+	Zone   string // in which the window's edges were typed; empty: with offsets
 	TookMS int64
 }
 

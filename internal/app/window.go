@@ -176,7 +176,7 @@ func (r WindowRequest) times() (recount.Window, error) {
 	var zone *time.Location
 	if r.Timezone != "" {
 		loaded, err := time.LoadLocation(r.Timezone)
-		if err != nil {
+		if err != nil || r.Timezone == "Local" { // which is another on every machine
 			return recount.Window{}, &recount.Error{
 				Code: recount.CodeTimeZone, What: fmt.Sprintf("there is no time zone %q", r.Timezone), Where: "--timezone",
 				Why: "zones are IANA names, such as Europe/Berlin or UTC", Next: "name one of those, or write the times with their offset", Err: err,

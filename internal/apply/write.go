@@ -108,14 +108,8 @@ func (r *runner) record(ctx context.Context) error {
 	}
 	r.receipt.Applied = int64(r.count())
 	for _, p := range r.parts {
-		b := p.body
-		run := recount.Run{
-			ID: recount.PartID(r.receipt.Run, p.n), Plan: recount.PartID(r.plan.ID, p.n), Kind: b.Kind, Table: b.Target.Table, At: r.opts.Now, By: r.opts.By,
-			Applied: int64(len(p.writes)), Held: b.Rows.Stay(), Extra: b.Rows.Extra, Excluded: b.Rows.Excluded, Window: b.Window,
-			Overrides: append([]string{}, r.opts.Overrides...), Of: b.Run, Calculation: b.Calculation, Key: b.Key, Columns: b.Columns,
-			Write: b.Write, Bump: b.Bump, Role: b.Role, Filled: b.Filled, Entry: b.Entry,
-			Asked: b.Asked, Positions: b.Positions, IDs: b.IDs,
-		}
+		run := recount.RunOf(r.plan.ID, p.n, *p.body, int64(len(p.writes)), r.opts.Overrides)
+		run.ID, run.At, run.By = recount.PartID(r.receipt.Run, p.n), r.opts.Now, r.opts.By
 		if p.n == 1 && tables != nil {
 			run.Tables, run.Total = tables, r.receipt.Applied
 		}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"time"
@@ -22,6 +23,9 @@ func Reframe(alter func(body []byte) []byte) func(object []byte) []byte {
 		return []byte(frameHead + digestOf(body) + frameBody + string(body) + frameTail)
 	}
 }
+
+// Held is what a spool of those chunks hands to a store.
+func Held(chunks [][]byte) io.ReaderAt { return held{chunks: chunks} }
 
 // ErrNewer says whether an error is that of a newer format.
 func ErrNewer(err error) bool {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"recount"
+	"recount/store"
 )
 
 // spool is a finished object in memory, with its digest. Files are encoded into
@@ -53,12 +54,44 @@ func (s *spool) Write(p []byte) (int, error) {
 }
 
 func (s *spool) writeTo(w io.Writer) error {
+	if t, ok := w.(store.Taker); ok {
+		return t.Take(held{s.chunks, s.size, s.sum.Sum(nil)})
+	}
 	for _, chunk := range s.chunks {
 		if _, err := w.Write(chunk); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// held is what a spool holds when it is finished, for a store that takes it as it
+// is. The spool may give its room back while a request that is over still reads.
+type held struct {
+	chunks [][]byte
+	size   int64
+	digest []byte
+}
+
+// Size is how many bytes there are.
+func (h held) Size() int64 { return h.size }
+
+// SHA256 is their digest.
+func (h held) SHA256() []byte { return h.digest }
+
+// ReadAt reads from an offset on.
+func (h held) ReadAt(p []byte, off int64) (n int, err error) {
+	for _, chunk := range h.chunks {
+		if off >= int64(len(chunk)) {
+			off -= int64(len(chunk))
+			continue
+		}
+		n += copy(p[n:], chunk[off:])
+		if off = 0; n == len(p) {
+			return n, nil
+		}
+	}
+	return n, io.EOF
 }
 
 // finished is an object that is ready to be put: in memory, or on disk.

@@ -358,6 +358,9 @@ func (r *run) emit(ctx, writing context.Context, b source.Batch) (err error) {
 		r.pulled[b.Partition] = b.Cursor
 	}
 	r.act.Add(int64(len(b.Events)))
+	if b.Release != nil {
+		b.Release() // the rows have copies
+	}
 	if r.events >= r.opts.CommitEvents || r.bytes >= r.opts.CommitBytes || r.alarm.ringing() {
 		return r.commit(writing, nil)
 	}

@@ -58,6 +58,9 @@ func Equal(t recount.Type, rule recount.Rule, a, b recount.Value) bool {
 	if a.Text == b.Text {
 		return true
 	}
+	if t.Kind == recount.KindJSON {
+		return recount.SameJSON(a.Text, b.Text)
+	}
 	if rule.Abs == "" || !numeric(t) {
 		return false
 	}

@@ -175,7 +175,7 @@ func (st *stage) stands(a *app.App, receipt recount.Receipt) {
 	if err := st.archive(st.t.Context()); err != nil {
 		st.t.Fatal(err)
 	}
-	checked, err := a.CheckRun(st.t.Context(), receipt.Run)
+	checked, err := a.CheckRun(st.t.Context(), app.CheckRequest{Run: receipt.Run})
 	if err != nil {
 		st.t.Fatalf("runs check: %v", err)
 	}

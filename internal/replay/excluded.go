@@ -262,21 +262,24 @@ func nullKey(err error) bool {
 	return errors.As(err, &e) && e.Code == recount.CodeResultKey
 }
 
-// RefuseUnknown is the error for quarantined events whose rows are unknown.
-func RefuseUnknown(unknown []recount.Mark) error {
-	const show = 3
+// MostShown is how many quarantined events RefuseUnknown names.
+const MostShown = 3
+
+// RefuseUnknown is the error for quarantined events of a stream whose rows are
+// unknown.
+func RefuseUnknown(unknown []recount.Mark, stream string) error {
 	var lines []string
-	for _, m := range unknown[:min(show, len(unknown))] {
+	for _, m := range unknown[:min(MostShown, len(unknown))] {
 		lines = append(lines, fmt.Sprintf("event %s (%s)", orNone(m.ID), m.Why))
 	}
-	if more := len(unknown) - show; more > 0 {
+	if more := len(unknown) - MostShown; more > 0 {
 		lines = append(lines, fmt.Sprintf("and %d more", more))
 	}
 	return &recount.Error{
 		Code: recount.CodeUnknownKey, What: "it is unknown which rows some quarantined events touch",
 		Where: strings.Join(lines, "; "),
 		Why:   "their time or the key of their row cannot be read, so any row could be the one that lacks them",
-		Next:  "look at them with recount archive cat; if they touch none of these rows, plan again with --without-quarantined (it is recorded)",
+		Next:  "look at them with recount archive cat " + stream + " EVENT; if they touch none of these rows, plan again with --without-quarantined (it is recorded)",
 	}
 }
 

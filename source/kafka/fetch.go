@@ -136,7 +136,7 @@ func (s *Source) round(ctx context.Context, open []*reading, emit func(source.Ba
 					return ctx.Err()
 				}
 				decoders.Go(func() {
-					p.events, p.header, p.err = s.decoder.Events(ctx, p.reading.name, p.records)
+					p.events, p.header, p.err = s.decoder.EventsIn(ctx, p.reading.name, p.records, &p.room.decoded)
 					p.records = nil // the events have what they hold
 					close(p.ready)
 					<-slots
@@ -209,7 +209,8 @@ type fetcher struct {
 }
 
 func (f *fetcher) run(ctx context.Context) error {
-	decompressor := kgo.DefaultDecompressor()
+	memory := &recordPool{}
+	inflater := newInflater()
 	for len(f.open) > 0 {
 		answer, err := f.fetch(ctx)
 		if err != nil {
@@ -222,7 +223,7 @@ func (f *fetcher) run(ctx context.Context) error {
 				return again{fmt.Errorf("partition %d of %s is missing in the answer", r.partition, r.topic)}
 			}
 			before := r.fetched
-			if err := f.take(r, p, decompressor, i == 0 && answer.ThrottleMillis == 0); err != nil {
+			if err := f.take(r, p, inflater, memory, i == 0 && answer.ThrottleMillis == 0); err != nil {
 				return err
 			}
 			switch {
@@ -298,7 +299,7 @@ func (f *fetcher) damaged(of string, offset int64, err error) error {
 
 // take cuts one partition's part of an answer into pieces. sole says that nothing
 // else kept the broker from sending what there is.
-func (f *fetcher) take(r *reading, p *kmsg.FetchResponseTopicPartition, d kgo.Decompressor, sole bool) error {
+func (f *fetcher) take(r *reading, p *kmsg.FetchResponseTopicPartition, d *inflater, memory *recordPool, sole bool) error {
 	of := fmt.Sprintf("%s-%d", r.topic, r.partition)
 	asked := r.fetched
 	if err := kerr.ErrorForCode(p.ErrorCode); errors.Is(err, kerr.CorruptMessage) {
@@ -306,9 +307,14 @@ func (f *fetcher) take(r *reading, p *kmsg.FetchResponseTopicPartition, d kgo.De
 	} else if err != nil {
 		return f.failed(of, err)
 	}
+	into := &fetched{}
+	into.users.Add(1)
+	defer into.release()
+	d.into = into
 	got, next := kgo.ProcessFetchPartition(kgo.ProcessFetchPartitionOpts{
-		Offset: asked, IsolationLevel: kgo.ReadCommitted(), Topic: r.topic, Partition: r.partition,
+		Offset: asked, IsolationLevel: kgo.ReadCommitted(), Topic: r.topic, Partition: r.partition, Pools: []kgo.Pool{memory},
 	}, p, d, nil)
+	defer memory.back()
 	if got.Err != nil {
 		return f.damaged(of, next, got.Err)
 	}
@@ -323,7 +329,7 @@ func (f *fetcher) take(r *reading, p *kmsg.FetchResponseTopicPartition, d kgo.De
 		r.fetched = next
 		return nil
 	}
-	for _, piece := range cut(r, got.Records, min(next, r.end), leaderships(p.RecordBatches)) {
+	for _, piece := range cut(r, got.Records, min(next, r.end), leaderships(p.RecordBatches), into) {
 		if err := f.out(piece); err != nil {
 			return err
 		}

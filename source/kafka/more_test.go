@@ -340,3 +340,43 @@ func TestReadingEndsWithItsContext(t *testing.T) {
 		t.Errorf("wait: got %v, want no error", err)
 	}
 }
+
+// TestMemoryIsUsedAgain gives each batch back once it was looked at, while others
+// wait: none of those may change by it. Batches are of all sizes and codecs.
+func TestMemoryIsUsedAgain(t *testing.T) {
+	w, _ := fake(t)
+	topic := w.topic(t, 3)
+	codecs := []kgo.CompressionCodec{kgo.Lz4Compression(), kgo.ZstdCompression(), kgo.GzipCompression(), kgo.SnappyCompression(), kgo.NoCompression()}
+	const each = 3000
+	for p := range 3 {
+		for i, n := 0, 0; n < each; i++ {
+			to := min(n+1+i*i*40%700, each)
+			send(t, w.client(t, kgo.ProducerBatchCompression(codecs[i%len(codecs)])), rows(topic, p, n, to)...)
+			n = to
+		}
+	}
+	s := w.open(t, nil, topic)
+	for range 3 {
+		n, next := 0, map[string]int{}
+		_, err := s.Read(t.Context(), nil, func(b source.Batch) error {
+			for _, e := range b.Events {
+				want := row(topic, 0, next[b.Partition])
+				if string(e.Data) != string(want.Value) || string(e.Key) != string(want.Key) || e.ID != fmt.Sprint("e", next[b.Partition]) || e.Fields[0].Text != fmt.Sprint(next[b.Partition]) {
+					t.Fatalf("event %d of partition %s: %s, id %s, fields %v", next[b.Partition], b.Partition, e.Data, e.ID, e.Fields)
+				}
+				next[b.Partition]++
+				n++
+			}
+			for i := range b.Events { // what would be seen if it were used too early
+				for _, c := range [][]byte{b.Events[i].Data, b.Events[i].Key} {
+					clear(c)
+				}
+			}
+			b.Release()
+			return nil
+		})
+		if err != nil || n != 3*each {
+			t.Fatalf("%d events, %v; want %d", n, err, 3*each)
+		}
+	}
+}

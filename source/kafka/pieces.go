@@ -19,15 +19,15 @@ const (
 
 // cut makes pieces of what a partition's fetch gave, up to the offset end, and
 // moves the reading there. Every offset between is in a record or in a gap.
-func cut(r *reading, records []*kgo.Record, end int64, led []leadership) []*piece {
+func cut(r *reading, records []*kgo.Record, end int64, led []leadership, from *fetched) []*piece {
 	var all []*piece
-	c := cutter{reading: r, next: r.fetched, led: led}
+	c := cutter{reading: r, next: r.fetched, led: led, from: from}
 	for i, rec := range records {
 		if rec.Offset >= end {
 			break
 		}
 		c.hole(rec.Offset)
-		if c.records == nil {
+		if c.room == nil {
 			c.begin(min(len(records)-i, batchRecords))
 		}
 		c.add(rec)
@@ -45,6 +45,8 @@ func cut(r *reading, records []*kgo.Record, end int64, led []leadership) []*piec
 
 type cutter struct {
 	reading *reading
+	from    *fetched
+	room    *room // of the present piece
 	records []record.Record
 	digits  []byte // of their positions, one after the other
 	gaps    []recount.Gap
@@ -109,8 +111,8 @@ func (c *cutter) pass(to int64, reason recount.GapReason) {
 
 // begin makes room for a piece of so many records.
 func (c *cutter) begin(records int) {
-	c.records = make([]record.Record, 0, records)
-	c.digits = make([]byte, 0, records*positionDigits)
+	c.room = lend(records)
+	c.records, c.digits = c.room.records, c.room.digits
 }
 
 func (c *cutter) add(rec *kgo.Record) {
@@ -147,8 +149,16 @@ func (c *cutter) place() {
 
 func (c *cutter) piece() *piece {
 	c.place()
-	p := &piece{reading: c.reading, records: c.records, gaps: c.gaps, next: c.next, epoch: c.epoch(), bytes: c.bytes, ready: make(chan struct{})}
-	c.records, c.gaps, c.bytes = nil, nil, 0
+	if c.room == nil {
+		c.room = lend(0)
+	}
+	c.room.records = c.records
+	c.from.users.Add(1)
+	p := &piece{
+		reading: c.reading, fetched: c.from, room: c.room, records: c.records, gaps: c.gaps, next: c.next, epoch: c.epoch(), bytes: c.bytes,
+		ready: make(chan struct{}),
+	}
+	c.room, c.records, c.digits, c.gaps, c.bytes = nil, nil, nil, nil, 0
 	return p
 }
 

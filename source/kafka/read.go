@@ -92,6 +92,8 @@ func (s *Source) news(ctx context.Context, cursor source.Cursor) (bool, error) {
 // what it does not.
 type piece struct {
 	reading *reading
+	fetched *fetched // where its records lie
+	room    *room
 	records []record.Record
 	gaps    []recount.Gap
 	next    int64 // the first offset after it
@@ -111,5 +113,6 @@ func (p *piece) batch(format string) source.Batch {
 	r.next, r.last = p.next, p.epoch
 	return source.Batch{
 		Partition: r.name, Events: p.events, Gaps: p.gaps, Cursor: r.cursor(), Format: format, Header: p.header, Bytes: p.bytes,
+		Release: p.release,
 	}
 }

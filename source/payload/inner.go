@@ -72,16 +72,25 @@ func (f *finder) open(data []byte, text string) (int, error) {
 // stood among the members of the payload before.
 func (f *finder) find(s *Scratch, n int, w *want, hint *int) raw {
 	at := member{at: f.documents[n].from}
-	for _, st := range w.steps {
-		if f.documents[n].text[at.at] == '"' {
-			n = f.inner(s, n, at.at, w.path)
-			if f.documents[n].broken {
-				return raw{kind: rawUnknown}
-			}
-			at.at = f.documents[n].from
-		}
-		if at = f.step(n, at.at, st, hint); at.at < 0 {
+	switch d := &f.documents[n]; {
+	case len(w.steps) == 1 && !w.steps[0].isIndex && d.text[d.from] == '{': // as most are
+		m := findMember(f.members[d.first:d.last], w.steps[0].key, hint)
+		if m == nil {
 			return raw{}
+		}
+		at = *m
+	default:
+		for _, st := range w.steps {
+			if f.documents[n].text[at.at] == '"' {
+				n = f.inner(s, n, at.at, w.path)
+				if f.documents[n].broken {
+					return raw{kind: rawUnknown}
+				}
+				at.at = f.documents[n].from
+			}
+			if at = f.step(n, at.at, st, hint); at.at < 0 {
+				return raw{}
+			}
 		}
 	}
 	d := &f.documents[n]

@@ -142,17 +142,40 @@ func (d *Decoder) HasID() bool { return d.options.Mapping.ID != "" }
 func (d *Decoder) Format() string { return d.values.name() }
 
 // Events reads records of one partition. The events own nothing of the records but
-// what their slices point to. header is what Again needs to read these values. An
+// what their slices and texts point to, which nothing may write to while they are
+// used. header is what Again needs to read these values. An
 // error is the context's, or a *recount.Error of a registry that does not say
 // what it knows: the same records may be read later.
 func (d *Decoder) Events(ctx context.Context, partition string, records []Record) (events []recount.Event, header string, err error) {
+	return d.EventsIn(ctx, partition, records, &Room{})
+}
+
+// Room is memory for events. It is used for one call at a time, and again once
+// nothing of what it gave is needed.
+type Room struct {
+	events []recount.Event
+	values []recount.Value
+}
+
+// Clear forgets what the events point to.
+func (r *Room) Clear() {
+	clear(r.events)
+	clear(r.values)
+}
+
+// EventsIn is Events in memory that may have been used before.
+func (d *Decoder) EventsIn(ctx context.Context, partition string, records []Record, room *Room) (events []recount.Event, header string, err error) {
 	s := d.session()
 	defer s.end()
-	events = make([]recount.Event, len(records))
+	fields := len(d.options.Mapping.Fields)
+	room.events = slices.Grow(room.events[:0], len(records))[:len(records)]
+	room.values = slices.Grow(room.values[:0], len(records)*fields)[:len(records)*fields]
+	events = room.events
 	for i := range records {
 		r := &records[i]
 		e := &events[i]
 		*e = recount.Event{Partition: partition, Position: r.Position, Key: r.Key, Data: r.Value, Headers: r.Headers}
+		e.Fields = room.values[i*fields : (i+1)*fields : (i+1)*fields]
 		s.read(ctx, e, r.Time)
 		if s.err != nil {
 			return nil, "", s.err
@@ -176,6 +199,7 @@ type session struct {
 	needs   map[uint32]*schema
 	missing map[uint32]bool
 	texts   *payload.Scratch
+	copies  bool  // an event's texts are no parts of its Data
 	err     error // the registry could not say
 }
 
@@ -208,7 +232,9 @@ func (s *session) read(ctx context.Context, e *recount.Event, at time.Time) {
 		e.Key = nil // the mapping's, if it names one
 	}
 	key := e.Key
-	e.Fields = s.texts.Values(len(s.options.Mapping.Fields))
+	if fields := len(s.options.Mapping.Fields); len(e.Fields) != fields || fields == 0 {
+		e.Fields = s.texts.Values(fields)
+	}
 	for i := range e.Fields {
 		e.Fields[i] = recount.Null
 	}
@@ -227,7 +253,7 @@ func (s *session) read(ctx context.Context, e *recount.Event, at time.Time) {
 		s.fill(e, o)
 	}
 	if s.parts.asks {
-		s.parts.read(e, s.texts, s.parts.parts(e, key), true)
+		s.parts.read(e, s.texts, s.parts.parts(e, key), true, s.copies)
 	}
 	if m.Time == partTime || o.gone {
 		// A tombstone has no value to read its time from.
@@ -240,13 +266,13 @@ func (s *session) read(ctx context.Context, e *recount.Event, at time.Time) {
 
 func (s *session) fill(e *recount.Event, o opened) {
 	if s.envelope.asks {
-		s.envelope.read(e, s.texts, o.envelope, true)
+		s.envelope.read(e, s.texts, o.envelope, true, s.copies)
 	}
 	if o.bodyFault != nil {
 		e.Fault = joined(e.Fault, o.bodyFault.Error())
 		s.body.unreadable(e)
 	}
-	s.body.read(e, s.texts, o.body, o.derived)
+	s.body.read(e, s.texts, o.body, o.derived, s.copies)
 }
 
 func (s *session) open(e *recount.Event, key []byte) (opened, error) {
@@ -353,6 +379,7 @@ type archived struct{ decoder *Decoder }
 // the archived one is it.
 func (a archived) Decode(e recount.Event) recount.Event {
 	s := a.decoder.session()
+	s.copies = true // whose the bytes are is not known
 	defer s.end()
 	now := recount.Event{Partition: e.Partition, Position: e.Position, Key: e.Key, Data: e.Data, Headers: e.Headers}
 	s.read(context.Background(), &now, e.Time)

@@ -4,6 +4,8 @@ import (
 	"io"
 	"io/fs"
 	"os"
+
+	"recount/internal/lockfile"
 )
 
 // FileSystem is what the store asks of the machine's file system, so that one
@@ -76,6 +78,6 @@ func (r folder) OpenFile(name string, flag int, perm fs.FileMode) (File, error) 
 type osFile struct{ *os.File }
 
 func (f osFile) SyncDir() error         { return fsyncDir(f.File) }
-func (f osFile) TryLock() (bool, error) { return tryLock(f.File) }
-func (f osFile) Unlock()                { unlock(f.File) }
+func (f osFile) TryLock() (bool, error) { return lockfile.Try(f.File) }
+func (f osFile) Unlock()                { lockfile.Unlock(f.File) }
 func (f osFile) Linked() bool           { return linked(f.File) }

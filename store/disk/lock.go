@@ -2,35 +2,13 @@ package disk
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"io"
 	"os"
 	"path"
-	"time"
 
 	"recount"
+	"recount/internal/lockfile"
 )
-
-// holder is what a lock file says of the process that holds it. It informs; the
-// lock itself is the kernel's and ends with the process.
-type holder struct {
-	PID   int       `json:"pid"`
-	Host  string    `json:"host"`
-	Since time.Time `json:"since"`
-}
-
-// String shows the holder to a person.
-func (h holder) String() string {
-	if h.PID == 0 {
-		return "another process"
-	}
-	text := fmt.Sprintf("process %d on %s", h.PID, h.Host)
-	if !h.Since.IsZero() {
-		text += " since " + recount.FormatTimestamp(h.Since)
-	}
-	return text
-}
 
 // Lock takes the writer's lock. Whoever holds it also clears away unfinished
 // files of writers that are gone.
@@ -65,11 +43,11 @@ func (s *Store) Lock(ctx context.Context, name string) (func() error, error) {
 		return nil, s.refused("lock", name, err)
 	}
 	if !held {
-		h := readHolder(f)
+		h := lockfile.Read(f)
 		closeQuietly(f)
 		return nil, fmt.Errorf("lock %q: held by %s: %w", name, h, recount.ErrLocked)
 	}
-	if err := s.writeHolder(f); err != nil {
+	if err := lockfile.Own(s.now).Write(f); err != nil {
 		closeQuietly(f)
 		return nil, s.refused("lock", name, err)
 	}
@@ -82,31 +60,4 @@ func (s *Store) Lock(ctx context.Context, name string) (func() error, error) {
 		f.Unlock()
 		return f.Close()
 	}, nil
-}
-
-func (s *Store) writeHolder(f File) error {
-	h := holder{PID: os.Getpid()}
-	h.Host, _ = os.Hostname()
-	if s.now != nil {
-		h.Since = s.now().UTC().Truncate(time.Second)
-	}
-	text, err := json.Marshal(h)
-	if err != nil {
-		return err
-	}
-	if err := f.Truncate(0); err != nil {
-		return err
-	}
-	_, err = f.WriteAt(append(text, '\n'), 0)
-	return err
-}
-
-func readHolder(f File) holder {
-	const most = 4096
-	var h holder
-	text, err := io.ReadAll(io.LimitReader(f, most))
-	if err != nil || json.Unmarshal(text, &h) != nil {
-		return holder{}
-	}
-	return h
 }

@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 
 	"recount"
+	"recount/store"
 	"recount/store/remote"
 )
 
@@ -109,6 +110,37 @@ func TestASpoolLeavesNothing(t *testing.T) {
 	var e *recount.Error
 	if !errors.As(err, &e) || e.Code != recount.CodeStorage {
 		t.Errorf("without a scratch folder: got %v, want CodeStorage", err)
+	}
+}
+
+// held is an object that its writer holds, with a digest that nobody computes.
+type held struct{ *bytes.Reader }
+
+func (held) SHA256() []byte { return []byte("digest") }
+
+// TestASpoolTakesAnObject takes one as it is, alone: with something written before
+// or after it the object would be another.
+func TestASpoolTakesAnObject(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("TMPDIR", dir)
+	want := object(t, 9<<20)
+	take := func(w io.Writer) error { return w.(store.Taker).Take(held{bytes.NewReader(want)}) }
+	s, err := remote.Fill(t.Context(), "x", take)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if got, err := io.ReadAll(s.Section(1<<20, 2<<20)); err != nil || !bytes.Equal(got, want[1<<20:3<<20]) || s.Size() != 9<<20 || string(s.SHA256()) != "digest" {
+		t.Errorf("%d bytes of %d with digest %q, %v", len(got), s.Size(), s.SHA256(), err)
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("%d scratch files were made, %v", len(left), err)
+	}
+	one := func(w io.Writer) error { _, err := w.Write([]byte("x")); return err }
+	for _, both := range [][2]func(io.Writer) error{{take, one}, {one, take}, {take, take}} {
+		if _, err := remote.Fill(t.Context(), "x", func(w io.Writer) error { return errors.Join(both[0](w), both[1](w)) }); err == nil {
+			t.Error("two objects became one")
+		}
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"hash"
 	"io"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"recount"
+	"recount/store"
 )
 
 // inMemory is how much of an object is kept in memory; more goes to a scratch
@@ -28,6 +30,8 @@ type Spool struct {
 	size int64
 	sum  hash.Hash
 	err  error // of the scratch file
+	// taken is the object itself, where its writer holds it; nothing is kept then.
+	taken store.Object
 }
 
 // Fill lets write write into a new spool. Close it.
@@ -52,10 +56,24 @@ func Fill(ctx context.Context, name string, write func(io.Writer) error) (*Spool
 	return s, nil
 }
 
+// Take keeps an object that is whole.
+func (s *Spool) Take(o store.Object) error {
+	if s.size > 0 || s.taken != nil {
+		return errMixed
+	}
+	s.taken, s.size = o, o.Size()
+	return nil
+}
+
+var errMixed = errors.New("something else was written already")
+
 // Write keeps p.
 func (s *Spool) Write(p []byte) (int, error) {
 	if s.err != nil {
 		return 0, s.err
+	}
+	if s.taken != nil {
+		return 0, errMixed
 	}
 	if s.file == nil && s.mem.Len()+len(p) > inMemory {
 		if s.file, s.err = os.CreateTemp("", "recount-put-*"); s.err != nil {
@@ -81,11 +99,19 @@ func (s *Spool) Write(p []byte) (int, error) {
 func (s *Spool) Size() int64 { return s.size }
 
 // SHA256 is the object's digest.
-func (s *Spool) SHA256() []byte { return s.sum.Sum(nil) }
+func (s *Spool) SHA256() []byte {
+	if s.taken != nil {
+		return s.taken.SHA256()
+	}
+	return s.sum.Sum(nil)
+}
 
 // Section returns n bytes of the object from offset at.
 func (s *Spool) Section(at, n int64) *io.SectionReader {
-	if s.file != nil {
+	switch {
+	case s.taken != nil:
+		return io.NewSectionReader(s.taken, at, n)
+	case s.file != nil:
 		return io.NewSectionReader(s.file, at, n)
 	}
 	return io.NewSectionReader(bytes.NewReader(s.mem.Bytes()), at, n)
@@ -93,7 +119,7 @@ func (s *Spool) Section(at, n int64) *io.SectionReader {
 
 // Close frees the spool's room.
 func (s *Spool) Close() {
-	s.mem = bytes.Buffer{}
+	s.mem, s.taken = bytes.Buffer{}, nil
 	if s.file != nil {
 		_ = s.file.Close()
 		_ = os.Remove(s.file.Name())

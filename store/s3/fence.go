@@ -3,7 +3,6 @@ package s3
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/base64"
 	"errors"
 	"io"
 	"net/http"
@@ -65,7 +64,7 @@ func (s *Store) probe(ctx context.Context) (fence, error) {
 		}
 		_, last = s.client.PutObject(ctx, &s3.PutObjectInput{
 			Bucket: s.bucket(), Key: s.key(probe), IfNoneMatch: aws.String("*"), Body: strings.NewReader(probeText),
-			ChecksumSHA256: aws.String(base64.StdEncoding.EncodeToString(sum[:])),
+			ChecksumSHA256: text(sum[:]),
 		}, once)
 		switch code := status(last); {
 		case code == http.StatusPreconditionFailed:
@@ -130,13 +129,13 @@ func (s *Store) probeParts(ctx context.Context) fence {
 }
 
 // checksum returns the SHA-256 of what r reads, and winds it back.
-func checksum(r io.ReadSeeker) (string, error) {
+func checksum(r io.ReadSeeker) ([]byte, error) {
 	sum := sha256.New()
 	if _, err := io.Copy(sum, r); err != nil {
-		return "", err
+		return nil, err
 	}
 	if _, err := r.Seek(0, io.SeekStart); err != nil {
-		return "", err
+		return nil, err
 	}
-	return base64.StdEncoding.EncodeToString(sum.Sum(nil)), nil
+	return sum.Sum(nil), nil
 }

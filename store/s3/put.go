@@ -3,14 +3,17 @@ package s3
 import (
 	"context"
 	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"io"
 	"net/http"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/aws/smithy-go/middleware"
 
 	"recount/store/remote"
 )
@@ -50,13 +53,13 @@ func (s *Store) Put(ctx context.Context, name string, write func(io.Writer) erro
 	if object.Size() > s.single && s.checkParts(ctx) {
 		return s.putParts(ctx, name, token, object)
 	}
-	sum := base64.StdEncoding.EncodeToString(object.SHA256())
+	sum := object.SHA256()
 	return s.send(ctx, name, token, func(ctx context.Context) error {
 		_, err := s.client.PutObject(ctx, &s3.PutObjectInput{
 			Bucket: s.bucket(), Key: s.key(name), IfNoneMatch: aws.String("*"),
-			Body: object.Section(0, object.Size()), ContentLength: aws.Int64(object.Size()), ChecksumSHA256: aws.String(sum),
+			Body: object.Section(0, object.Size()), ContentLength: aws.Int64(object.Size()), ChecksumSHA256: text(sum),
 			Metadata: map[string]string{tokenKey: token},
-		}, once)
+		}, once, signed(sum))
 		return err
 	})
 }
@@ -64,6 +67,19 @@ func (s *Store) Put(ctx context.Context, name string, write func(io.Writer) erro
 // once keeps the SDK from sending a request again by itself: a put that is sent
 // again after its answer was lost finds its own object.
 func once(o *s3.Options) { o.Retryer = aws.NopRetryer{} }
+
+// signed tells the SDK the SHA-256 of a body: it would read the body to compute it
+// for the signature.
+func signed(sum []byte) func(*s3.Options) {
+	set := middleware.FinalizeMiddlewareFunc("recount.PayloadHash", func(ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler) (middleware.FinalizeOutput, middleware.Metadata, error) {
+		return next.HandleFinalize(v4.SetPayloadHash(ctx, hex.EncodeToString(sum)), in)
+	})
+	return func(o *s3.Options) {
+		o.APIOptions = append(o.APIOptions, func(stack *middleware.Stack) error { return stack.Finalize.Add(set, middleware.Before) })
+	}
+}
+
+func text(sum []byte) *string { return aws.String(base64.StdEncoding.EncodeToString(sum)) }
 
 // send makes a conditional put until its outcome is known.
 func (s *Store) send(ctx context.Context, name, token string, put func(context.Context) error) error {
@@ -143,14 +159,14 @@ func (s *Store) putPart(ctx context.Context, name string, upload *string, number
 	}
 	out, err := s.client.UploadPart(ctx, &s3.UploadPartInput{
 		Bucket: s.bucket(), Key: s.key(name), UploadId: upload, PartNumber: aws.Int32(number),
-		Body: body, ContentLength: aws.Int64(body.Size()), ChecksumSHA256: aws.String(sum),
-	})
+		Body: body, ContentLength: aws.Int64(body.Size()), ChecksumSHA256: text(sum),
+	}, signed(sum))
 	if err != nil {
 		return types.CompletedPart{}, err
 	}
 	part := types.CompletedPart{ETag: out.ETag, PartNumber: aws.Int32(number)}
 	if out.ChecksumSHA256 != nil { // where the server keeps them
-		part.ChecksumSHA256 = aws.String(sum)
+		part.ChecksumSHA256 = text(sum)
 	}
 	return part, nil
 }

@@ -3,6 +3,7 @@ package storetest
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -22,6 +23,46 @@ var putTests = []test{
 	{"a large write that fails leaves nothing", testLargeFails},
 	{"a large write that is cancelled leaves nothing", testLargeCancelled},
 	{"many write and read at once", testMany},
+	{"an object that its writer holds reads back", testHeld},
+}
+
+// whole is an object that its writer holds.
+type whole struct{ *bytes.Reader }
+
+func (o whole) Size() int64 { return o.Reader.Size() }
+
+func (o whole) SHA256() []byte {
+	sum := sha256.New()
+	_, _ = io.Copy(sum, io.NewSectionReader(o, 0, o.Size()))
+	return sum.Sum(nil)
+}
+
+func testHeld(t *testing.T, s store.Store, again func() store.Store) {
+	large := make([]byte, 17<<20)
+	for i := range large {
+		large[i] = byte(i >> 8)
+	}
+	for name, object := range map[string][]byte{"none": {}, "small": []byte("hello"), "large": large} {
+		put := func() error {
+			return s.Put(t.Context(), name, func(w io.Writer) error {
+				o := whole{bytes.NewReader(object)}
+				if t, ok := w.(store.Taker); ok {
+					return t.Take(o)
+				}
+				_, err := io.Copy(w, o)
+				return err
+			})
+		}
+		if err := put(); err != nil {
+			t.Fatalf("put %s: %v", name, err)
+		}
+		if got := get(t, again(), name); got != string(object) {
+			t.Errorf("%s: %d bytes read back, not the %d that were put", name, len(got), len(object))
+		}
+		if err := put(); !errors.Is(err, recount.ErrExists) {
+			t.Errorf("put %s again: %v, want ErrExists", name, err)
+		}
+	}
 }
 
 func testOddNames(t *testing.T, s store.Store, again func() store.Store) {

@@ -1,37 +1,14 @@
 package files
 
 import (
-	"encoding/json"
 	"errors"
-	"fmt"
-	"io"
 	"os"
 	"path/filepath"
-	"time"
 
 	"recount"
+	"recount/internal/lockfile"
 	"recount/target/internal/refusal"
 )
-
-// holder is what the lock file says of the run that holds it. It informs; the
-// lock itself is the kernel's and ends with the process.
-type holder struct {
-	PID   int       `json:"pid"`
-	Host  string    `json:"host"`
-	Since time.Time `json:"since"`
-}
-
-// String shows the holder to a person.
-func (h holder) String() string {
-	if h.PID == 0 {
-		return "another process"
-	}
-	text := fmt.Sprintf("process %d on %s", h.PID, h.Host)
-	if !h.Since.IsZero() {
-		text += " since " + recount.FormatTimestamp(h.Since)
-	}
-	return text
-}
 
 // lock takes the ledger's lock, after making its folder.
 func (l ledger) lock() (*os.File, error) {
@@ -44,7 +21,7 @@ func (l ledger) lock() (*os.File, error) {
 	if err != nil {
 		return nil, l.t.refused("lock the ledger", err)
 	}
-	held, err := tryLock(f)
+	held, err := lockfile.Try(f)
 	switch {
 	case errors.Is(err, recount.ErrUnsupported):
 		closeQuietly(f)
@@ -56,11 +33,11 @@ func (l ledger) lock() (*os.File, error) {
 		closeQuietly(f)
 		return nil, l.t.refused("lock the ledger", err)
 	case !held:
-		h := readHolder(f)
+		h := lockfile.Read(f)
 		closeQuietly(f)
 		return nil, refusal.Locked(l.t.place, h.String()+" is writing it")
 	}
-	if err := l.writeHolder(f); err != nil {
+	if err := lockfile.Own(l.t.now).Write(f); err != nil {
 		closeQuietly(f)
 		return nil, l.t.refused("lock the ledger", err)
 	}
@@ -83,36 +60,9 @@ func (l ledger) makeFolder() error {
 	return nil
 }
 
-func (l ledger) writeHolder(f *os.File) error {
-	h := holder{PID: os.Getpid()}
-	h.Host, _ = os.Hostname() // without it the process is named alone
-	if l.t.now != nil {
-		h.Since = l.t.now().UTC().Truncate(time.Second)
-	}
-	text, err := json.Marshal(h)
-	if err != nil {
-		return err
-	}
-	if err := f.Truncate(0); err != nil {
-		return err
-	}
-	_, err = f.WriteAt(append(text, '\n'), 0)
-	return err
-}
-
-func readHolder(f *os.File) holder {
-	const most = 4096
-	var h holder
-	text, err := io.ReadAll(io.LimitReader(f, most))
-	if err != nil || json.Unmarshal(text, &h) != nil {
-		return holder{}
-	}
-	return h
-}
-
 func release(f *os.File) error {
 	_ = f.Truncate(0) // the kernel's lock is what counts
-	unlock(f)
+	lockfile.Unlock(f)
 	return f.Close()
 }
 
@@ -123,9 +73,9 @@ func (l ledger) held() bool {
 		return false
 	}
 	defer closeQuietly(f)
-	free, err := tryLock(f)
+	free, err := lockfile.Try(f)
 	if free {
-		unlock(f)
+		lockfile.Unlock(f)
 	}
 	return err == nil && !free
 }

@@ -11,25 +11,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// tryLock takes the kernel's lock on an open file; false where another holds it.
-func tryLock(f *os.File) (bool, error) {
-	for {
-		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-		switch {
-		case err == nil:
-			return true, nil
-		case errors.Is(err, syscall.EWOULDBLOCK):
-			return false, nil
-		case !errors.Is(err, syscall.EINTR):
-			return false, os.NewSyscallError("flock", err)
-		}
-	}
-}
-
-// unlock gives the lock back at once: a child that is being started has a copy of
-// the open file until its own program runs, and would hold the lock as long.
-func unlock(f *os.File) { _ = syscall.Flock(int(f.Fd()), syscall.LOCK_UN) }
-
 // sameOwner gives f the owner of the file that it will replace.
 func sameOwner(f *os.File, old fs.FileInfo) error {
 	want, ok := old.Sys().(*syscall.Stat_t)

@@ -20,27 +20,44 @@ type column struct {
 // typeOf maps a built-in type. modifier is its typmod: -1 where it has none.
 func typeOf(base string, modifier int) recount.Type {
 	const header = 4 // bytes that a typmod counts besides the length
+	const micro = 6  // digits of a second that every time has
 	switch base {
 	case "numeric":
-		if modifier < header {
-			break // any scale: kept as the text that it is
+		if modifier < header { // any scale: kept as the text that it is
+			return recount.Type{Kind: recount.KindString, Form: recount.FormNumeric}
 		}
 		precision, scale := (modifier-header)>>16&0xffff, (modifier-header)&0x7ff
 		if scale <= precision && precision <= recount.MaxPrecision { // a negative scale reads as a large one
 			return recount.Decimal(precision, scale)
 		}
-	case "int2", "int4", "int8":
+	case "int2":
+		return recount.Type{Kind: recount.KindInt64, Form: recount.FormInt16}
+	case "int4":
+		return recount.Type{Kind: recount.KindInt64, Form: recount.FormInt32}
+	case "int8":
 		return recount.Type{Kind: recount.KindInt64}
-	case "float4", "float8":
+	case "float8":
 		return recount.Type{Kind: recount.KindDouble}
+	case "float4":
+		return recount.Type{Kind: recount.KindDouble, Form: recount.FormSingle}
 	case "bool":
 		return recount.Type{Kind: recount.KindBool}
 	case "timestamptz", "timestamp":
-		return recount.Type{Kind: recount.KindTimestamp}
+		t := recount.Type{Kind: recount.KindTimestamp}
+		if modifier >= 0 && modifier < micro { // digits of a second
+			t.Step = recount.StepOf(modifier)
+		}
+		return t
 	case "date":
 		return recount.Type{Kind: recount.KindDate}
-	case "json", "jsonb":
+	case "json":
 		return recount.Type{Kind: recount.KindJSON}
+	case "jsonb":
+		return recount.Type{Kind: recount.KindJSON, Form: recount.FormJSONB}
+	case "uuid":
+		return recount.Type{Kind: recount.KindString, Form: recount.FormUUID}
+	case "bytea":
+		return recount.Type{Kind: recount.KindString, Form: recount.FormBytes}
 	case "varchar", "bpchar":
 		if modifier > header {
 			return recount.Type{Kind: recount.KindString, MaxLen: modifier - header}

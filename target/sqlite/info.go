@@ -162,6 +162,9 @@ func (s *session) readColumns(ctx context.Context, d *described, description *sq
 	for i := range keys {
 		keys[i] = order[i+1]
 	}
+	if err := s.readClasses(ctx, d); err != nil {
+		return nil, err
+	}
 	for i, c := range d.columns {
 		// An INTEGER PRIMARY KEY is the rowid, and no rowid is NULL.
 		if len(keys) == 1 && keys[0] == c.Name && strings.EqualFold(c.Declared, "INTEGER") {
@@ -170,6 +173,41 @@ func (s *session) readColumns(ctx context.Context, d *described, description *sq
 		d.info.Columns = append(d.info.Columns, d.columns[i].Column)
 	}
 	return keys, nil
+}
+
+// readClasses looks at rows of columns that convert nothing (no declared type, or
+// ANY of a strict table): where they hold numbers, numbers are written, since a
+// text beside them would sort and compare as no number does.
+func (s *session) readClasses(ctx context.Context, d *described) error {
+	var strict bool
+	if err := s.conn.QueryRowContext(ctx, "SELECT strict FROM pragma_table_list(?) WHERE schema = 'main'", s.t.name).Scan(&strict); err != nil {
+		return s.t.explain("describe", err)
+	}
+	for i, c := range d.columns {
+		anything := strict && strings.EqualFold(c.Declared, "ANY")
+		if anything {
+			d.columns[i].affinity = "BLOB"
+		}
+		if c.Generated || c.Declared != "" && !anything {
+			continue
+		}
+		const looked = 1000
+		classes, err := s.texts(ctx, fmt.Sprintf("SELECT DISTINCT typeof(x) FROM (SELECT +%s AS x FROM %s AS t WHERE t.%[1]s IS NOT NULL LIMIT ?)", sqltable.Quote(c.Name), s.t.quoted()), looked)
+		if err != nil {
+			return err
+		}
+		slices.Sort(classes)
+		switch strings.Join(classes, " ") {
+		case "integer":
+			d.columns[i].Type = recount.Type{Kind: recount.KindInt64}
+		case "real", "integer real":
+			d.columns[i].Type = recount.Type{Kind: recount.KindDouble}
+			d.columns[i].reals = true
+		default: // texts, blobs or a mixture
+			d.columns[i].Type = recount.Type{Kind: recount.KindString}
+		}
+	}
+	return nil
 }
 
 func (s *session) readUnique(ctx context.Context, d *described, keys []string) error {

@@ -231,7 +231,7 @@ func (x *tx) keepRow(key []recount.Value, columns []column, values []any) error 
 	var odd []column
 	var oddValues []any
 	for i, c := range columns {
-		plain := column{Column: c.Column, affinity: c.affinity}
+		plain := column{Column: c.Column, affinity: c.affinity, reals: c.reals}
 		if !c.natural(plain.bind(c.canon(values[i])), values[i]) {
 			odd, oddValues = append(odd, c), append(oddValues, values[i])
 		}

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"recount"
 	"recount/target/internal/sqltable"
@@ -18,6 +19,7 @@ import (
 type column struct {
 	recount.Column
 	affinity string // TEXT, NUMERIC, INTEGER, REAL or BLOB
+	reals    bool   // a column that converts nothing, whose rows hold reals
 	// shapes are the spellings of time that the column's rows use, each with
 	// zeros for digits, the most frequent first. Only times and dates have some.
 	shapes []string
@@ -111,6 +113,9 @@ func (c column) canon(stored any) recount.Value {
 	case []byte:
 		return recount.Text(`\x` + hex.EncodeToString(v))
 	case string:
+		if !utf8.ValidString(v) { // no plan could hold it: it reads as its bytes
+			return recount.Text(`\x` + hex.EncodeToString([]byte(v)))
+		}
 		if c.Type.Kind == recount.KindTimestamp || c.Type.Kind == recount.KindDate {
 			return c.canonTime(v)
 		}
@@ -153,7 +158,7 @@ func (c column) bind(v recount.Value) any {
 			return n
 		}
 	case recount.KindDouble:
-		if n, err := strconv.ParseInt(v.Text, 10, 64); err == nil && c.affinity != "REAL" {
+		if n, err := strconv.ParseInt(v.Text, 10, 64); err == nil && c.affinity != "REAL" && !c.reals {
 			return n
 		}
 		if f, err := strconv.ParseFloat(v.Text, 64); err == nil && !math.IsNaN(f) {
@@ -168,9 +173,24 @@ func (c column) bind(v recount.Value) any {
 		}
 	case recount.KindTimestamp, recount.KindDate:
 		return c.spell(v.Text)
-	case recount.KindDecimal, recount.KindString, recount.KindJSON:
+	case recount.KindString:
+		if c.affinity == "BLOB" && c.Declared != "" { // a blob reads as \x and its hex digits
+			if blob, ok := blobOf(v.Text); ok {
+				return blob
+			}
+		}
+	case recount.KindDecimal, recount.KindJSON:
 	}
 	return v.Text
+}
+
+func blobOf(text string) ([]byte, bool) {
+	digits, ok := strings.CutPrefix(text, `\x`)
+	if !ok {
+		return nil, false
+	}
+	blob, err := hex.DecodeString(digits)
+	return blob, err == nil
 }
 
 // candidates returns every stored value that canon reads as v and that the
@@ -180,10 +200,8 @@ func (c column) candidates(v recount.Value) []any {
 		return nil
 	}
 	out := []any{v.Text}
-	if digits, ok := strings.CutPrefix(v.Text, `\x`); ok {
-		if blob, err := hex.DecodeString(digits); err == nil {
-			out = append(out, blob)
-		}
+	if blob, ok := blobOf(v.Text); ok {
+		out = append(out, blob)
 	}
 	switch c.Type.Kind {
 	case recount.KindBool:

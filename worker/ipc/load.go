@@ -2,6 +2,7 @@ package ipc
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -36,8 +37,9 @@ func Load(a arrow.Array, into *worker.Column) error {
 		}
 	case *array.Decimal128:
 		scale := int(a.DataType().(*arrow.Decimal128Type).Scale)
-		for _, n := range a.Values() {
-			into.Decimals = append(into.Decimals, worker.RawDecimal(n.HighBits(), n.LowBits(), scale))
+		into.Decimals = slices.Grow(into.Decimals, a.Len())[:a.Len()]
+		for i, n := range a.Values() {
+			into.Decimals[i] = worker.RawDecimal(n.HighBits(), n.LowBits(), scale)
 		}
 	case *array.String:
 		loadTexts(into, a.ValueOffsets(), a.ValueBytes())
@@ -55,11 +57,7 @@ func loadTimes(a *array.Timestamp, into *worker.Column) error {
 	if unit := a.DataType().(*arrow.TimestampType).Unit; unit != arrow.Microsecond {
 		return fmt.Errorf("a column of times counts %s, not microseconds", unit)
 	}
-	values := a.TimestampValues()
-	into.Ints = make([]int64, len(values))
-	for i, at := range values {
-		into.Ints[i] = int64(at)
-	}
+	into.Ints = arrow.Int64Traits.CastFromBytes(arrow.TimestampTraits.CastToBytes(a.TimestampValues()))
 	return nil
 }
 

@@ -19,7 +19,9 @@ func NewInside() Inside { return Inside{New(Options{})} }
 
 // Run runs the fold by what a process of its own would be told, and would answer.
 func (Inside) Run(ctx context.Context, logic recount.Logic, spec run.Spec) (run.Result, error) {
-	sent, err := json.Marshal(request{Fold: logic.Text, Path: logic.Path, Spec: spec, Seed: surroundings(spec).Seed})
+	told := requestOf(logic, spec)
+	told.Seed = surroundings(spec).Seed
+	sent, err := json.Marshal(told)
 	if err != nil {
 		return run.Result{}, fmt.Errorf("say what to fold: %w", err)
 	}

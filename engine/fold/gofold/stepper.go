@@ -34,6 +34,11 @@ type steppers struct {
 	seed    uint64
 	// fatal are events at which an earlier process of the run ended.
 	fatal map[int64]string
+	*slots
+}
+
+// slots are the notes of a run's trail.
+type slots struct {
 	trail *trail
 	mu    sync.Mutex
 	free  []int // slots of the trail that closed steppers had
@@ -41,7 +46,7 @@ type steppers struct {
 }
 
 // slot takes a note of the trail that nobody has.
-func (s *steppers) slot() (int, []byte) {
+func (s *slots) slot() (int, []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if last := len(s.free) - 1; last >= 0 {
@@ -53,7 +58,7 @@ func (s *steppers) slot() (int, []byte) {
 	return s.used - 1, s.trail.slot(s.used - 1)
 }
 
-func (s *steppers) giveBack(n int) {
+func (s *slots) giveBack(n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.free = append(s.free, n)

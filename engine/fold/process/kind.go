@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -21,6 +22,7 @@ import (
 	"recount"
 	"recount/engine"
 	"recount/engine/fold/run"
+	"recount/engine/fold/turns"
 	"recount/internal/sandbox"
 )
 
@@ -274,7 +276,14 @@ func (s *steppers) greet(c *child, seed uint64, w run.Wants) (hello, error) {
 	return h, nil
 }
 
-// Run folds the events of a spec with a process for each thread.
+// Run folds the events of a spec with a process for each thread, and one for each
+// fold where several take turns.
 func (k *Kind) Run(ctx context.Context, logic recount.Logic, spec run.Spec) (run.Result, error) {
-	return run.Execute(ctx, spec, k.Steppers(logic, spec))
+	return run.Execute(ctx, spec, turns.Of(logic, spec, func(turn int, l recount.Logic) run.Steppers {
+		own := spec
+		if turn >= 0 { // processes of two folds have no folder in common
+			own.Scratch = filepath.Join(spec.Scratch, "turn-"+strconv.Itoa(turn))
+		}
+		return k.Steppers(l, own)
+	}))
 }

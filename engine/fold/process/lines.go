@@ -192,6 +192,7 @@ type receiver struct {
 	g      run.Group
 	at     int // the row of the last event before the answer; -1: none
 	bytes  int64
+	states int // that were told before the worker was asked
 	answer run.Answer
 	// seqs are the events of the group seqGroup, made where an effect names one.
 	seqs     map[int64]bool
@@ -201,6 +202,7 @@ type receiver struct {
 // until reads up to the answer that closes what was asked.
 func (r *receiver) until(a ask) error {
 	rows, states, effects := len(r.answer.Rows), len(r.answer.States), len(r.answer.Effects)
+	r.states = states
 	l := r.l
 	for {
 		line, err := l.c.line(mostLine)
@@ -272,7 +274,7 @@ func (r *receiver) take(m message, a ask) (bool, error) {
 		}
 		r.answer.Rows = append(r.answer.Rows, run.Row{Group: r.g.Number, At: r.at, Values: values})
 	case saysState:
-		if n := len(r.answer.States); n > 0 && r.answer.States[n-1].Group == r.g.Number && r.answer.States[n-1].At == r.at {
+		if len(r.answer.States) > r.states { // since it was asked: after its last event a key is told, and at its end again
 			return false, l.c.unusable("%s: it gave two states", r.where())
 		}
 		r.answer.States = append(r.answer.States, run.State{Group: r.g.Number, At: r.at, Bytes: appendCompact(nil, m.body)})

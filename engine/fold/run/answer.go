@@ -158,8 +158,8 @@ func (d *driver) columnsOf(row Row, states map[int][]byte, at int) ([]recount.Va
 	if !ok {
 		return nil, d.bad("group %d has a row and no state", row.Group)
 	}
-	d.scratch = append(append(append(d.scratch[:0], row.Values[:d.state]...), recount.Text(string(state))), row.Values[d.state:]...)
-	return d.scratch, nil
+	d.values = append(append(append(d.values[:0], row.Values[:d.state]...), recount.Text(string(state))), row.Values[d.state:]...)
+	return d.values, nil
 }
 
 // takeStates makes a row of each key that ends and its state.

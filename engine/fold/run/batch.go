@@ -2,6 +2,7 @@ package run
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -75,24 +76,31 @@ func newBuilder(p *plan, names []string) *builder {
 	return &builder{plan: p, names: names, schema: p.schema(), columns: make([]built, len(p.reads))}
 }
 
-func (b *builder) record(chunks []*chunk, refs []ref) arrow.RecordBatch {
+func (b *builder) record(f *filled) arrow.RecordBatch {
 	columns := make([]arrow.Array, len(b.plan.reads))
 	for i, at := range b.plan.reads {
 		if at == none {
-			columns[i] = b.columns[i].constant(b.plan.spec.Stream, len(refs))
+			columns[i] = b.columns[i].constant(b.plan.spec.Stream, len(f.refs))
 			continue
 		}
-		columns[i] = b.column(&b.columns[i], at, chunks, refs)
+		columns[i] = b.column(&b.columns[i], at, f)
 	}
-	b.seq = b.seq[:0]
-	for _, r := range refs {
-		b.seq = append(b.seq, chunks[r.chunk].columns[b.plan.seq].int64(int(r.row)))
+	b.seq = slices.Grow(b.seq[:0], len(f.refs))[:len(f.refs)]
+	if len(f.chunks) == 1 {
+		from := f.chunks[0].columns[b.plan.seq].data
+		for i, r := range f.refs {
+			b.seq[i] = int64(binary.LittleEndian.Uint64(from[8*int(r.row):])) //nolint:gosec // the same bits
+		}
+	} else {
+		for i, r := range f.refs {
+			b.seq[i] = f.chunks[r.chunk].columns[b.plan.seq].int64(int(r.row))
+		}
 	}
-	return array.NewRecordBatch(b.schema, columns, int64(len(refs)))
+	return array.NewRecordBatch(b.schema, columns, int64(len(f.refs)))
 }
 
-func (b *builder) column(to *built, slot int, chunks []*chunk, refs []ref) arrow.Array {
-	s := b.plan.slots[slot]
+func (b *builder) column(to *built, slot int, f *filled) arrow.Array {
+	s, chunks, refs := b.plan.slots[slot], f.chunks, f.refs
 	nulls := to.nulls(slot, chunks, refs)
 	var buffers []*memory.Buffer
 	switch {
@@ -104,13 +112,15 @@ func (b *builder) column(to *built, slot int, chunks []*chunk, refs []ref) arrow
 			to.add(b.names[chunks[r.chunk].ordinal(slot, int(r.row))])
 		}
 		buffers = to.texts()
+	case slot == b.plan.key && s.width == 0:
+		to.begin()
+		for _, g := range f.groups {
+			to.repeat(&g.of.columns[slot], g.row, g.to-g.from)
+		}
+		buffers = to.texts()
 	case s.width == 0 && len(chunks) == 1:
 		to.begin()
-		from := &chunks[0].columns[slot]
-		for _, r := range refs {
-			to.data = append(to.data, from.data[from.start(int(r.row)):from.ends[r.row]]...)
-			to.end()
-		}
+		to.gather(&chunks[0].columns[slot], refs)
 		buffers = to.texts()
 	case s.width == 0:
 		to.begin()
@@ -205,20 +215,45 @@ func (to *built) longs(s slot, from *column, refs []ref) {
 	if s.form == formDecimal {
 		size = 16
 	}
-	if cap(to.data) < size*len(refs) {
-		to.data = make([]byte, size*len(refs))
-	}
-	to.data = to.data[:size*len(refs)]
+	to.data = slices.Grow(to.data[:0], size*len(refs))[:size*len(refs)]
+	data := from.data
 	if s.form == formDecimal {
 		for i, r := range refs {
-			v := from.uint64(int(r.row))
-			binary.LittleEndian.PutUint64(to.data[16*i:], v)
-			binary.LittleEndian.PutUint64(to.data[16*i+8:], uint64(int64(v)>>63)) //nolint:gosec // the sign
+			v, out := binary.LittleEndian.Uint64(data[8*int(r.row):]), to.data[16*i:16*i+16]
+			binary.LittleEndian.PutUint64(out, v)
+			binary.LittleEndian.PutUint64(out[8:], uint64(int64(v)>>63)) //nolint:gosec // the sign
 		}
 		return
 	}
 	for i, r := range refs {
-		binary.LittleEndian.PutUint64(to.data[8*i:], from.uint64(int(r.row)))
+		binary.LittleEndian.PutUint64(to.data[8*i:], binary.LittleEndian.Uint64(data[8*int(r.row):]))
+	}
+}
+
+// gather adds texts of one chunk.
+func (to *built) gather(from *column, refs []ref) {
+	for _, r := range refs {
+		to.data = append(to.data, from.data[from.start(int(r.row)):from.ends[r.row]]...)
+		to.end()
+	}
+}
+
+// repeat adds a text a number of times: it is the key of so many events.
+func (to *built) repeat(from *column, row, times int) {
+	if times == 0 {
+		return
+	}
+	began, v := len(to.data), from.at(row)
+	to.data = append(to.data, v...)
+	to.end()
+	for have := 1; have < times; {
+		n := min(have, times-have)
+		to.data = append(to.data, to.data[began:began+n*len(v)]...)
+		have += n
+	}
+	for end := began + len(v); times > 1; times-- {
+		end += len(v)
+		to.ends = append(to.ends, int32(end)) //nolint:gosec // batches are bounded
 	}
 }
 

@@ -1,6 +1,9 @@
 package run
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"slices"
+)
 
 // column are values of some rows: fixed ones end to end, or texts with where each
 // ends. It is what rows are kept in from the file to the batch.
@@ -145,36 +148,31 @@ func (p *plan) appendRow(to, from *chunk, row int) {
 	to.n++
 }
 
-// appendAll adds all rows of another chunk, which has the same form.
-func (c *chunk) appendAll(from *chunk) {
-	for i := range c.columns {
-		c.columns[i].appendAll(&from.columns[i])
-	}
-	c.n += from.n
-}
-
-func (c *column) appendAll(from *column) {
-	if from.valid != nil || c.valid != nil {
-		if c.valid == nil {
-			c.valid = appendValid(nil, c)
+// appendRows adds rows of another column of the same form.
+func (c *column) appendRows(from *column, rows []int32) {
+	switch {
+	case c.valid != nil || from.valid != nil || c.width != 0 && c.width != 8:
+		for _, row := range rows {
+			c.appendFrom(from, int(row))
 		}
-		c.valid = appendValid(c.valid, from)
+	case c.width == 0:
+		c.appendTexts(from, rows)
+	default:
+		at := len(c.data)
+		c.data = slices.Grow(c.data, 8*len(rows))[:at+8*len(rows)]
+		to := c.data[at:]
+		for i, row := range rows {
+			binary.LittleEndian.PutUint64(to[8*i:], binary.LittleEndian.Uint64(from.data[8*row:]))
+		}
+		c.n += len(rows)
 	}
-	base := uint32(len(c.data)) //nolint:gosec // see mostPart
-	c.data = append(c.data, from.data...)
-	for _, end := range from.ends {
-		c.ends = append(c.ends, base+end)
-	}
-	c.n += from.n
 }
 
-// appendValid adds a column's valid, spelled out.
-func appendValid(b []byte, c *column) []byte {
-	if c.valid != nil {
-		return append(b, c.valid...)
+// appendTexts is appendRows for texts of which none is NULL.
+func (c *column) appendTexts(from *column, rows []int32) {
+	for _, row := range rows {
+		c.data = append(c.data, from.data[from.start(int(row)):from.ends[row]]...)
+		c.ends = append(c.ends, uint32(len(c.data))) //nolint:gosec // a chunk is far smaller
 	}
-	for range c.n {
-		b = append(b, 1)
-	}
-	return b
+	c.n += len(rows)
 }

@@ -40,7 +40,8 @@ type driver struct {
 	pure    bool // rows are keys with their states
 	state   int  // the shape's column that is the state; none
 	results *results
-	scratch []recount.Value
+	values  []recount.Value
+	scratch scratch
 	sent    uint64     // effects so far
 	poison  []Poisoned // of the part
 	file    *spillFile // of rows
@@ -118,7 +119,7 @@ func (d *driver) input(f *filled, number int64) (Batch, error) {
 		}
 		d.groups = append(d.groups, one)
 	}
-	record := d.builder.record(f.chunks, f.refs)
+	record := d.builder.record(f)
 	return Batch{Record: record, Seq: d.builder.seq, Groups: d.groups}, nil
 }
 

@@ -55,10 +55,24 @@ type walker struct {
 	dropped map[place]bool
 	seqs    []int64 // under Show, of the key that is read: its sequence numbers
 	seqsOf  int
+	// short says that all texts together are fewer bytes than a batch may have:
+	// nobody has to count them.
+	short bool
 }
 
 func newWalker(g *gathered) *walker {
-	return &walker{gathered: g, dropped: map[place]bool{}, seqsOf: none}
+	w := &walker{gathered: g, dropped: map[place]bool{}, seqsOf: none}
+	bytes := 0
+	for _, i := range g.plan.reads {
+		if i == none || g.plan.slots[i].width > 0 {
+			continue
+		}
+		for _, c := range g.chunks {
+			bytes += len(c.columns[i].data)
+		}
+	}
+	w.short = bytes < batchBytes
+	return w
 }
 
 func (w *walker) keys() int64 { return int64(len(w.gathered.keys)) }
@@ -135,6 +149,12 @@ func (w *walker) fillKey(b *filled, events int) {
 	g := w.group(b)
 	from, to := w.span(w.place.key)
 	from += w.offset
+	if w.short && !w.plan.spec.Show {
+		n := min(events-len(b.refs), to-from)
+		b.refs = append(b.refs, w.refs[from:from+n]...)
+		from += n
+		w.offset += n
+	}
 	for from < to && (len(b.refs) < events && b.bytes < batchBytes || w.repeated(from)) {
 		w.add(b, w.refs[from])
 		from++

@@ -3,6 +3,7 @@ package run
 import (
 	"bytes"
 	"cmp"
+	"encoding/binary"
 	"errors"
 	"slices"
 )
@@ -28,6 +29,10 @@ type gatheredKey struct {
 	opened  bool
 	opening ref // of a row of openings
 	events  int // among refs, up to here
+	// last is the place of the event that came last, disordered says that one
+	// may have come after one behind it.
+	last       uint64
+	disordered bool
 }
 
 var errTwoStates = errors.New("a key has two states to begin with")
@@ -48,9 +53,7 @@ func gather(p *plan, ranks []uint32, chunks, openings []*chunk) (*gathered, erro
 	t := newTable(g, rows/4)
 	numbers := make([]uint32, 0, rows)
 	for i, c := range chunks {
-		for row := range c.n {
-			numbers = append(numbers, t.number(c, ref{uint32(i), uint32(row)}, false)) //nolint:gosec // small
-		}
+		numbers = g.number(t, numbers, i, c)
 	}
 	for i, c := range openings {
 		for row := range c.n {
@@ -67,11 +70,31 @@ func gather(p *plan, ranks []uint32, chunks, openings []*chunk) (*gathered, erro
 	return g, nil
 }
 
+// number adds the numbers of the keys of a chunk's events, counts these, and notes
+// which keys' events do not come in their order.
+func (g *gathered) number(t *table, numbers []uint32, at int, c *chunk) []uint32 {
+	var places []byte
+	if g.plan.place != none {
+		places = c.columns[g.plan.place].data
+	}
+	for row := range c.n {
+		n := t.number(c, ref{uint32(at), uint32(row)}, false) //nolint:gosec // small
+		numbers = append(numbers, n)
+		k := &g.keys[n]
+		k.events++
+		if places == nil {
+			k.disordered = true // nobody has looked
+			continue
+		}
+		place := binary.LittleEndian.Uint64(places[8*row:])
+		k.disordered = k.disordered || place <= k.last && k.events > 1
+		k.last = place
+	}
+	return numbers
+}
+
 // place puts events behind one another by key, each key's as they came.
 func (g *gathered) place(numbers []uint32) {
-	for _, n := range numbers {
-		g.keys[n].events++
-	}
 	sum := 0
 	for i := range g.keys {
 		sum, g.keys[i].events = sum+g.keys[i].events, sum
@@ -102,7 +125,7 @@ func (g *gathered) sort() {
 		from, to := g.span(key)
 		events := g.refs[from:to]
 		switch {
-		case len(events) < 2 || g.inOrder(events):
+		case len(events) < 2 || !g.keys[key].disordered || g.inOrder(events):
 		case g.plan.place == none:
 			slices.SortStableFunc(events, g.compare)
 		default:

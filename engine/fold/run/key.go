@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"math/big"
+	"slices"
 	"strconv"
 	"time"
 
@@ -293,13 +294,14 @@ var errOddPosition = errors.New("a position is no number")
 func (s *scatterer) fillPlaces(block *chunk) error {
 	p := s.plan
 	places, partitions, positions := &block.columns[p.place], &block.columns[p.partition], &block.columns[p.position]
+	places.data = slices.Grow(places.data, 8*block.n)[:8*block.n]
 	for row := range block.n {
 		at, ok := parsePosition(positions.at(row))
 		partition := binary.LittleEndian.Uint32(partitions.data[row*4:])
 		if !ok || partition >= mostPartitions {
 			return errOddPosition
 		}
-		places.data = binary.LittleEndian.AppendUint64(places.data, uint64(partition)<<placeBits|at)
+		binary.LittleEndian.PutUint64(places.data[8*row:], uint64(partition)<<placeBits|at)
 	}
 	places.n = block.n
 	return nil
@@ -307,18 +309,38 @@ func (s *scatterer) fillPlaces(block *chunk) error {
 
 // parsePosition reads a position of fixed width that is a number.
 func parsePosition(text []byte) (n uint64, ok bool) {
-	const width = 20 // recount.PositionWidth
+	const width, group = 20, 8 // recount.PositionWidth; digits that are read at once
 	if len(text) != width {
 		return 0, false
 	}
-	for _, c := range text {
+	for _, c := range text[:width-2*group] {
 		d := c - '0'
-		if d > 9 || n > mostPlace {
+		if d > 9 {
 			return 0, false
 		}
 		n = n*10 + uint64(d)
 	}
+	high, okHigh := parseDigits(binary.LittleEndian.Uint64(text[width-2*group:]))
+	low, okLow := parseDigits(binary.LittleEndian.Uint64(text[width-group:]))
+	const tens = 100_000_000 // 10 to the group
+	if n = n*tens + high; !okHigh || !okLow || n > mostPlace/tens {
+		return 0, false
+	}
+	n = n*tens + low
 	return n, n <= mostPlace
+}
+
+// parseDigits reads eight digits, the first in the lowest byte: neighbours are
+// joined to numbers of two digits, these to numbers of four, these to one of eight.
+func parseDigits(text uint64) (n uint64, ok bool) {
+	const zeros, over, upper = 0x3030303030303030, 0x0606060606060606, 0xf0f0f0f0f0f0f0f0
+	if text&upper != zeros || (text+over)&upper != zeros {
+		return 0, false
+	}
+	text -= zeros
+	text = (text*10 + text>>8) & 0x00ff00ff00ff00ff
+	text = (text*100 + text>>16) & 0x0000ffff0000ffff
+	return (text*10000 + text>>32) & 0xffffffff, true
 }
 
 // rank replaces the numbers of partitions in places by their ranks.

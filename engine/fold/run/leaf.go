@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/parquet"
@@ -21,11 +22,17 @@ type leaf struct {
 	optional bool
 	ordinal  func(name []byte) uint32
 	buffers  *buffers
-	// last and known spare a look where others look too: names come again.
-	last        []byte
-	lastOrdinal uint32
-	known       map[string]uint32
+	// known spares a look where others look too: names come again.
+	known [knownNames]knownName
 }
+
+// knownName is a partition whose number was asked for.
+type knownName struct {
+	name   string
+	number uint32
+}
+
+const knownNames = 64
 
 // buffers are what columns of a file are decoded into.
 type buffers struct {
@@ -129,10 +136,7 @@ func (l *leaf) bytes() decoder {
 	switch l.slot.form {
 	case formOrdinal:
 		return func(c *column, i int) {
-			if v := b.bytes[i]; l.known == nil || string(v) != string(l.last) {
-				l.last, l.lastOrdinal = append(l.last[:0], v...), l.number(v)
-			}
-			c.data = binary.LittleEndian.AppendUint32(c.data, l.lastOrdinal)
+			c.data = binary.LittleEndian.AppendUint32(c.data, l.number(b.bytes[i]))
 			c.end(true)
 		}
 	case formDecimal:
@@ -142,18 +146,17 @@ func (l *leaf) bytes() decoder {
 	return func(c *column, i int) { c.append(b.bytes[i]) }
 }
 
-// number is the number of a partition.
+// number is the number of a partition. Its last byte mostly tells it from others
+// of its kind.
 func (l *leaf) number(name []byte) uint32 {
-	n, ok := l.known[string(name)]
-	if ok {
-		return n
+	k := &l.known[0]
+	if n := len(name); n > 0 {
+		k = &l.known[name[n-1]%knownNames]
 	}
-	if l.known == nil {
-		l.known = map[string]uint32{}
+	if k.name != string(name) || len(name) == 0 {
+		k.name, k.number = string(name), l.ordinal(name)
 	}
-	n = l.ordinal(name)
-	l.known[string(name)] = n
-	return n
+	return k.number
 }
 
 func (l *leaf) integers(get func(i int) int64) decoder {
@@ -224,12 +227,20 @@ func (l *leaf) addAll(c *column, n int) bool {
 		}
 		c.data = append(c.data, arrow.Int64Traits.CastToBytes(l.buffers.longs[:n])...)
 	case *file.ByteArrayColumnChunkReader:
-		if l.slot.width != 0 {
+		switch {
+		case l.slot.form == formOrdinal:
+			at := len(c.data)
+			c.data = slices.Grow(c.data, 4*n)[:at+4*n]
+			for i, v := range l.buffers.bytes[:n] {
+				binary.LittleEndian.PutUint32(c.data[at+4*i:], l.number(v))
+			}
+		case l.slot.width != 0:
 			return false
-		}
-		for _, v := range l.buffers.bytes[:n] {
-			c.data = append(c.data, v...)
-			c.ends = append(c.ends, uint32(len(c.data))) //nolint:gosec // a chunk is far smaller
+		default:
+			for _, v := range l.buffers.bytes[:n] {
+				c.data = append(c.data, v...)
+				c.ends = append(c.ends, uint32(len(c.data))) //nolint:gosec // a chunk is far smaller
+			}
 		}
 	default:
 		return false

@@ -86,7 +86,7 @@ func (r *runner) keepOpening(p *part, c *chunk, n int) error {
 		r.openingFile = f
 	}
 	var scratch scratch
-	one, err := r.openingFile.write(c, &scratch)
+	one, err := r.openingFile.write(c.stored(&scratch))
 	p.spilledOpenings = append(p.spilledOpenings, one)
 	p.openings[len(p.openings)-1] = r.plan.newOpening(n + 1)
 	r.memory.spilled.Add(int64(one.size))

@@ -169,7 +169,7 @@ func (r *runner) foldPart(ctx context.Context, d *driver, n int) error {
 	if p.done {
 		return nil
 	}
-	k, free, err := r.keyed(p)
+	k, free, err := r.keyed(d, p)
 	if err != nil {
 		return err
 	}
@@ -210,16 +210,12 @@ func (d *driver) spill() (*spillFile, error) {
 
 // keyed groups the events of a part, in memory where they fit. free gives the
 // memory back.
-func (r *runner) keyed(p *part) (k keyed, free func(), err error) {
+func (r *runner) keyed(d *driver, p *part) (k keyed, free func(), err error) {
 	if err := r.loadOpenings(p); err != nil {
 		return nil, nil, err
 	}
 	var need, rows int64
-	for _, c := range p.chunks {
-		rows += int64(c.n)
-		need += int64(c.bytes())
-	}
-	for _, s := range p.spilled {
+	for _, s := range p.stored {
 		need += int64(s.bytes)
 		rows += int64(s.rows)
 	}
@@ -230,7 +226,7 @@ func (r *runner) keyed(p *part) (k keyed, free func(), err error) {
 		m, err := r.newMerged(p)
 		return m, func() {}, err
 	}
-	whole, err := r.load(p)
+	whole, err := r.load(p, &d.scratch)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -238,35 +234,23 @@ func (r *runner) keyed(p *part) (k keyed, free func(), err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	p.spilled, p.openings = nil, nil
+	p.openings = nil
 	return newWalker(g), func() { r.memory.giveWhole(whole) }, nil
 }
 
 // load brings all events of a part into one chunk, in the order in which they
 // were read.
-func (r *runner) load(p *part) (*chunk, error) {
+func (r *runner) load(p *part, scratch *scratch) (*chunk, error) {
 	whole := r.memory.whole(r.plan)
-	slices.SortFunc(p.chunks, func(a, b *chunk) int { return cmp.Compare(a.order, b.order) })
-	slices.SortFunc(p.spilled, func(a, b stored) int { return cmp.Compare(a.order, b.order) })
-	one := r.memory.chunk(r.plan)
-	defer r.memory.give(one)
-	var scratch scratch
-	kept, spilled := p.chunks, p.spilled
-	for len(kept)+len(spilled) > 0 {
-		if len(spilled) == 0 || len(kept) > 0 && kept[0].order < spilled[0].order {
-			whole.appendAll(kept[0])
-			r.memory.held.Add(-int64(kept[0].bytes()))
-			r.memory.give(kept[0])
-			kept = kept[1:]
-			continue
-		}
-		if err := spilled[0].read(one, &scratch); err != nil {
+	slices.SortFunc(p.stored, func(a, b stored) int { return cmp.Compare(a.order, b.order) })
+	for i, s := range p.stored {
+		if err := s.read(whole, scratch); err != nil {
 			return nil, err
 		}
-		whole.appendAll(one)
-		spilled = spilled[1:]
+		r.memory.release(s)
+		p.stored[i] = stored{}
 	}
-	p.chunks = nil
+	p.stored = nil
 	return whole, nil
 }
 

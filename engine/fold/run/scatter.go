@@ -2,7 +2,6 @@ package run
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -20,12 +19,10 @@ type unit struct {
 // part is what was gathered of the keys whose hash falls in it.
 type part struct {
 	mu       sync.Mutex
-	chunks   []*chunk
-	spilled  []stored
+	stored   []stored
 	openings []*chunk
 	// spilledOpenings are openings that did not fit into memory.
 	spilledOpenings []stored
-	bytes           int64 // of chunks and of what was spilled of them, in memory
 	events          int64
 	done            bool // by an earlier run
 }
@@ -155,11 +152,13 @@ type scatterer struct {
 	limits limits
 	key    []byte
 	bucket buckets
-	// rows are those of a block that are folded, and to their parts.
-	rows, to []int32
-	counts   []int64 // of events, by part
-	file     *spillFile
-	scratch  scratch
+	// chosen are the rows of a block that are folded, to their parts; rows are
+	// the same by part, runs what of them is whose, share is counted by part.
+	chosen, to, rows, share []int32
+	runs                    []run
+	counts                  []int64 // of events, by part
+	file                    *spillFile
+	scratch                 scratch
 }
 
 // limits say which events are read, in microseconds since 1970.
@@ -207,12 +206,13 @@ func (s *scatterer) run(ctx context.Context, units []unit) (err error) {
 		}
 	}
 	for part, c := range s.open {
-		if c != nil {
-			if err := s.give(part, c); err != nil {
+		if c != nil && c.n > 0 {
+			if err := s.give(part); err != nil {
 				return err
 			}
 		}
 	}
+	s.open = nil
 	for part, n := range s.counts {
 		p := &s.parts[part]
 		p.mu.Lock()
@@ -239,17 +239,17 @@ func (s *scatterer) take(block *chunk) error {
 	}
 	s.choose(block)
 	for i, slot := range s.plan.slots {
-		if slot.kept {
-			s.spread(block, i)
+		if !slot.kept {
+			continue
+		}
+		for _, r := range s.runs {
+			s.open[r.part].columns[i].appendRows(&block.columns[i], s.rows[r.from:r.to])
 		}
 	}
-	for _, to := range s.to {
-		s.open[to].n++
-	}
-	for _, to := range s.to {
-		if c := s.open[to]; c != nil && (c.n >= s.memory.chunkRows || c.bytes() >= s.memory.chunkBytes) {
-			s.open[to] = nil
-			if err := s.give(int(to), c); err != nil {
+	for _, r := range s.runs {
+		c := s.open[r.part]
+		if c.n += r.to - r.from; c.n >= s.memory.chunkRows || c.bytes() >= s.memory.chunkBytes {
+			if err := s.give(r.part); err != nil {
 				return err
 			}
 		}
@@ -257,9 +257,18 @@ func (s *scatterer) take(block *chunk) error {
 	return nil
 }
 
-// choose finds the events of a block that are folded, and their parts.
+// run are rows of a block that go to one part: those at [from, to) of
+// scatterer.rows.
+type run struct{ part, from, to int }
+
+// choose finds the events of a block that are folded, and brings those of a part
+// together, in their order: a column is then written to part by part.
 func (s *scatterer) choose(block *chunk) {
-	s.rows, s.to = s.rows[:0], s.to[:0]
+	s.chosen, s.to = s.chosen[:0], s.to[:0]
+	if s.share == nil {
+		s.share = make([]int32, len(s.parts))
+	}
+	clear(s.share)
 	for row := range block.n {
 		if !s.spec.Feed && !s.used(block, row) {
 			continue
@@ -272,77 +281,63 @@ func (s *scatterer) choose(block *chunk) {
 		if s.parts[part].done {
 			continue
 		}
-		if s.open[part] == nil {
-			c := s.memory.chunk(s.plan)
-			s.plan.reserve(c, s.memory.chunkRows)
-			c.order = s.n<<32 | s.made
-			s.made++
-			s.open[part] = c
+		s.share[part]++
+		s.chosen, s.to = append(s.chosen, int32(row)), append(s.to, int32(part)) //nolint:gosec // small
+	}
+	s.runs = s.runs[:0]
+	at := 0
+	for part, n := range s.share {
+		if n == 0 {
+			continue
 		}
-		s.rows, s.to = append(s.rows, int32(row)), append(s.to, int32(part)) //nolint:gosec // small
+		s.runs = append(s.runs, run{part, at, at + int(n)})
+		s.share[part] = int32(at) //nolint:gosec // small
+		at += int(n)
+		s.begin(part)
+	}
+	s.rows = slices.Grow(s.rows[:0], at)[:at]
+	for i, part := range s.to {
+		s.rows[s.share[part]] = s.chosen[i]
+		s.share[part]++
 	}
 }
 
-// spread adds a column's chosen values to those of their parts.
-func (s *scatterer) spread(block *chunk, i int) {
-	from := &block.columns[i]
-	if from.width == 0 && from.valid == nil {
-		s.spreadTexts(from, i)
-		return
+// begin makes the chunk of a part where there is none.
+func (s *scatterer) begin(part int) {
+	c := s.open[part]
+	if c == nil {
+		c = s.plan.newChunk()
+		s.plan.reserve(c, s.memory.chunkRows)
+		s.open[part] = c
 	}
-	if from.width != 8 || from.valid != nil {
-		for k, row := range s.rows {
-			s.open[s.to[k]].columns[i].appendFrom(from, int(row))
-		}
-		return
-	}
-	for k, row := range s.rows {
-		c := &s.open[s.to[k]].columns[i]
-		c.data = binary.LittleEndian.AppendUint64(c.data, binary.LittleEndian.Uint64(from.data[row*8:]))
-		c.n++
-		if c.valid != nil {
-			c.valid = append(c.valid, 1)
-		}
+	if c.n == 0 {
+		c.order = s.n<<32 | s.made
+		s.made++
 	}
 }
 
-// spreadTexts is spread for texts of which none is NULL.
-func (s *scatterer) spreadTexts(from *column, i int) {
-	for k, row := range s.rows {
-		c := &s.open[s.to[k]].columns[i]
-		c.data = append(c.data, from.data[from.start(int(row)):from.ends[row]]...)
-		c.ends = append(c.ends, uint32(len(c.data))) //nolint:gosec // a chunk is far smaller
-		c.n++
-		if c.valid != nil {
-			c.valid = append(c.valid, 1)
+// give keeps a chunk for its part, or spills it where memory is full. The chunk is
+// empty then.
+func (s *scatterer) give(n int) error {
+	c, p := s.open[n], &s.parts[n]
+	one := c.stored(&s.scratch)
+	if s.memory.keep(one) {
+		one = one.kept()
+	} else {
+		var err error
+		if one, err = s.spill(one); err != nil {
+			return err
 		}
 	}
-}
-
-// give keeps a chunk for its part, or spills it where memory is full.
-func (s *scatterer) give(n int, c *chunk) error {
-	p, size := &s.parts[n], int64(c.bytes())
-	if s.memory.held.Add(size) <= s.memory.kept {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		p.chunks = append(p.chunks, c)
-		p.bytes += size
-		return nil
-	}
-	s.memory.held.Add(-size)
-	one, err := s.spill(c)
-	if err != nil {
-		return err
-	}
+	c.reset()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.spilled = append(p.spilled, one)
-	p.bytes += size
+	p.stored = append(p.stored, one)
 	return nil
 }
 
-// spill writes a chunk to the thread's file.
-func (s *scatterer) spill(c *chunk) (stored, error) {
+// spill writes a packed chunk to the thread's file.
+func (s *scatterer) spill(one stored) (stored, error) {
 	if s.file == nil {
 		f, err := s.newSpill()
 		if err != nil {
@@ -350,10 +345,8 @@ func (s *scatterer) spill(c *chunk) (stored, error) {
 		}
 		s.file = f
 	}
-	one, err := s.file.write(c, &s.scratch)
 	s.memory.spilled.Add(int64(one.size))
-	s.memory.give(c)
-	return one, err
+	return s.file.write(one)
 }
 
 // newSpill makes a spill file that is closed with the run.

@@ -49,22 +49,17 @@ func (r *runner) sortRuns(p *part) (runs [][]stored, err error) {
 		}
 		return write()
 	}
-	for _, c := range p.chunks {
-		r.memory.held.Add(-int64(c.bytes()))
-		if err := add(c); err != nil {
-			return nil, err
-		}
-	}
-	p.chunks = nil
-	for _, s := range p.spilled {
+	for _, s := range p.stored {
 		c := r.memory.chunk(r.plan)
 		if err := s.read(c, &scratch); err != nil {
 			return nil, err
 		}
+		r.memory.release(s)
 		if err := add(c); err != nil {
 			return nil, err
 		}
 	}
+	p.stored = nil
 	return runs, write()
 }
 
@@ -81,7 +76,7 @@ func (r *runner) writeRun(g *gathered, f *spillFile, scratch *scratch) (run []st
 	out := r.memory.chunk(r.plan)
 	out.ranked = true
 	flush := func() error {
-		one, err := f.write(out, scratch)
+		one, err := f.write(out.stored(scratch))
 		r.memory.spilled.Add(int64(one.size))
 		run = append(run, one)
 		for i := range out.columns {
@@ -141,6 +136,7 @@ func (r *runReader) next(scratch *scratch) (bool, error) {
 		if len(r.list) == 0 {
 			return false, nil
 		}
+		r.chunk.reset()
 		if err := r.list[0].read(r.chunk, scratch); err != nil {
 			return false, err
 		}

@@ -44,6 +44,10 @@ type Spec struct {
 	// event's bucket is a part of the key too.
 	By     []string       `json:"by"`
 	Bucket recount.Bucket `json:"bucket"` // see MarshalJSON
+	// Turns, where there are any, are the folds that share the events of each key:
+	// each event is folded by the first whose turn it is (package turns). Reads then
+	// has the columns of all, and those that say whose turn it is.
+	Turns []Turn `json:"turns,omitempty"`
 	// Keys, where not nil, are the only keys that are folded, by the values of By.
 	Keys [][]recount.Value `json:"keys,omitempty"`
 	// Opening is a Parquet file of states: By and recount.StateColumn, as text.
@@ -73,6 +77,17 @@ type Spec struct {
 	// of a killed one with the same digest in Resume goes on from it.
 	Digest string `json:"digest"`
 	Resume string `json:"resume,omitempty"` // a folder that outlives the process; empty: none
+}
+
+// Turn is one of the folds that share the events of a key.
+type Turn struct {
+	Name  string `json:"name"`
+	Where string `json:"where"` // the logic, in messages
+	// Hit says that only hit events are its, Span that only those of a span of event
+	// time are; a zero edge is open.
+	Hit   bool           `json:"hit,omitempty"`
+	Span  recount.Window `json:"span"`
+	Reads []string       `json:"reads"`
 }
 
 // File is one Parquet file of events.
@@ -201,6 +216,9 @@ type Description struct {
 	// State says that the state of a key can be taken out and given back: without
 	// it no replay of it begins at a checkpoint.
 	State bool `json:"state"`
+	// StateForm names the form of the state where the fold knows it: a fold of
+	// another form cannot go on from it.
+	StateForm string `json:"state_form,omitempty"`
 	// Effects says that it would send something.
 	Effects bool `json:"effects"`
 }

@@ -1,18 +1,18 @@
 package run
 
 import (
-	"encoding/binary"
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
-
-	"github.com/klauspost/compress/s2"
 )
 
-// stored is a chunk in a spill file.
+// stored is a packed chunk, in memory or in a spill file.
 type stored struct {
+	packed []byte // nil: it is in the file
 	file   *spillFile
 	offset int64
 	size   int
@@ -43,98 +43,50 @@ func newSpillFile(folder string) (*spillFile, error) {
 
 func (f *spillFile) close() error { return f.file.Close() }
 
-// write adds a chunk.
-func (f *spillFile) write(c *chunk, scratch *scratch) (stored, error) {
-	scratch.raw = c.encode(scratch.raw[:0])
-	scratch.packed = s2.Encode(scratch.packed[:cap(scratch.packed)], scratch.raw)
+// stored packs a chunk. What is packed belongs to scratch until it is kept or
+// written.
+func (c *chunk) stored(scratch *scratch) stored {
+	scratch.out = c.pack(scratch.out[:0], scratch)
+	return stored{packed: scratch.out, size: len(scratch.out), rows: c.n, bytes: c.bytes(), order: c.order, ranked: c.ranked}
+}
+
+// kept is the packed chunk with memory of its own.
+func (s stored) kept() stored {
+	s.packed = bytes.Clone(s.packed)
+	return s
+}
+
+// write adds a packed chunk.
+func (f *spillFile) write(s stored) (stored, error) {
 	f.mu.Lock()
-	at := f.end
-	f.end += int64(len(scratch.packed))
+	s.file, s.offset = f, f.end
+	f.end += int64(s.size)
 	f.mu.Unlock()
-	if _, err := f.file.WriteAt(scratch.packed, at); err != nil {
+	if _, err := f.file.WriteAt(s.packed, s.offset); err != nil {
 		return stored{}, fmt.Errorf("spill events: %w", err)
 	}
-	return stored{file: f, offset: at, size: len(scratch.packed), rows: c.n, bytes: c.bytes(), order: c.order, ranked: c.ranked}, nil
+	s.packed = nil
+	return s, nil
 }
 
 // scratch is memory that is used again.
-type scratch struct{ raw, packed []byte }
+type scratch struct {
+	out, raw, packed []byte
+	numbers, low     []uint64
+}
 
-// read reads a chunk back into to.
-func (s stored) read(to *chunk, scratch *scratch) (err error) {
-	if cap(scratch.packed) < s.size {
-		scratch.packed = make([]byte, s.size)
-	}
-	packed := scratch.packed[:s.size]
-	if _, err := s.file.file.ReadAt(packed, s.offset); err != nil {
-		return fmt.Errorf("read spilled events: %w", err)
-	}
-	if scratch.raw, err = s2.Decode(scratch.raw[:cap(scratch.raw)], packed); err != nil {
-		return fmt.Errorf("read spilled events: %w", err)
+// read adds the rows of a packed chunk to a chunk.
+func (s stored) read(to *chunk, scratch *scratch) error {
+	packed := s.packed
+	if packed == nil {
+		scratch.out = slices.Grow(scratch.out[:0], s.size)[:s.size]
+		packed = scratch.out
+		if _, err := s.file.file.ReadAt(packed, s.offset); err != nil {
+			return fmt.Errorf("read spilled events: %w", err)
+		}
 	}
 	to.order, to.ranked = s.order, s.ranked
-	return to.decode(scratch.raw)
-}
-
-// encode adds the chunk's rows as bytes.
-func (c *chunk) encode(b []byte) []byte {
-	b = binary.AppendUvarint(b, uint64(c.n)) //nolint:gosec // a count
-	for i := range c.columns {
-		col := &c.columns[i]
-		b = binary.AppendUvarint(b, uint64(col.n)) //nolint:gosec // a count
-		b = binary.AppendUvarint(b, uint64(len(col.data)))
-		b = append(b, col.data...)
-		for _, end := range col.ends {
-			b = binary.LittleEndian.AppendUint32(b, end)
-		}
-		b = binary.AppendUvarint(b, uint64(len(col.valid)))
-		b = append(b, col.valid...)
-	}
-	return b
-}
-
-var errSpill = errors.New("read spilled events: they are damaged")
-
-// decode replaces the chunk's rows by those that encode wrote. They are copied.
-func (c *chunk) decode(b []byte) error {
-	take := func(n int) (v []byte) {
-		if n < 0 || n > len(b) {
-			b = nil
-			return nil
-		}
-		v, b = b[:n], b[n:]
-		return v
-	}
-	length := func() int {
-		n, used := binary.Uvarint(b)
-		if used <= 0 || n > uint64(len(b)) {
-			b = nil
-			return 0
-		}
-		b = b[used:]
-		return int(n) //nolint:gosec // at most a length
-	}
-	n := length()
-	for i := range c.columns {
-		col := &c.columns[i]
-		col.reset()
-		rows := length()
-		col.data = append(col.data, take(length())...)
-		if col.width == 0 {
-			for ends := take(4 * rows); len(ends) > 0; ends = ends[4:] {
-				col.ends = append(col.ends, binary.LittleEndian.Uint32(ends))
-			}
-		}
-		if valid := take(length()); len(valid) > 0 {
-			col.valid = append(col.valid, valid...)
-		}
-		col.n = rows
-		if col.width > 0 && len(col.data) != rows*col.width || col.width == 0 && len(col.ends) != rows {
-			return errSpill
-		}
-	}
-	c.n = n
-	return nil
+	return to.unpack(packed, scratch)
 }
 
 const (
@@ -194,6 +146,22 @@ func (r *runner) divide() *budget {
 		kept:       use / kept,
 		gather:     max(use/gather/int64(r.threads), leastShare),
 		records:    use / records,
+	}
+}
+
+// keep says whether a packed chunk may stay in memory, and counts it then.
+func (m *budget) keep(s stored) bool {
+	if m.held.Add(int64(s.size)) <= m.kept {
+		return true
+	}
+	m.held.Add(-int64(s.size))
+	return false
+}
+
+// release counts a packed chunk no more.
+func (m *budget) release(s stored) {
+	if s.packed != nil {
+		m.held.Add(-int64(s.size))
 	}
 }
 

@@ -214,13 +214,29 @@ func (r *Incident) noCutOfRows(right bool) error {
 	}
 }
 
-// refuseUnknown is the error for quarantined events whose rows are unknown.
-func (r *Incident) refuseUnknown(unknown []recount.Mark) error {
-	err := replay.RefuseUnknown(unknown)
+// refuseUnknown is the error for quarantined events whose rows are unknown. An
+// event without an id is named by its place, by which archive cat finds it.
+func (r *Incident) refuseUnknown(ctx context.Context, unknown []recount.Mark) error {
+	query := engine.Query{Quarantined: true, Repeats: true, Seqs: []int64{}}
+	for _, m := range unknown[:min(replay.MostShown, len(unknown))] {
+		query.Seqs = append(query.Seqs, m.Seq)
+	}
+	places, err := r.session.Events(ctx, query)
+	if err != nil {
+		return err
+	}
+	named := slices.Clone(unknown)
+	for i, m := range named {
+		at := slices.IndexFunc(places, func(e engine.ReplayEvent) bool { return e.Seq == m.Seq })
+		if m.ID == "" && at >= 0 {
+			named[i].ID = places[at].Partition + "@" + recount.ShortPosition(places[at].Position)
+		}
+	}
+	err = replay.RefuseUnknown(named, r.source.Name)
 	var e *recount.Error
 	if r.calc.Logic.Brought() && errors.As(err, &e) {
 		e.Why = "rows that something else made do not say which of them an event touches, or whether it was used for them"
-		e.Next = "look at them with recount archive cat; if " + shown(r.calc.Logic) + " was made with them mended, or they touch none of its rows, plan again with --without-quarantined (it is recorded)"
+		e.Next = "look at them with recount archive cat " + r.source.Name + " EVENT; if " + shown(r.calc.Logic) + " was made with them mended, or they touch none of its rows, plan again with --without-quarantined (it is recorded)"
 	}
 	return err
 }

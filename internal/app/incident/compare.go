@@ -267,12 +267,17 @@ func (s spanRows) Next() (recount.Row, bool) {
 }
 
 // comparedAs is the shape under whose types both sides are compared: the
-// result's, but a column declared decimal(p,s) is compared after rounding to s.
+// result's, but a column declared decimal(p,s) is compared after rounding to s,
+// and one that the database spells in its own form in that form.
 func (r *Incident) comparedAs(l *live) recount.Shape {
 	shape := recount.Shape{Key: r.shape.Key, Values: slices.Clone(r.shape.Values)}
 	for i, c := range shape.Values {
 		table := l.columns[i].Type
-		if c.Type.Kind == recount.KindDecimal && table.Kind == recount.KindDecimal && table.Scale < c.Type.Scale {
+		switch {
+		case c.Type.Kind != table.Kind || c.Type.Kind == recount.KindInt64:
+		case c.Type.Kind != recount.KindDecimal:
+			shape.Values[i].Type.Form, shape.Values[i].Type.Step = table.Form, table.Step
+		case table.Scale < c.Type.Scale:
 			shape.Values[i].Type = recount.Decimal(recount.MaxPrecision, table.Scale)
 		}
 	}
@@ -444,6 +449,9 @@ func (r *Incident) fit(table, result []recount.Column, values []recount.Value, s
 			continue
 		}
 		fitted, err := table[i].Fit(result[i].Type, v)
+		if err == nil && !readsAs(table[i].Type, result[i].Type, fitted, v) {
+			err = fmt.Errorf("column %s %s would hold %s for %s: %w", table[i].Name, table[i].Declared, fitted, v, recount.ErrDoesNotFit)
+		}
 		if err != nil {
 			return nil, &recount.Error{
 				Code: recount.CodeDoesNotFit, What: "a right value does not fit its column",
@@ -454,6 +462,16 @@ func (r *Incident) fit(table, result []recount.Column, values []recount.Value, s
 		out[i] = fitted
 	}
 	return out, nil
+}
+
+// readsAs says whether what a column would store reads as the recalculated value
+// again: else it were wrong as soon as it is written. What the column's form
+// rounds is rounded on both sides.
+func readsAs(table, result recount.Type, fitted, v recount.Value) bool {
+	if table.Kind == result.Kind {
+		result.Form, result.Step = table.Form, table.Step
+	}
+	return diff.Equal(result, recount.Rule{}, diff.Under(result, fitted), diff.Under(result, v))
 }
 
 // planColumns names the table's columns with the types under which they are

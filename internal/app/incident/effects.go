@@ -148,6 +148,12 @@ func (r *Incident) countEffects(ctx context.Context) (out []recount.KindCount, e
 
 // noEffects is the error for a calculation of which nothing says what it sends.
 func (r *Incident) noEffects() error {
+	if l := r.calc.Logic; l.Folds() { // several versions
+		return &recount.Error{
+			Code: recount.CodeUnsupported, What: fmt.Sprintf("what the versions of calculation %s send is listed one version at a time", r.calc.Name), Where: config.FileName + ", calculations: " + r.calc.Name,
+			Why: "each fold says it of the events that it is given", Next: "add --as " + l.Versions[0].Name + ", or write effects: {sql: FILE}, an SQL for all",
+		}
+	}
 	return &recount.Error{
 		Code: recount.CodeUnsupported, What: fmt.Sprintf("nothing says what calculation %s sends", r.calc.Name), Where: config.FileName + ", calculations: " + r.calc.Name,
 		Why: "a fold (worker: or go:) says it itself; rows that come from elsewhere, and those of SQL, do not", Next: "write effects: {sql: FILE}, an SQL that gives kind, key, event_id and payload of each effect",

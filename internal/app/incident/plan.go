@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"recount"
+	"recount/engine"
 	"recount/internal/diff"
 	"recount/internal/plan"
 )
@@ -35,13 +36,13 @@ func (r *Incident) makePlan(ctx context.Context, l *live, overrides Overrides) (
 		return nil, err
 	}
 	if len(found.unknown) > 0 && !overrides.WithoutQuarantined {
-		return nil, r.refuseUnknown(found.unknown)
+		return nil, r.refuseUnknown(ctx, found.unknown)
 	}
 	if found.fatal, err = r.fatal(ctx, found.Rows); err != nil {
 		return nil, err
 	}
 	if r.folds() { // which may not have survived all of them
-		if counts, err = r.session.Count(ctx, r.calc.Dedupe); err != nil {
+		if counts, err = r.count(ctx); err != nil {
 			return nil, err
 		}
 	}
@@ -79,7 +80,7 @@ func (r *Incident) makePlan(ctx context.Context, l *live, overrides Overrides) (
 // usable refuses a window without events and lists that say what cannot be, and
 // reads what must be known before rows are compared.
 func (r *Incident) usable(ctx context.Context, l *live, overrides Overrides) (counts recount.EventCounts, idle []string, err error) {
-	if counts, err = r.session.Count(ctx, r.calc.Dedupe); err != nil {
+	if counts, err = r.count(ctx); err != nil {
 		return counts, nil, err
 	}
 	if err := r.refuseEmpty(counts, overrides.AllowEmpty); err != nil {
@@ -98,6 +99,18 @@ func (r *Incident) usable(ctx context.Context, l *live, overrides Overrides) (co
 		l.frozen, err = r.readFrozen(ctx, l)
 	}
 	return counts, idle, err
+}
+
+// count counts the events of the session. Where rows hold the window's events and
+// no others, those that lie between them are not used; and without a bucket that
+// was over, none of them came late.
+func (r *Incident) count(ctx context.Context) (recount.EventCounts, error) {
+	counts, err := r.session.Count(ctx, r.calc.Dedupe)
+	if r.right.See == engine.SeeHit {
+		counts.Outside += counts.Used - counts.Hit
+		counts.Used, counts.Late = counts.Hit, 0
+	}
+	return counts, err
 }
 
 // written makes the changes of the live table, by delta where it is written so,
@@ -331,7 +344,7 @@ func (r *Incident) touched(ctx context.Context, pairs []diff.Pair, steps []recou
 
 // unsandboxed says whether code of others ran without isolation.
 func (r *Incident) unsandboxed() bool {
-	return r.host.Unsandboxed() && (r.calc.Logic.Folds() || r.calc.Previous != nil && r.calc.Previous.Fold())
+	return r.host.Unsandboxed() && r.folds()
 }
 
 // notes says what a reader must know beside the numbers.

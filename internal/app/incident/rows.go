@@ -45,7 +45,7 @@ func (r *Incident) Replay(ctx context.Context, overrides Overrides, write func(*
 	}
 	defer joined(&err, r.close)
 	out = Replayed{Calculation: r.calc.Name, Window: r.window, Asked: r.typed(), Snapshot: r.snapshot.ID, Watermark: r.snapshot.Watermark}
-	if out.Events, err = r.session.Count(ctx, r.calc.Dedupe); err != nil {
+	if out.Events, err = r.count(ctx); err != nil {
 		return out, err
 	}
 	if err := r.refuseEmpty(out.Events, overrides.AllowEmpty); err != nil {
@@ -106,11 +106,11 @@ func (s *Rows) exclude(ctx context.Context) error {
 		return err
 	}
 	if len(unknown) > 0 && !s.overrides.WithoutQuarantined {
-		return r.refuseUnknown(unknown)
+		return r.refuseUnknown(ctx, unknown)
 	}
 	s.excluded, s.out.Excluded = excluded, int64(len(excluded))
 	if r.folds() {
-		s.out.Events, err = r.session.Count(ctx, r.calc.Dedupe)
+		s.out.Events, err = r.count(ctx)
 	}
 	return err
 }
@@ -181,13 +181,15 @@ func (r *Incident) Verify(ctx context.Context, overrides Overrides) (out Verifie
 
 // certify runs the right logic under every shake that its kind has.
 func (r *Incident) certify(ctx context.Context, overrides Overrides) (*recount.Certificate, error) {
+	var inputs recount.PlanBody
+	r.bodyOfInputs(&inputs)
 	c := &recount.Certificate{
-		Calculation: r.calc.Name, Kind: r.calc.Logic.Kind, Logic: r.calc.Logic.Digest, Window: r.window, Stream: r.source.Name, Snapshot: r.snapshot.ID,
-		Key: names(r.shape.Key),
+		Calculation: r.calc.Name, Kind: r.calc.Logic.Kind, Logic: r.logicDigest(), Window: r.window, Stream: r.source.Name, Snapshot: r.snapshot.ID,
+		Key: names(r.shape.Key), As: r.calc.As, Versions: inputs.Versions, Upcasts: inputs.Upcasts, Lookups: inputs.Lookups,
 	}
 	c.Window.From, c.Window.To, c.Window.By = c.Window.From.UTC(), c.Window.To.UTC(), r.hits.Window.By
 	var err error
-	if c.Events, err = r.session.Count(ctx, r.calc.Dedupe); err != nil {
+	if c.Events, err = r.count(ctx); err != nil {
 		return nil, err
 	}
 	if err := r.refuseEmpty(c.Events, overrides.AllowEmpty); err != nil {

@@ -208,9 +208,21 @@ func (r *Incident) complete() error {
 		needed.To = time.Time{} // the cut says up to where events count
 	}
 	if err := cover.Complete(r.snapshot, needed, r.read); err != nil {
-		return err
+		return r.notOver(err, needed)
 	}
 	return cover.CompleteCut(r.snapshot, r.until)
+}
+
+// notOver says of a window that lies in the future that no run can help yet.
+func (r *Incident) notOver(err error, needed recount.Window) error {
+	var e *recount.Error
+	if !needed.To.After(r.host.Now()) || !errors.As(err, &e) {
+		return err
+	}
+	waits := *e
+	waits.Why = fmt.Sprintf("it is not over: its last events may still come until %s", recount.FormatTimestamp(needed.To.Add(r.snapshot.Lateness)))
+	waits.Next = fmt.Sprintf("give an earlier --to, or wait for that moment, then: recount archive run %s --once", r.source.Name)
+	return &waits
 }
 
 // Needs is the span of the source that the incident reads, up to the lateness of

@@ -71,6 +71,8 @@ func TestAWindowIsCompleteBeforeTheWatermarkOrWhereItWasPulled(t *testing.T) {
 		{"what rows remember is everything", pulled, window(10, 20), everything, "remembers all events"},
 		{"pulled beyond the watermark", both, window(40, 85), window(0, 85), ""},
 		{"not far enough", both, window(40, 86), window(0, 86), "missing"},
+		{"not far enough by days", followed, recount.Window{From: at(0), To: at(0).AddDate(0, 0, 3)}, window(0, 85), "missing: the last 2 days"},
+		{"not far enough by more than a duration can say", followed, recount.Window{From: at(0), To: at(0).AddDate(5000, 0, 0)}, window(0, 85), "missing: the last 18262"},
 		{"nothing", recount.Snapshot{Stream: "orders"}, window(0, 1), window(0, 1), "no run has read"},
 	} {
 		incomplete(t, tt.name, cover.Complete(tt.s, tt.needed, tt.read), tt.says)

@@ -67,7 +67,7 @@ func within(s recount.Snapshot, needed recount.Window, from, end time.Time) erro
 		if s.Lateness > 0 {
 			why += fmt.Sprintf(", and those of the window may come up to %s late, so until %s", s.Lateness, recount.FormatTimestamp(end))
 		}
-		why += fmt.Sprintf("; missing: the last %s", end.Sub(s.Watermark).Round(time.Second))
+		why += "; missing: the last " + lasting(s.Watermark, end)
 	case len(s.Pulled) > 0 && from.IsZero():
 		why = "only spans of the stream were pulled, and the calculation remembers all events"
 	case len(s.Pulled) > 0:
@@ -83,6 +83,15 @@ func within(s recount.Snapshot, needed recount.Window, from, end time.Time) erro
 		run = fmt.Sprintf("recount archive run %s --from %s --to %s, or plan with --pull", s.Stream, recount.FormatTimestamp(from), recount.FormatTimestamp(end))
 	}
 	return incomplete(s, needed, why, run)
+}
+
+// lasting writes how long a span is. A time.Duration would end at 292 years.
+func lasting(from, to time.Time) string {
+	const day = 24 * 60 * 60
+	if seconds := to.Unix() - from.Unix(); seconds >= 2*day {
+		return fmt.Sprintf("%d days", seconds/day)
+	}
+	return to.Sub(from).Round(time.Second).String()
 }
 
 func incomplete(s recount.Snapshot, w recount.Window, why, next string) error {

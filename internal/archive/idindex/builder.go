@@ -5,15 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/bits"
 	"os"
-	"slices"
 )
 
 // Builder gathers entries in any order and makes a run of them. It holds at most
-// mostInMemory of them, of 16 bytes each; more go into scratch files. The zero
+// mostInMemory of them, of 16 bytes each, and as much room to sort them; more go into scratch files. The zero
 // value is empty and ready; it is used by one goroutine.
 type Builder struct {
 	recent []Entry // with whole hashes
+	spare  []Entry // for sorting them
 	parts  []*Scratch
 	n      int64
 	most   int // 0: mostInMemory
@@ -62,7 +63,8 @@ func (b *Builder) spill() error {
 }
 
 func (b *Builder) sorted() cursor {
-	slices.SortFunc(b.recent, compare)
+	width := bits.Len(uint(len(b.recent) / perBucket))
+	b.recent, b.spare = spread(b.recent, b.spare, 1<<width-1, func(e Entry) int { return int(e.Hash >> (64 - width)) }, compare)
 	return &sliceCursor{b.recent}
 }
 

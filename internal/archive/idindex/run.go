@@ -5,14 +5,12 @@
 package idindex
 
 import (
-	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
-	"sort"
 
 	"github.com/zeebo/xxh3"
 )
@@ -26,10 +24,6 @@ type Entry struct {
 // dropped bits of a hash: 48 bits of it take four bytes less in a run, and among
 // a billion ids a foreign one is taken for another once in 280,000.
 const dropped = 16
-
-func compare(a, b Entry) int {
-	return cmp.Or(cmp.Compare(a.Hash, b.Hash), cmp.Compare(a.Seq, b.Seq))
-}
 
 // Ref names a run and says what it holds: all ids of events with a sequence
 // number from First to Last.
@@ -149,20 +143,25 @@ func (r *Run) load(block int) error {
 // Find hands the sequence numbers of all entries with one of the hashes, which
 // are growing and made by Short, to hit.
 func (r *Run) Find(short []uint64, hit func(seq int64)) error {
-	block := 0
+	block, at := 0, 0 // at: in the block; what stands before it is smaller
 	for _, h := range short {
 		// Entries of one hash can begin at the end of the block before.
-		block += sort.Search(len(r.places)-block, func(i int) bool { return r.places[block+i].hash >= h })
-		for block = max(block-1, 0); block < len(r.places) && r.places[block].hash <= h; block++ {
-			if err := r.load(block); err != nil {
+		next := max(first(r.places, block, func(p place) bool { return p.hash < h })-1, block)
+		if next != block {
+			block, at = next, 0
+		}
+		for i := block; i < len(r.places) && r.places[i].hash <= h; i++ {
+			if err := r.load(i); err != nil {
 				return err
 			}
-			i := sort.Search(len(r.now), func(i int) bool { return r.now[i].Hash >= h })
-			for ; i < len(r.now) && r.now[i].Hash == h; i++ {
-				hit(r.now[i].Seq)
+			if i != block {
+				block, at = i, 0
+			}
+			at = first(r.now, at, func(e Entry) bool { return e.Hash < h })
+			for j := at; j < len(r.now) && r.now[j].Hash == h; j++ {
+				hit(r.now[j].Seq)
 			}
 		}
-		block = max(block-1, 0)
 	}
 	return nil
 }

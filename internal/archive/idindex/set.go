@@ -1,6 +1,7 @@
 package idindex
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/zeebo/xxh3"
@@ -127,12 +128,14 @@ func (s *Set) Candidates() int { return s.candidates.count }
 func (s *Set) Candidate(h uint64) bool { return s.candidates.has(h) }
 
 // EachShort hands all hashes, by growing Short, to use: some hundred thousand at a
-// time, which takes 8 bytes each.
+// time, which takes 16 bytes each.
 func (s *Set) EachShort(use func(short []uint64) error) error {
 	const together = 1 << 18
 	parts := uint64(s.all.count/together + 1)
 	width := Short(^uint64(0))/parts + 1
-	var list []uint64
+	const buckets = together / perBucket
+	step := width/buckets + 1
+	var list, spare []uint64
 	for part := range parts {
 		list = list[:0]
 		for _, h := range s.all.slots {
@@ -140,7 +143,7 @@ func (s *Set) EachShort(use func(short []uint64) error) error {
 				list = append(list, Short(h))
 			}
 		}
-		slices.Sort(list)
+		list, spare = spread(list, spare, buckets, func(h uint64) int { return int((h - part*width) / step) }, cmp.Compare[uint64])
 		if err := use(slices.Compact(list)); err != nil {
 			return err
 		}

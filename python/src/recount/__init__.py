@@ -26,9 +26,9 @@ the protocol (docs/worker-protocol.md of Recount).
 
 import os as _os
 
-from ._folds import Effect, Fold, Key, effect, fold, pandas, vectorised
+from ._folds import Effect, Fold, Key, effect, fold, fold_events, pandas, vectorised
 from ._groups import Groups, scaled
-from ._run import fold_events, run, take_pipes
+from ._run import run, take_pipes
 
 __all__ = ["Effect", "Fold", "Groups", "Key", "effect", "fold", "fold_events", "pandas", "run", "scaled", "vectorised"]
 __version__ = "0.1.0"

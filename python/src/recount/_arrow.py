@@ -15,10 +15,10 @@ import numpy
 import pyarrow
 
 from . import _folds
+from ._answer import Refused, frame_rows, why
 from ._folds import Fold, Key, listed
 from ._groups import Groups, unscaled
 from ._replay import now
-from ._run import Refused, frame_rows, why
 from ._values import EPOCH, Spelling, datetime, scale_of, to_json
 
 BEGIN, NO_EVENT, SHOW, END = 1, 2, 4, 8

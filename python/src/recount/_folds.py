@@ -201,3 +201,16 @@ def pandas(
         )
 
     return declare
+
+
+def fold_events(fold: Fold, events: Iterable[Mapping[str, Any]], key: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+    """Fold the events of one key, as a unit test does, and return its rows."""
+    if fold.start is None or fold.step is None or fold.show is None:
+        raise TypeError("fold_events() takes a fold from event to event")
+    of = Key(key or {})
+    state = fold.start(of)
+    for event in events:
+        new = fold.step(state, event) if fold.takes is None else fold.step(state, *[event[n] for n in fold.takes])
+        if fold.returns and new is not None:
+            state = new
+    return [dict(row) for row in listed(fold.show(state, of))]
