@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -26,8 +27,7 @@ type Logic struct {
 	Bucket Bucket
 	// Worker is how a process is started; LogicWorker alone has it.
 	Worker *Worker
-	// Versions are what LogicVersions is made of. A fold that has some is several
-	// folds that take turns (Continued).
+	// Versions are what LogicVersions is made of; no other kind has them.
 	Versions []Version
 }
 
@@ -62,14 +62,9 @@ const StateColumn = "recount_state"
 // Fold says that the logic folds the events of a key, one after the other.
 func (l Logic) Fold() bool { return l.Kind == LogicWorker || l.Kind == LogicGo }
 
-// Folds says that the logic is a fold, or one of its versions is.
+// Folds says that it is a fold, or that one of its versions is.
 func (l Logic) Folds() bool {
-	for _, v := range l.Versions {
-		if v.Logic.Folds() {
-			return true
-		}
-	}
-	return l.Fold()
+	return l.Fold() || slices.ContainsFunc(l.Versions, func(v Version) bool { return v.Logic.Fold() })
 }
 
 // Brought says that the logic is not here: something else made its rows.
@@ -81,21 +76,6 @@ type Version struct {
 	Logic Logic
 	// Effective is [From, To); a zero edge is open.
 	Effective Window
-	// Hit says that it is in force for hit events alone.
-	Hit bool
-	// Continues says that its folds go on from the states that the version before
-	// it left: a state means the same to both.
-	Continues bool
-}
-
-// Continued joins folds of one kind that take turns over the events of a key: each
-// event is folded by the first of them that is in force, which goes on from the
-// state that the one before it left. All but versions is as the last one has it.
-func Continued(versions []Version) Logic {
-	last := versions[len(versions)-1].Logic
-	all := Versioned(versions)
-	all.Kind, all.By, all.Bucket, all.Opening = last.Kind, last.By, last.Bucket, last.Opening
-	return all
 }
 
 // LogicVersions is the kind of a logic that is several, each for the events of
@@ -107,14 +87,7 @@ func Versioned(versions []Version) Logic {
 	sum := sha256.New()
 	var path strings.Builder
 	for i, v := range versions {
-		fmt.Fprintf(sum, "%s %s %s %s", v.Name, v.Logic.Digest, instantText(v.Effective.From), instantText(v.Effective.To))
-		if v.Continues {
-			_, _ = sum.Write([]byte(" continues")) // a hash never fails
-		}
-		if v.Hit {
-			_, _ = sum.Write([]byte(" hit"))
-		}
-		_, _ = sum.Write([]byte("\n"))
+		fmt.Fprintf(sum, "%s %s %s %s\n", v.Name, v.Logic.Digest, instantText(v.Effective.From), instantText(v.Effective.To))
 		if i > 0 {
 			path.WriteString(", ")
 		}

@@ -83,7 +83,7 @@ const (
 	CodeVersion       Code = "RC4026"
 	CodeShadow        Code = "RC4027"
 	CodeFold          Code = "RC4030"
-	CodeHandover      Code = "RC4031"
+	CodeTypes         Code = "RC4034"
 	CodeTwoWay        Code = "RC5001"
 	CodeNoRow         Code = "RC5002"
 	CodeDoctor        Code = "RC5003"
@@ -202,7 +202,7 @@ var Codes = []CodeInfo{
 	{CodeVersion, ExitRefused, "no single version of the logic was in force"},
 	{CodeShadow, ExitError, "the shadow worker did not catch up"},
 	{CodeFold, ExitUsage, "the fold does not fit its source"},
-	{CodeHandover, ExitRefused, "the state of a key cannot be handed over to another logic"},
+	{CodeTypes, ExitRefused, "events are of types that the logic does not know"},
 	{CodeTwoWay, ExitRefused, "most rows are wrong and nothing says why"},
 	{CodeNoRow, ExitError, "the plan has no such row"},
 	{CodeDoctor, ExitRefused, "doctor found what must be mended first"},

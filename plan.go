@@ -203,8 +203,8 @@ type PlanColumn struct {
 	Stored string `json:"stored,omitempty"`
 }
 
-// EventCounts adds up: Read = Used + Duplicates + Quarantined + Outside. Late and
-// Hit are parts of Used.
+// EventCounts adds up: Read = Used + Duplicates + Quarantined + Outside. Late, Hit
+// and Ignored are parts of Used.
 type EventCounts struct {
 	Read        int64 `json:"read,string"`
 	Used        int64 `json:"used,string"`
@@ -213,6 +213,8 @@ type EventCounts struct {
 	Outside     int64 `json:"outside,string"`
 	Late        int64 `json:"late,string"`
 	Hit         int64 `json:"hit,string"`
+	// Ignored counts events of types that the logic passes over by its own account.
+	Ignored int64 `json:"ignored,omitempty,string"`
 }
 
 // RowCounts adds up: Checked is the sum of all others.

@@ -96,9 +96,12 @@ type Upcast struct {
 	// When is an SQL condition over an event: whom the step is for. Empty: all.
 	When string
 	// Set are SQL expressions over the event, by the declared field that they
-	// replace; every expression sees the fields as they were before the step.
+	// replace, or TypeColumn; every expression sees the fields as they were before the step.
 	Set map[string]string
 }
+
+// TypeColumn is the column of the envelope that upcasts may replace.
+const TypeColumn = "type"
 
 // Lookup is a table of reference data and how an event finds its row: that whose
 // Key equals the event's On and whose Time is the newest at or before the
@@ -127,6 +130,11 @@ type Session interface {
 	// Count counts the events of the input; Used is what a calculation with
 	// dedupe sees, or all copies without; Hit are the hit events among them.
 	Count(ctx context.Context, dedupe bool) (recount.EventCounts, error)
+	// Types counts the events that a variant's runs see (and, apart, quarantined
+	// ones) by their type and version as logic sees them, after Upcasts: in byte
+	// order of the type, then of the version, NULL first. More than MostTypes are an
+	// error of code CodeLimit.
+	Types(ctx context.Context, q TypesQuery) ([]TypeCount, error)
 	// Minutes counts used events per step of the window, at most most steps.
 	Minutes(ctx context.Context, dedupe bool, most int) ([]recount.MinuteCount, error)
 	// Touched counts, for the steps that Minutes gives with the same arguments, in
@@ -142,6 +150,11 @@ type Session interface {
 	// Run runs the logic over a variant of the events and returns its rows in
 	// byte order of recount.KeyText of the key columns. Rows must be closed.
 	Run(ctx context.Context, v Variant) (Rows, error)
+	// Several runs a fold over several variants of the events by one run: the
+	// variants differ in nothing but which events they see. Where that is dearer
+	// than runs of their own, or the fold does not survive an event of any of them,
+	// it is ErrUnsupported; so it is for logic that is no fold.
+	Several(ctx context.Context, list []Variant) (Several, error)
 	// HitSpan finds the sound hit events among those that are read.
 	HitSpan(ctx context.Context, dedupe bool) (HitSpan, error)
 	// States runs the logic for single keys as of positions in the log: one State
@@ -153,6 +166,11 @@ type Session interface {
 	// Logic whose newest states are not the rows of a Run is refused with
 	// CodeNotKeyed: its rows depend on more than the events of their key.
 	States(ctx context.Context, v Variant, q StatesQuery) (States, error)
+	// Singles runs a fold over single keys without each of their hit events, and
+	// with each of them once more, all by one run. Of repeats the first counts.
+	// Logic that is no fold, or whose rows do not name their events, is refused
+	// with ErrUnsupported.
+	Singles(ctx context.Context, v Variant, q SinglesQuery) (Singles, error)
 	// Each runs the logic over every event that the variant sees alone (all its
 	// repetitions, no row of `opening`): what each one contributes, sorted by
 	// partition, then position, then the key's text. Rows that the logic makes
@@ -170,6 +188,32 @@ type Session interface {
 	// events has none: ErrUnsupported.
 	Feed(ctx context.Context, v Variant, q FeedQuery) (Feed, error)
 	Close() error
+}
+
+// MostTypes is how many types and versions Types lists.
+const MostTypes = 10_000
+
+// TypesQuery says which events Types counts.
+type TypesQuery struct {
+	Dedupe bool // one of each id
+	See    See
+	// Field is a declared field of kind string or int64, Header the name of a header
+	// (of several of one name the last): it says an event's version. Both empty: none does.
+	Field, Header string
+}
+
+// TypeCount counts the events of one type and version. First and Last are the
+// smallest and largest event time; ID, Partition and Position are those of the one
+// that was archived first.
+type TypeCount struct {
+	Type        recount.Value // NULL: it has none
+	Version     recount.Value // NULL: it has none
+	Used        int64
+	Quarantined int64
+	First, Last time.Time
+	ID          string
+	Partition   string
+	Position    string
 }
 
 // FeedQuery says what a feed holds.
@@ -299,9 +343,48 @@ type StatesQuery struct {
 	// left out, and State.Cut tells. 0 means 256. An engine may give fewer of
 	// keys with very long histories, but always the newest.
 	Most int
+	// Along, where not nil, asks for the one key's state after each of these events,
+	// by Seq, that the variant sees, in this order and whatever their marks: each is
+	// the row of Variant.Only with the events up to it. Of a State, Key, Seq and
+	// Values are given. It is for folds whose rows name their events; of all
+	// others, and where the fold does not survive one of them, it is ErrUnsupported.
+	Along []int64
 	// Touching are logics besides the variant's whose rows, too, say which
 	// events are a key's.
 	Touching []Variant
+}
+
+// SinglesQuery says of which keys single events are left out and repeated.
+type SinglesQuery struct {
+	// Keys are canonical, under the result's types.
+	Keys [][]recount.Value
+	// Most bounds the events that are folded in all: keys that take few come first.
+	Most int64
+}
+
+// Singles are in order of the keys' texts; of each key what was left out comes
+// before what was repeated, in order of Seq.
+type Singles struct {
+	List []Single
+	// Left is how many keys there was no room for.
+	Left int
+}
+
+// Single is what one key has under one change of one of its events.
+type Single struct {
+	Key []recount.Value
+	// Seq, Partition, Position and ID name the event.
+	Seq       int64
+	Partition string
+	Position  string
+	ID        string
+	// Again says that it was seen once more; else it was left out.
+	Again bool
+	// Values is the row; nil: there is none.
+	Values []recount.Value
+	// Failed says that the fold did not survive it, so that it is nothing that
+	// happened.
+	Failed bool
 }
 
 // State is the row of one key after the events of it up to Seq.
@@ -384,6 +467,14 @@ type ReplayEvent struct {
 	Seq  int64
 	Mark recount.MarkKind // empty: sound
 	recount.Event
+}
+
+// Several are the rows of several variants, each in key order.
+type Several interface {
+	// Next returns the rows of the next variant, in the order in which they were
+	// asked for; those of the one before are gone. They need not be closed.
+	Next() Rows
+	Close() error
 }
 
 // Rows are the rows of one run, in key order.

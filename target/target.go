@@ -40,6 +40,9 @@ type Scan struct {
 	Window recount.Window
 	// Keys, where not nil, names the rows to read; Where does not apply.
 	Keys [][]recount.Value
+	// Alike reads rows, too, whose key the table takes for one of Keys although its
+	// text is another: by a collation, or because a type ends with blanks.
+	Alike bool
 }
 
 // Tx is the one transaction of an apply. Every method may be called only before

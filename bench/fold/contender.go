@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -35,21 +34,25 @@ type contender struct {
 
 // contenders lists all, or those of -only.
 func (b *bench) contenders() ([]*contender, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
-	own := func(name string, part int) *contender {
-		return &contender{name: name, part: part, argv: []string{
-			self, "-contender", name, "-part", strconv.Itoa(part), "-events", strconv.Itoa(b.events), "-keys", strconv.Itoa(b.keys),
-			"-memory", strconv.Itoa(b.memory), "-threads", strconv.Itoa(b.threads), "-dir", b.dir,
-		}}
-	}
 	const loopPart, linesPart, pandasPart = 5, 20, 10
-	list := []*contender{own("go", 1), own("bare_loop", 1), own("sql", 1)}
-	list[1].inside = true
+	type ours struct {
+		name string
+		part int
+	}
+	owns := []ours{{"go", 1}, {"bare_loop", 1}, {"sql", 1}}
 	if b.python != "" {
-		list = append(list, own("python_arrow", 1), own("python_loop", loopPart), own("python_ndjson", linesPart))
+		owns = append(owns, ours{"python_arrow", 1}, ours{"python_loop", loopPart}, ours{"python_ndjson", linesPart})
+	}
+	var list []*contender
+	for _, o := range owns {
+		c, err := b.own(o.name, o.part)
+		if err != nil {
+			return nil, err
+		}
+		c.inside = o.name == "bare_loop"
+		list = append(list, c)
+	}
+	if b.python != "" {
 		for _, p := range []struct {
 			name string
 			part int

@@ -2,10 +2,13 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -94,7 +97,7 @@ func (b *bench) be(ctx context.Context) (err error) {
 	if err != nil {
 		return errors.Join(err, s.Close())
 	}
-	return errors.Join(tell(rows), rows.Close(), s.Close())
+	return errors.Join(b.tell(rows), rows.Close(), s.Close())
 }
 
 // logic is that of a contender; a worker's files are put into a folder.
@@ -138,14 +141,19 @@ func (b *bench) logic(dir string) (recount.Logic, error) {
 }
 
 // tell prints what a contender made.
-func tell(rows engine.Rows) error {
+func (b *bench) tell(rows engine.Rows) error {
 	var n, events, cents int64
+	digest := sha256.New()
 	for {
 		row, ok := rows.Next()
 		if !ok {
 			break
 		}
 		n++
+		if b.digest {
+			sum := recount.ChecksumBytes(slices.Concat(row.Key, row.Values))
+			digest.Write(sum[:])
+		}
 		count, err := strconv.ParseInt(row.Values[1].Text, 10, 64)
 		if err != nil {
 			return err
@@ -160,7 +168,11 @@ func tell(rows engine.Rows) error {
 	if err := rows.Err(); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintln(os.Stdout, n, events, cents)
+	said := fmt.Sprint(n, " ", events, " ", cents)
+	if b.digest {
+		said += " " + hex.EncodeToString(digest.Sum(nil))
+	}
+	_, err := fmt.Fprintln(os.Stdout, said)
 	return err
 }
 

@@ -9,6 +9,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"flag"
@@ -29,8 +30,9 @@ func main() {
 		os.Exit(exit) //nolint:forbidigo // a command of its own
 	}
 	b := bench{}
-	flag.IntVar(&b.events, "events", 50_000_000, "events in the archive")
-	flag.IntVar(&b.keys, "keys", 1_000_000, "keys")
+	flag.BoolVar(&b.bounded, "bounded", false, "fold 100 million events of 10 million keys within -memory and with plenty, in Go, and compare the rows")
+	flag.IntVar(&b.events, "events", 0, "events in the archive; 0: 50 million")
+	flag.IntVar(&b.keys, "keys", 0, "keys; 0: a million")
 	flag.IntVar(&b.runs, "runs", 3, "counted runs of each; the median is shown")
 	flag.IntVar(&b.memory, "memory", 512, "memory limit of recount's contenders, in MiB")
 	flag.IntVar(&b.threads, "threads", 0, "threads of recount's contenders; 0: as many as there are cores")
@@ -38,11 +40,16 @@ func main() {
 	flag.StringVar(&b.dir, "dir", filepath.Join(os.TempDir(), "recount-bench-fold"), "folder for data and the Python environment, kept between runs")
 	flag.StringVar(&b.contender, "contender", "", "be this contender (the command starts itself so)")
 	flag.IntVar(&b.part, "part", 1, "be the contender on one of so many files")
+	flag.BoolVar(&b.digest, "digest", false, "as a contender, print a digest of the rows")
 	flag.Parse()
+	b.fill()
 	ctx := context.Background()
 	run := b.run
-	if b.contender != "" {
+	switch {
+	case b.contender != "":
 		run = b.be
+	case b.bounded:
+		run = b.runBounded
 	}
 	if err := run(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "bench/fold:", err)
@@ -56,8 +63,18 @@ type bench struct {
 	dir                                 string
 	contender                           string
 	part                                int
+	bounded, digest                     bool
 	data                                string
 	python                              string
+}
+
+// fill fills in how much is folded, where nobody said it.
+func (b *bench) fill() {
+	events, keys := 50_000_000, 1_000_000
+	if b.bounded {
+		events, keys = boundedEvents, boundedKeys
+	}
+	b.events, b.keys = cmp.Or(b.events, events), cmp.Or(b.keys, keys)
 }
 
 func (b *bench) prepare() {
@@ -66,13 +83,7 @@ func (b *bench) prepare() {
 }
 
 func (b *bench) run(ctx context.Context) error {
-	b.prepare()
-	say("machine: %s", machine.Describe())
-	if err := os.MkdirAll(b.dir, 0o755); err != nil { //nolint:gosec // a scratch folder
-		return err
-	}
-	say("making %d events of %d keys", b.events, b.keys)
-	if err := makeArchive(b.data, b.events, b.keys); err != nil {
+	if err := b.begin(); err != nil {
 		return err
 	}
 	if _, err := machine.Python(ctx, b.dir, filepath.Join("bench", "fold", "requirements.txt"), "pandas, polars, pyarrow, numpy"); err != nil {

@@ -51,10 +51,10 @@ func (v archiveHuman) Ran(ran []app.ArchiveRan) error {
 		}
 		for _, part := range []struct {
 			n    int64
-			word string
-		}{{r.Repeats, "repeats"}, {r.Conflicts, "conflicts"}, {r.Quarantined, "quarantined"}, {r.Known, "archived before"}} {
+			text string
+		}{{r.Repeats, counted(r.Repeats, "repeat")}, {r.Conflicts, counted(r.Conflicts, "conflict")}, {r.Quarantined, count(r.Quarantined) + " quarantined"}, {r.Known, count(r.Known) + " archived before"}} {
 			if part.n > 0 {
-				items = append(items, count(part.n)+" "+part.word)
+				items = append(items, part.text)
 			}
 		}
 		items = append(items, completeTo(r.Watermark))
@@ -127,9 +127,9 @@ func (p *page) stream(s app.ArchiveStream) {
 	for _, part := range []struct {
 		n    int64
 		word string
-	}{{t.Repeats, "repeats"}, {t.Conflicts, "conflicts"}, {t.Faults, "faults"}} {
+	}{{t.Repeats, "repeat"}, {t.Conflicts, "conflict"}, {t.Faults, "fault"}} {
 		if part.n > 0 {
-			items = append(items, count(part.n)+" "+part.word)
+			items = append(items, counted(part.n, part.word))
 		}
 	}
 	p.line(span{"  " + clip(p.text(s.Stream), 40, p.g.more), bold}, say("  "+p.dots(items...)))

@@ -2,6 +2,7 @@ package views
 
 import (
 	"io"
+	"regexp"
 	"strings"
 
 	"recount"
@@ -40,6 +41,9 @@ func (v errorHuman) Failed(e *recount.Error) error {
 	return p.flush(v.o.Err)
 }
 
+// excerptLine is a line of a file that is shown with its number, or the mark below it.
+var excerptLine = regexp.MustCompile(`^ *[0-9]* +\| `)
+
 // errorPart writes one part under the others, its lines aligned.
 func (p *page) errorPart(label, text string) {
 	const indent = len("  changed: ")
@@ -47,8 +51,10 @@ func (p *page) errorPart(label, text string) {
 	// stay apart.
 	for paragraph := range strings.SplitSeq(strings.TrimRight(text, "\n"), "\n") {
 		lines := []string{p.text(strings.ReplaceAll(paragraph, "\t", "    "))}
-		if columns(lines[0]) > p.st.width()-indent {
-			lines = wrap(lines[0], p.st.width()-indent)
+		if room := p.st.width() - indent; excerptLine.MatchString(lines[0]) {
+			lines[0] = clip(lines[0], room, p.g.more) // the mark below it must keep its place
+		} else if columns(lines[0]) > room {
+			lines = wrap(lines[0], room)
 		}
 		for _, line := range lines {
 			if line == "" {

@@ -102,6 +102,7 @@ func (p *page) explainSteps(e app.Explanation, all bool) {
 		return
 	}
 	s := newStepping(e)
+	s.narrow = p.st.width() < wideSteps
 	s.column, _, _, _ = column(e.Columns, e.Change)
 	if len(e.Columns) > 1 && e.Elsewhere == "" {
 		p.line(span{"  " + clip(p.text(e.Columns[s.column].Name), 40, p.g.more) + ", event by event:", dim})
@@ -141,7 +142,11 @@ type stepping struct {
 	cause   bool   // the events were replayed under another logic too
 	// states and underStates say that the logics are folds, which have states.
 	states, underStates bool
+	narrow              bool
 }
+
+// wideSteps is the width from which positions have room beside what a row holds.
+const wideSteps = 96
 
 func newStepping(e app.Explanation) stepping {
 	s := stepping{e: e, layout: stepLayout(e.Steps), parting: -1, cause: e.Against != ""}
@@ -195,8 +200,11 @@ func (s stepping) table() *table {
 	return t
 }
 
-// crowded says that states on both sides leave no room for positions.
-func (s stepping) crowded() bool { return s.states && s.underStates }
+// crowded says that there is no room for positions: states stand on both sides, or
+// the page is narrow, and every event has an id by which it is found.
+func (s stepping) crowded() bool {
+	return s.states && s.underStates || s.narrow && !slices.ContainsFunc(s.e.Steps, func(s app.ExplainStep) bool { return s.ID == "" })
+}
 
 // otherHead names the other logic: the cause is how it went.
 func (s stepping) otherHead() string {

@@ -93,7 +93,10 @@ func (p *page) limit(lines []string, most int) []string {
 }
 
 // flow lays items out in lines of at most width columns.
-func (p *page) flow(items []string, width int) []string {
+func (p *page) flow(items []string, width int) []string { return p.flowBy(items, width, "") }
+
+// flowBy is flow; goesOn ends the lines of an item that goes on in the next one.
+func (p *page) flowBy(items []string, width int, goesOn string) []string {
 	var lines []string
 	line := ""
 	sep := " " + p.g.dot + " "
@@ -106,9 +109,15 @@ func (p *page) flow(items []string, width int) []string {
 		if line != "" {
 			lines, line = append(lines, line), ""
 		}
-		parts := wrap(item, width)
+		parts := []string{item}
+		if columns(item) > width || goesOn == "" {
+			parts = wrap(item, width-columns(goesOn))
+		}
 		if len(parts) == 0 {
 			continue
+		}
+		for i := range parts[:len(parts)-1] {
+			parts[i] += goesOn
 		}
 		lines, line = append(lines, parts[:len(parts)-1]...), parts[len(parts)-1]
 	}

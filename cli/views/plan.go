@@ -225,7 +225,7 @@ func jsonPart(p *recount.Plan, n int, file string, tookMS int64) planObject {
 // planCommand makes a plan of the same window.
 func planCommand(b recount.PlanBody) string {
 	words := []string{"recount plan", ShellWord(b.Calculation)}
-	for _, word := range b.AskedFlags() {
+	for _, word := range append(b.AskedFlags(), b.Overrides...) {
 		words = append(words, ShellWord(word))
 	}
 	return strings.Join(words, " ")

@@ -19,19 +19,22 @@ func (p *page) plot(b *recount.PlanBody) {
 	if len(minutes) < 2 || b.Events.Used == 0 {
 		return
 	}
-	bins, each, wrongKnown := binned(minutes, min(maxPlot, p.st.width()-labelIndent-16))
+	const usualNote = 14 // as in "most 139 in 1 min"
+	room := min(maxPlot, p.st.width()-labelIndent-2-usualNote)
+	bins, each, wrongKnown := binned(minutes, room)
 	var events, wrong []int64
 	for _, bin := range bins {
 		events, wrong = append(events, bin.events), append(wrong, bin.wrong)
 	}
 	p.blank()
 	step := minutes[1].From.Sub(minutes[0].From) * time.Duration(each)
-	// A short window is drawn twice as wide.
+	note := "most " + count(peak(events)) + " in " + duration(step)
+	// A short window is drawn twice as wide, where that leaves the note whole.
 	wide := 1
-	if len(bins) <= maxPlot/2 {
+	if len(bins) <= maxPlot/2 && labelIndent+2*len(bins)+2+columns(note) <= p.st.width() {
 		wide = 2
 	}
-	p.plotRow("events", events, wide, blue, "most "+count(peak(events))+" in "+duration(step))
+	p.plotRow("events", events, wide, blue, note)
 	if wrongKnown {
 		p.plotRow("wrong", wrong, wide, orange, "most "+count(peak(wrong)))
 	}

@@ -230,7 +230,7 @@ func (v effectsHuman) Effected(e app.Effected) error {
 		for _, left := range []struct {
 			n    int64
 			text string
-		}{{l.Events.Duplicates, "repeats of one id, counted once"}, {l.Edge, "of other events, not judged"}, {l.Nameless, "without kind or key, passed by"}, {l.Unknown, "of quarantined events, not judged"}} {
+		}{{l.Events.Duplicates, "sent again under their id, counted once"}, {l.Edge, "of other events, not judged"}, {l.Nameless, "without kind or key, passed by"}, {l.Unknown, "of quarantined events, not judged"}} {
 			if left.n > 0 {
 				items = append(items, count(left.n)+" "+left.text)
 			}

@@ -204,6 +204,7 @@ func (p *page) eventItems(e recount.EventCounts) []string {
 		{e.Quarantined, "quarantined", "quarantined"},
 		{e.Outside, "outside", "outside"},
 		{e.Late, "came late, counted", "came late, counted"},
+		{e.Ignored, "of an ignored type", "of ignored types"},
 	} {
 		switch {
 		case part.n == 1:
@@ -410,11 +411,11 @@ func (p *page) safetyLines(plan *recount.Plan) {
 			}
 			limit = "limit " + counted(b.MaxChanges, "row") + " " + mark
 		}
-		guard, most := `a row changes only if it still reads "now"`, 1
+		guard := `a row changes only if it still reads "now"`
 		if b.Write == recount.WriteDelta {
-			guard, most = "added to locked, explained rows: right less "+p.brief(string(b.Against)), 2
+			guard = "added to locked, explained rows: right less " + p.brief(string(b.Against))
 		}
-		p.labelled("Safety", most, "one transaction", guard, limit)
+		p.labelled("Safety", 2, "one transaction", guard, limit)
 	}
 	if b.WorkerState == recount.StateOwn {
 		p.labelled("Worker", 1, "keeps its own state: apply refuses without --worker-will-reload")
@@ -477,7 +478,7 @@ func planWrites(plan *recount.Plan) (n int64) {
 // next writes commands after "Next:", as many on a line as fit.
 func (p *page) next(steps ...string) {
 	const label = "  Next: "
-	for i, text := range p.limit(p.flow(steps, p.st.width()-len(label)), 3) {
+	for i, text := range p.limit(p.flowBy(steps, p.st.width()-len(label), ` \`), 3) {
 		if i == 0 {
 			p.line(span{label, dim}, say(text))
 			continue

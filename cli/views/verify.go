@@ -62,7 +62,7 @@ func (p *page) replayed(runs int, unproved, what string, more ...string) {
 		p.labelled("", 1, "determinism not proved: "+p.text(unproved))
 		return
 	}
-	p.labelled("Replay", 1, append([]string{what, "ran " + times(runs) + ", same answer " + p.g.yes}, more...)...)
+	p.labelled("Replay", 2, append([]string{what, "ran " + times(runs) + ", same answer " + p.g.yes}, more...)...)
 }
 
 func times(n int) string {

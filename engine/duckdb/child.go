@@ -155,7 +155,7 @@ func (w *worker) open(ctx context.Context, r openRequest) error {
 }
 
 func (w *worker) do(ctx context.Context, r request) (any, error) {
-	if w.input != nil && (r.Touched != nil || r.Events != nil || r.Run != nil || r.States != nil || r.Each != nil || r.Feed != nil) {
+	if w.input != nil && (r.Types != nil || r.Touched != nil || r.Events != nil || r.Run != nil || r.States != nil || r.Each != nil || r.Feed != nil) {
 		if err := w.input.brought(ctx); err != nil { // these see the fields
 			return nil, err
 		}
@@ -180,6 +180,8 @@ func (w *worker) do(ctx context.Context, r request) (any, error) {
 		return w.input.count(ctx, r.Count.Dedupe)
 	case r.Minutes != nil:
 		return w.input.minutes(ctx, r.Minutes.Dedupe, r.Minutes.Most)
+	case r.Types != nil:
+		return w.input.types(ctx, r.Types.Query)
 	case r.Touched != nil:
 		return w.input.touchedKeys(ctx, *r.Touched)
 	case r.Quarantined != nil:

@@ -80,9 +80,22 @@ func (s *session) sent(ctx context.Context, v engine.Variant) (runRequest, error
 	return runRequest{Variant: sent, Edges: edges}, err
 }
 
+// Several is for folds.
+func (s *session) Several(context.Context, []engine.Variant) (engine.Several, error) {
+	return nil, fmt.Errorf("run SQL over several variants at once: %w", recount.ErrUnsupported)
+}
+
+// Singles is for folds.
+func (s *session) Singles(context.Context, engine.Variant, engine.SinglesQuery) (engine.Singles, error) {
+	return engine.Singles{}, fmt.Errorf("leave single events out of SQL: %w", recount.ErrUnsupported)
+}
+
 // States runs in the child; keys are sorted here, so that their numbers are
 // their order.
 func (s *session) States(ctx context.Context, v engine.Variant, q engine.StatesQuery) (engine.States, error) {
+	if q.Along != nil {
+		return nil, fmt.Errorf("follow SQL along given events: %w", recount.ErrUnsupported)
+	}
 	r, err := s.request(ctx, v)
 	if err != nil {
 		return nil, err

@@ -341,11 +341,14 @@ func (in *input) nothing() string {
 func (in *input) columns(field func(recount.Field) string) string {
 	list := []string{"e.seq"}
 	for _, c := range envelope {
-		if c.name == "stream" {
+		switch c.name {
+		case "stream":
 			list = append(list, literal(in.Stream)+" AS stream")
-			continue
+		case engine.TypeColumn:
+			list = append(list, field(typeField)+" AS "+ident(c.name))
+		default:
+			list = append(list, "e."+ident(c.name))
 		}
-		list = append(list, "e."+ident(c.name))
 	}
 	for _, f := range in.Fields {
 		list = append(list, field(f)+" AS "+ident(f.Name))

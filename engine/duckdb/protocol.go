@@ -25,6 +25,7 @@ type request struct {
 	Open        *openRequest    `json:"open,omitempty"`
 	Count       *countRequest   `json:"count,omitempty"`
 	Minutes     *countRequest   `json:"minutes,omitempty"`
+	Types       *typesRequest   `json:"types,omitempty"`
 	Touched     *touchedRequest `json:"touched,omitempty"`
 	Quarantined *struct{}       `json:"quarantined,omitempty"`
 	Events      *eventsRequest  `json:"events,omitempty"`
@@ -110,6 +111,10 @@ type touchedRequest struct {
 type countRequest struct {
 	Dedupe bool `json:"dedupe"`
 	Most   int  `json:"most"`
+}
+
+type typesRequest struct {
+	Query engine.TypesQuery `json:"query"`
 }
 
 type eventsRequest struct {

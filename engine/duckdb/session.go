@@ -48,6 +48,14 @@ func (s *session) Minutes(ctx context.Context, dedupe bool, most int) ([]recount
 	return steps, nil
 }
 
+func (s *session) Types(ctx context.Context, q engine.TypesQuery) ([]engine.TypeCount, error) {
+	var list []engine.TypeCount
+	if err := s.child.call(ctx, request{Types: &typesRequest{q}}, &list); err != nil {
+		return nil, fmt.Errorf("count types of %s: %w", s.input.Stream, err)
+	}
+	return list, nil
+}
+
 func (s *session) Touched(ctx context.Context, dedupe bool, most int, fields []string, keys [][]recount.Value) ([]int64, error) {
 	var counts []int64
 	r := touchedRequest{countRequest{Dedupe: dedupe, Most: most}, fields, keys}

@@ -36,8 +36,13 @@ type set struct {
 	value *checked
 }
 
+// typeField is the event's type as a field: what upcasts may replace besides the
+// declared ones.
+var typeField = recount.Field{Name: engine.TypeColumn, Type: recount.Type{Kind: recount.KindString}}
+
 // upcasts checks the steps of an input.
 func (w *worker) upcasts(ctx context.Context, list []engine.Upcast, fields []recount.Field) (steps []step, err error) {
+	settable := append(slices.Clone(fields), typeField)
 	for _, u := range list {
 		s := step{name: u.Name}
 		if strings.TrimSpace(u.When) != "" {
@@ -47,7 +52,7 @@ func (w *worker) upcasts(ctx context.Context, list []engine.Upcast, fields []rec
 			s.reads = s.when.uses(payloadColumn)
 		}
 		for _, name := range slices.Sorted(maps.Keys(u.Set)) {
-			i := slices.IndexFunc(fields, func(f recount.Field) bool { return f.Name == name })
+			i := slices.IndexFunc(settable, func(f recount.Field) bool { return f.Name == name })
 			path := "upcast " + u.Name + ", set " + name
 			if i < 0 {
 				return nil, noField(name, path, fields)
@@ -56,11 +61,11 @@ func (w *worker) upcasts(ctx context.Context, list []engine.Upcast, fields []rec
 			if err != nil {
 				return nil, err
 			}
-			if err := fitting(c.value, fields[i], path); err != nil {
+			if err := fitting(c.value, settable[i], path); err != nil {
 				return nil, err
 			}
 			s.reads = s.reads || c.uses(payloadColumn)
-			s.sets = append(s.sets, set{field: fields[i], value: c})
+			s.sets = append(s.sets, set{field: settable[i], value: c})
 		}
 		steps = append(steps, s)
 	}

@@ -301,23 +301,6 @@ func WriteMarks(path string, marks []recount.Mark) error {
 	return writeParquet(path, schema, b)
 }
 
-// WriteTexts writes a Parquet file of texts, such as the states of a checkpoint.
-func WriteTexts(path string, columns []string, rows [][]string) error {
-	var list []arrow.Field
-	for _, name := range columns {
-		list = append(list, arrow.Field{Name: name, Type: arrow.BinaryTypes.String, Nullable: true})
-	}
-	schema := arrow.NewSchema(list, nil)
-	b := array.NewRecordBuilder(memory.DefaultAllocator, schema)
-	defer b.Release()
-	for _, row := range rows {
-		for i, text := range row {
-			b.Field(i).(*array.StringBuilder).Append(text) //nolint:forcetypeassert // the schema says so
-		}
-	}
-	return writeParquet(path, schema, b)
-}
-
 func writeParquet(path string, schema *arrow.Schema, b *array.RecordBuilder) error {
 	f, err := os.Create(path)
 	if err != nil {

@@ -32,9 +32,6 @@ const (
 	// Mails is Totals that would send, at each event whose value is above 5, an
 	// effect of kind mail, key user_id and payload {"value":"8.00"}.
 	Mails Meaning = "mails"
-	// Doubled is Totals that counts each value twice. Its state, and those of Mails and
-	// Poison, are as Totals', so that they can take turns.
-	Doubled Meaning = "doubled"
 	// Endless is Totals that never comes back from an event whose value is 13.
 	Endless Meaning = "endless"
 )

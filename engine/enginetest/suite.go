@@ -51,6 +51,7 @@ func Run(t *testing.T, h Harness) {
 		{"states and each against an oracle", histories},
 		{"within", spansOfTime},
 		{"upcasts", upcasts},
+		{"types", types},
 		{"lookups", lookups},
 		{"feed", feeds},
 		{"count", counts},
@@ -64,9 +65,11 @@ func Run(t *testing.T, h Harness) {
 		{"states as a column, and as opening", only(true, foldStates)},
 		{"events that a fold does not survive", only(true, foldPoison)},
 		{"effects", only(true, foldEffects)},
+		{"single events", only(true, foldSingles)},
+		{"single events that a fold does not survive", only(true, foldSinglesPoison)},
+		{"several variants", only(true, foldSeveral)},
+		{"along given events", only(true, foldAlong)},
 		{"refusals of folds", only(true, foldRefusals)},
-		{"folds that take turns", only(true, foldTurns)},
-		{"folds that cannot take turns", only(true, foldTurnsRefused)},
 		{"a fold that never comes back", only(true, foldEndless)},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.run(t, h) })

@@ -20,7 +20,7 @@ func (s *session) Each(ctx context.Context, v engine.Variant) (engine.Contributi
 	if err != nil {
 		return nil, err
 	}
-	r, err := s.show(ctx, j, true)
+	r, err := s.show(ctx, j, true, nil)
 	if err != nil {
 		return nil, err
 	}

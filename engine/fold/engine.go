@@ -83,8 +83,7 @@ func (e *Engine) Close() error {
 
 // Check asks a fold what it returns.
 func (e *Engine) Check(ctx context.Context, logic recount.Logic, fields []recount.Field) ([]recount.Column, error) {
-	several := len(logic.Versions) > 0 && logic.Kind != recount.LogicVersions
-	if !logic.Fold() && !several && e.base != nil {
+	if !logic.Fold() && e.base != nil {
 		return e.base.Check(ctx, logic, fields)
 	}
 	_, d, err := e.describe(ctx, logic, fields)
@@ -120,9 +119,6 @@ func unsupported(act string) error {
 
 // describe finds the kind of a fold and what the fold says of itself.
 func (e *Engine) describe(ctx context.Context, logic recount.Logic, fields []recount.Field) (Kind, run.Description, error) {
-	if len(logic.Versions) > 0 {
-		return e.describeTurns(ctx, logic, fields)
-	}
 	i := slices.IndexFunc(e.kinds, func(k Kind) bool { return k.Name() == logic.Kind })
 	if i < 0 {
 		return nil, run.Description{}, &recount.Error{

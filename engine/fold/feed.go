@@ -27,9 +27,7 @@ type namedFeed struct {
 
 // feed returns the events that a variant sees, with at least these columns.
 func (s *session) feed(ctx context.Context, v engine.Variant, columns []string) (engine.Feed, error) {
-	columns = slices.Clone(columns)
-	slices.Sort(columns)
-	columns = slices.Compact(columns)
+	columns = unique(columns)
 	name, err := feedName(v, columns)
 	if err != nil {
 		return engine.Feed{}, err
@@ -40,8 +38,7 @@ func (s *session) feed(ctx context.Context, v engine.Variant, columns []string) 
 			return f.feed, nil
 		}
 	}
-	v.Logic, v.Keys, v.Key, v.Columns, v.Split, v.Shake = recount.Logic{}, nil, nil, nil, 0, engine.Shake{}
-	f, err := s.Feed(ctx, v, engine.FeedQuery{Columns: columns})
+	f, err := s.makeFeed(ctx, v, columns)
 	if err != nil {
 		return f, err
 	}
@@ -52,6 +49,18 @@ func (s *session) feed(ctx context.Context, v engine.Variant, columns []string) 
 		return f, remove(old.feed)
 	}
 	return f, nil
+}
+
+func unique(names []string) []string {
+	names = slices.Clone(names)
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// makeFeed makes a feed, which is the caller's.
+func (s *session) makeFeed(ctx context.Context, v engine.Variant, columns []string) (engine.Feed, error) {
+	v.Logic, v.Keys, v.Key, v.Columns, v.Split, v.Shake = recount.Logic{}, nil, nil, nil, 0, engine.Shake{}
+	return s.Feed(ctx, v, engine.FeedQuery{Columns: unique(columns)})
 }
 
 // feedName is a digest of what chooses the events of a feed.

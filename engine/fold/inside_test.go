@@ -15,7 +15,6 @@ import (
 	"recount"
 	"recount/engine/enginetest"
 	"recount/engine/fold/run"
-	"recount/engine/fold/turns"
 )
 
 // kindInside is the kind of folds that run in the test's own process: the simplest
@@ -63,7 +62,6 @@ var (
 var folds = map[enginetest.Meaning]code{
 	enginetest.Totals:   {run.Description{Columns: totalsRow, Reads: []string{"value"}, State: true}, func() state { return &sum{} }},
 	enginetest.Poison:   {run.Description{Columns: totalsRow, Reads: []string{"value"}, State: true}, func() state { return &sum{dies: true} }},
-	enginetest.Doubled:  {run.Description{Columns: totalsRow, Reads: []string{"value"}, State: true}, func() state { return &sum{times: 2} }},
 	enginetest.Mails:    {run.Description{Columns: totalsRow, Reads: []string{"value"}, State: true, Effects: true}, func() state { return &sum{mails: true} }},
 	enginetest.IDs:      {run.Description{Columns: idsRow, Reads: []string{"id", "hit"}}, func() state { return &seen{} }},
 	enginetest.Followed: {run.Description{Columns: followRow, Reads: []string{"id", "hit"}}, func() state { return &seen{count: true} }},
@@ -84,7 +82,7 @@ func (inside) Describe(_ context.Context, logic recount.Logic, _ []recount.Field
 }
 
 func (inside) Run(ctx context.Context, logic recount.Logic, spec run.Spec) (run.Result, error) {
-	return run.Execute(ctx, spec, turns.Of(logic, spec, func(_ int, l recount.Logic) run.Steppers { return steppers{folds[enginetest.Meaning(l.Text)]} }))
+	return run.Execute(ctx, spec, steppers{folds[enginetest.Meaning(logic.Text)]})
 }
 
 type steppers struct{ fold code }
@@ -181,7 +179,6 @@ type sum struct {
 	N     int64
 	dies  bool
 	mails bool
-	times int64 // that each value counts; 0: once
 }
 
 func (s *sum) Add(e event) ([]byte, error) {
@@ -195,7 +192,7 @@ func (s *sum) Add(e event) ([]byte, error) {
 	if s.Total == nil {
 		s.Total = new(big.Rat)
 	}
-	s.Total.Add(s.Total, new(big.Rat).Mul(e.value, big.NewRat(max(s.times, 1), 1)))
+	s.Total.Add(s.Total, e.value)
 	if s.mails && e.value.Cmp(big.NewRat(5, 1)) > 0 {
 		return []byte(`{"value": "` + e.value.FloatString(2) + `"}`), nil
 	}

@@ -34,7 +34,6 @@ type job struct {
 	v     engine.Variant
 	kind  Kind
 	fold  run.Description
-	turns []run.Turn // of a logic that is several folds
 	shape recount.Shape
 	// opened says that the states of `opening` themselves are asked for.
 	opened bool
@@ -52,9 +51,6 @@ func (s *session) job(ctx context.Context, v engine.Variant) (job, error) {
 		return job{}, err
 	}
 	j := job{v: v, kind: kind, fold: d}
-	if j.turns, err = s.engine.turns(ctx, v.Logic, s.input.Fields); err != nil {
-		return job{}, err
-	}
 	find := func(names []string) (list []recount.Column, err error) {
 		for _, name := range names {
 			c, err := j.column(name, s.input.Fields)

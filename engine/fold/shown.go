@@ -3,6 +3,7 @@ package fold
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,20 +16,25 @@ import (
 // closing closes c after err.
 func closing(c interface{ Close() error }, err error) error { return errors.Join(err, c.Close()) }
 
-// show runs a fold and opens what stands after each event, or what each event gives
-// alone. Closed, it takes its folder with it.
-func (s *session) show(ctx context.Context, j job, alone bool) (*shownRows, error) {
+// show runs a fold and opens what stands after each event, in the order of along
+// where that is not nil, or what each event gives alone. Closed, it takes its folder
+// with it. Under along a fold that does not survive its events is refused.
+func (s *session) show(ctx context.Context, j job, alone bool, along []int64) (*shownRows, error) {
 	dir, err := s.folder()
 	if err != nil {
 		return nil, err
 	}
 	spec := s.frame(j, dir)
-	spec.Show, spec.Alone, spec.Out = !alone, alone, filepath.Join(dir, "shown")
+	spec.Show, spec.Alone, spec.Along, spec.Out = !alone, alone, along, filepath.Join(dir, "shown")
 	if keys, keyed := j.keysBy(); keyed {
 		spec.Keys = keys
 	}
+	var result run.Result
 	if err = s.finish(ctx, j, &spec); err == nil {
-		_, err = s.run(ctx, j, spec)
+		result, err = s.run(ctx, j, spec)
+	}
+	if err == nil && along != nil && len(result.Poisoned) > 0 {
+		err = fmt.Errorf("follow %s along events that it does not survive: %w", name(j.v.Logic), recount.ErrUnsupported)
 	}
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
@@ -72,7 +78,7 @@ func (s *session) shown(ctx context.Context, v engine.Variant, out *states) erro
 	out.shape, out.stands = j.shape, make([][]stand, len(out.keys))
 	counts := make([]int64, len(out.keys))
 	seen := make([]int64, len(out.keys)) // the event that was counted last
-	r, err := s.show(ctx, j, false)
+	r, err := s.show(ctx, j, false, nil)
 	if err != nil {
 		return err
 	}

@@ -36,7 +36,7 @@ func (s *session) spec(ctx context.Context, j job, dir string) (run.Spec, error)
 func (s *session) frame(j job, dir string) run.Spec {
 	spec := run.Spec{
 		Stream: s.input.Stream, Fields: s.input.Fields, Reads: j.reads(s.input.Fields), By: j.v.Logic.By, Bucket: j.v.Logic.Bucket,
-		Turns: j.turns, Shape: j.shape, Where: name(j.v.Logic), Threads: s.input.Limits.Threads, Memory: int64(s.input.Limits.MemoryMiB) << 20,
+		Shape: j.shape, Where: name(j.v.Logic), Threads: s.input.Limits.Threads, Memory: int64(s.input.Limits.MemoryMiB) << 20,
 		Shake: shake(j.v), Scratch: dir,
 	}
 	if s.input.Resume != "" {
@@ -60,11 +60,22 @@ func (s *session) events(ctx context.Context, j job, spec *run.Spec) error {
 		s.archived(j, spec)
 		return nil
 	}
+	spec.Feed, spec.Logged = true, s.input.Order == "" || j.v.Arrival
+	f, err := s.feed(ctx, j.v, fed(*spec))
+	if err != nil {
+		return err
+	}
+	spec.Files = []run.File{{Path: f.Path, Rows: f.Rows}}
+	return nil
+}
+
+// fed are the columns of the feed of a spec.
+func fed(spec run.Spec) []string {
 	columns := slices.Concat(spec.Reads, spec.By)
 	if !spec.Bucket.None() {
 		columns = append(columns, "time")
 	}
-	if spec.Logged = s.input.Order == "" || j.v.Arrival; spec.Logged {
+	if spec.Logged {
 		columns = append(columns, "partition", "position")
 	}
 	if spec.Show || spec.Alone {
@@ -73,13 +84,7 @@ func (s *session) events(ctx context.Context, j job, spec *run.Spec) error {
 	if spec.Show || spec.Alone || spec.Effects != "" {
 		columns = append(columns, "id", "partition", "position", "time")
 	}
-	f, err := s.feed(ctx, j.v, columns)
-	if err != nil {
-		return err
-	}
-	spec.Feed = true
-	spec.Files = []run.File{{Path: f.Path, Rows: f.Rows}}
-	return nil
+	return columns
 }
 
 // plain says whether the archive's marks alone say which events the variant sees.

@@ -14,6 +14,9 @@ const defaultStates = 256
 // States follows keys of folds, and those of SQL where a fold, too, says which
 // events are a key's.
 func (s *session) States(ctx context.Context, v engine.Variant, q engine.StatesQuery) (engine.States, error) {
+	if q.Along != nil {
+		return s.along(ctx, v, q)
+	}
 	folds := func(v engine.Variant) bool { return v.Logic.Fold() }
 	if !folds(v) && !slices.ContainsFunc(q.Touching, folds) {
 		return s.Session.States(ctx, v, q)

@@ -110,6 +110,9 @@ func (a *App) shadowed(ctx context.Context, r *incident.Incident) error {
 	if calc.Shadow == nil {
 		return nil
 	}
+	if err := r.KnowsTypes(ctx); err != nil {
+		return err
+	}
 	return a.runShadow(ctx, r, calc)
 }
 

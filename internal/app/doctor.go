@@ -65,7 +65,8 @@ func (d *doctor) check(name string, run func() (string, error)) {
 		c.Status, c.Detail, c.Fix = CheckWarn, warning.detail, warning.fix
 	case err != nil:
 		e := recount.AsError(err)
-		c.Status, c.Detail, c.Fix = CheckFail, strings.TrimSpace(e.What+": "+e.Why), e.Next
+		why, _, _ := strings.Cut(e.Why, "\n") // an excerpt of a file has no room in a line
+		c.Status, c.Detail, c.Fix = CheckFail, strings.TrimSpace(e.What+": "+why), e.Next
 	}
 	d.checks = append(d.checks, c)
 }

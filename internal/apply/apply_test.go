@@ -180,8 +180,11 @@ func TestGuards(t *testing.T) {
 		spoil func(*table, *recount.Plan)
 		want  recount.Code
 	}{
-		"a row moved":          {func(l *table, _ *recount.Plan) { l.rows["a"] = row("a", "7") }, recount.CodeStale},
-		"a row is gone":        {func(l *table, _ *recount.Plan) { delete(l.rows, "a") }, recount.CodeStale},
+		"a row moved":   {func(l *table, _ *recount.Plan) { l.rows["a"] = row("a", "7") }, recount.CodeStale},
+		"a row is gone": {func(l *table, _ *recount.Plan) { delete(l.rows, "a") }, recount.CodeStale},
+		"a row moves meanwhile": {func(l *table, _ *recount.Plan) {
+			l.waited = func(rows map[string]recount.Row) { rows["a"] = row("a", "7") }
+		}, recount.CodeStale},
 		"an insert is taken":   {func(l *table, _ *recount.Plan) { l.rows["n"] = row("n", "3") }, recount.CodeStale},
 		"another server":       {func(l *table, _ *recount.Plan) { l.info.Identity.Server = "copy" }, recount.CodePlanTarget},
 		"another table":        {func(l *table, _ *recount.Plan) { l.info.Identity.Table = "other" }, recount.CodePlanTarget},

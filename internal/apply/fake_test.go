@@ -28,6 +28,8 @@ type table struct {
 	after   func(*table)
 	// traffic changes rows when they are locked: what was committed until then.
 	traffic func(rows map[string]recount.Row)
+	// waited changes rows before they are written: what a write waited for.
+	waited func(rows map[string]recount.Row)
 }
 
 var errDead = errors.New("no answer")
@@ -161,6 +163,9 @@ func (x *tx) Moved(_ context.Context, _, columns []string, changes []recount.Cha
 }
 
 func (x *tx) Write(_ context.Context, _, columns []string, changes []recount.Change) (n int64, err error) {
+	if x.t.waited != nil {
+		x.t.waited(x.rows)
+	}
 	for _, c := range changes {
 		if !x.holds(columns, c) {
 			if c.Action == recount.ActionInsert {

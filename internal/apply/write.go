@@ -42,11 +42,41 @@ func (r *runner) writeGroup(ctx context.Context, p *part, g group) error {
 	if err != nil || n == int64(len(g.changes)) {
 		return err
 	}
+	if moved, err := p.passing(ctx, g); err != nil || len(moved) > 0 {
+		if err != nil {
+			return err
+		}
+		return r.stale(map[*part][]recount.Change{p: moved}, fmt.Sprintf("%d rows were changed by somebody else while the plan was applied", len(moved)))
+	}
 	return &recount.Error{
 		Code: recount.CodeAffected, What: "the database changed another number of rows than planned", Where: showIdentity(p.body.Target),
 		Why:  fmt.Sprintf("%d rows were to be changed by %s, it says %d", len(g.changes), g.changes[0].Action, n),
 		Next: "plan again; if it comes back, look for triggers or rules that swallow writes (recount doctor names them)",
 	}
+}
+
+// passing lists the updates and deletes of a group whose row holds neither image:
+// somebody else changed it after it was found unmoved.
+func (p *part) passing(ctx context.Context, g group) ([]recount.Change, error) {
+	held := make(map[string][]recount.Value, len(g.changes))
+	err := p.tx.Read(ctx, p.key, g.columns, keysOf(g.changes), func(row recount.Row) error {
+		held[recount.KeyText(row.Key)] = row.Values
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	var moved []recount.Change
+	for _, c := range g.changes {
+		row, there := held[recount.KeyText(c.Key)]
+		switch {
+		case c.Action == recount.ActionInsert, !there && c.Action == recount.ActionDelete:
+		case there && (slices.Equal(row, c.Before) || c.After != nil && slices.Equal(row, c.After)):
+		default:
+			moved = append(moved, c)
+		}
+	}
+	return moved, nil
 }
 
 func (r *runner) readBack(ctx context.Context) error {

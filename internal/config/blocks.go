@@ -108,6 +108,8 @@ var calculationBlock = Block{
 		{Name: "go", Type: "text", Doc: "The name of a fold that this program was built with."},
 		{Name: "shadow", Type: "mapping", Doc: "The production worker, run beside the live one on a topic and a table of its own."},
 		{Name: "versions", Type: "list", Doc: "Instead of one logic, several, each for the events of the time in which it was in force."},
+		{Name: "types", Type: "list of texts or mapping", Doc: "The types of events that the logic knows, as they are after upcasts; an event of another one is refused.", Default: "no type is looked at"},
+		{Name: "ignores", Type: "list of texts", Doc: "With types, those that the logic passes over; a * at the end stands for any rest."},
 		{Name: "lookups", Type: "mapping", Doc: "Fields that the events get from reference data: a block by the name of the lookup."},
 		{Name: "by", Type: "list of texts", Doc: "With worker or go, the event's fields whose values make a fold's key; [] folds all events together, or all of a bucket.", Default: "those of key that are fields of the event"},
 		{Name: "key", Type: "list of texts", Doc: "The result columns that name a row.", Required: true},
@@ -138,7 +140,7 @@ var workerBlock = Block{
 		{Name: "command", Type: "list of texts", Doc: "The program and its arguments. Files of the project among them are part of the logic's digest.", Required: true},
 		{Name: "files", Type: "list of texts", Doc: "Other files of the project that it reads, as patterns such as lib/*.py. They are part of the digest; what is not listed it cannot read."},
 		{Name: "timeout", Type: "duration", Doc: "How long one answer may take.", Default: "60s"},
-		{Name: "memory", Type: "size", Doc: "What each process may have, such as 512MiB.", Default: "1GiB"},
+		{Name: "memory", Type: "size", Doc: "What each process may have, such as 512MiB.", Default: "8GiB"},
 	},
 }
 
@@ -247,7 +249,7 @@ var markBlock = Block{
 func Blocks() []Block {
 	return []Block{
 		rootBlock, sourceBlock, eventBlock, partBlock, fieldBlock, upcastBlock, quarantineBlock, lookupBlock,
-		calculationBlock, versionBlock, effectiveBlock, lookupUseBlock, workerBlock, rowsBlock, shadowBlock, previousBlock, missedBlock, processedBlock, againBlock, effectsBlock, effectLogBlock, effectKindBlock, compareBlock, limitsBlock,
+		calculationBlock, versionBlock, effectiveBlock, lookupUseBlock, workerBlock, rowsBlock, shadowBlock, previousBlock, missedBlock, processedBlock, againBlock, effectsBlock, effectLogBlock, effectKindBlock, typesBlock, typeVersionBlock, compareBlock, limitsBlock,
 		cutBlock, positionBlock, targetBlock, adjustBlock, markBlock,
 	}
 }

@@ -64,6 +64,7 @@ func (l *loader) calculation(e entry) {
 	if v, ok := found["lookups"]; ok {
 		l.lookupUses(&c, v)
 	}
+	l.types(&c, found)
 	l.hypotheses(&c, found)
 	if c.Previous != nil && c.Previous.Kind == recount.LogicSQL {
 		c.Previous.Opening = opening

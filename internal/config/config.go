@@ -72,6 +72,7 @@ type Calculation struct {
 	Effects *Effects // nil: nothing is said of them
 	Shadow  *Shadow  // nil: the logic is no worker that runs by itself
 	Lookups []LookupUse
+	Types   *Types // nil: types are not looked at
 	As      string // the one version that was asked for; empty: each for its time
 	Line    int
 }

@@ -27,12 +27,13 @@ func Explain(shape recount.Shape, rules []recount.Rule, pairs []Pair, cause reco
 		if p.Cause != "" || p.Excluded || p.Hold != "" {
 			continue
 		}
-		made := have && text == p.Text
-		switch {
-		case p.Live == nil && !made,
-			p.Live != nil && made && p.reads(shape, rules, row.Values):
+		var values []recount.Value
+		if have && text == p.Text {
+			values = row.Values
+		}
+		if p.fits(shape, rules, values) {
 			p.Cause = cause
-		default:
+		} else {
 			left++
 		}
 	}
@@ -40,6 +41,23 @@ func Explain(shape recount.Shape, rules []recount.Rule, pairs []Pair, cause reco
 		_, have = rows.Next()
 	}
 	return left, rows.Err()
+}
+
+// fits says whether what is live is what these values make; nil: no row.
+func (p *Pair) fits(shape recount.Shape, rules []recount.Rule, values []recount.Value) bool {
+	if p.Live == nil || values == nil {
+		return p.Live == nil && values == nil
+	}
+	return p.reads(shape, rules, values)
+}
+
+// Fits says whether what is live is what these values of a result make, read under
+// the types of shape; nil: no row.
+func (p *Pair) Fits(shape recount.Shape, rules []recount.Rule, values []recount.Value) bool {
+	if values != nil {
+		values = rounded(shape, values)
+	}
+	return p.fits(shape, rules, values)
 }
 
 // reads says whether the live row holds the values, with or without what earlier

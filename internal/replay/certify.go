@@ -149,11 +149,19 @@ func failure(ctx context.Context, err error) (string, error) {
 	if !ok {
 		return "", err
 	}
-	switch e.Code { //nolint:exhaustive // the codes of what a calculation does
-	case recount.CodeWorker, recount.CodePoison, recount.CodeWorkerAnswer, recount.CodeResultKey, recount.CodeSQL, recount.CodeMemory:
+	if LogicFault(e.Code) {
 		return e.What + ": " + e.Why, nil
+	}
+	return "", err
+}
+
+// LogicFault says that an error is one of what a calculation does.
+func LogicFault(code recount.Code) bool {
+	switch code { //nolint:exhaustive // all others are not
+	case recount.CodeWorker, recount.CodePoison, recount.CodeWorkerAnswer, recount.CodeResultKey, recount.CodeSQL, recount.CodeMemory:
+		return true
 	default:
-		return "", err
+		return false
 	}
 }
 

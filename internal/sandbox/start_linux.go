@@ -158,7 +158,9 @@ func (k *keeper) connect(p *pipes) (*net.UnixConn, error) {
 func (k *keeper) prepare(p *pipes) {
 	k.cmd = exec.Command("/proc/self/exe", builderArg) //nolint:noctx // its life is watched by Start
 	k.cmd.Args[0] = os.Args[0]
-	k.cmd.Env = []string{builderMark + "=1", "GOTRACEBACK=none", "GOMAXPROCS=1"}
+	// Its garbage is not collected: it lives for one start, and most of what it makes
+	// is what the packages of a large program make before main.
+	k.cmd.Env = []string{builderMark + "=1", "GOTRACEBACK=none", "GOMAXPROCS=1", "GOGC=off"}
 	// Where the loader finds libraries is no secret, and the builder needs it.
 	if libraries := os.Getenv("LD_LIBRARY_PATH"); libraries != "" {
 		k.cmd.Env = append(k.cmd.Env, "LD_LIBRARY_PATH="+libraries)

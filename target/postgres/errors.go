@@ -60,7 +60,17 @@ func (s *session) explainState(act string, server *pgconn.PgError, why string, e
 	case "25006":
 		return refusal.ReadOnly(s.t.place, why, err)
 	case "23505":
-		return refusal.Moved(s.t.place, "a row with such a unique value is there: "+why, err)
+		return refusal.Moved(s.t.place, "a row with such a unique value is there: "+why+
+			"; if a new plan is refused too, planned rows exchange the value (make the constraint DEFERRABLE), or the role may not see the row that has it", err)
+	case "23503":
+		return refusal.Breaks(s.t.place, why, "mend what refers to the row; where planned rows refer to one another, make the foreign key DEFERRABLE", err)
+	case "23502":
+		return refusal.Breaks(s.t.place, why, "fill the column by on_insert: in recount.yaml, or let the calculation return it; then plan again", err)
+	case "57014":
+		return &recount.Error{
+			Code: recount.CodeTargetDown, What: "the server cancelled a statement", Where: s.t.place, Why: why,
+			Next: "raise the role's statement_timeout, or find who cancels, then run the command again", Err: err,
+		}
 	case "53100":
 		return &recount.Error{
 			Code: recount.CodeStorage, What: "the server's disk is full", Where: s.t.place, Why: why,

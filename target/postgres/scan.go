@@ -22,7 +22,9 @@ func (t *table) Scan(ctx context.Context, scan target.Scan, each func(recount.Ro
 			return err
 		}
 		if scan.Keys != nil {
-			return s.readKeys(ctx, d, scan.Key, scan.Columns, scan.Keys, each)
+			return s.eachOfKeys(ctx, d, scan.Key, scan.Columns, scan.Keys, scan.Alike, func(place int, values []recount.Value) error {
+				return each(recount.Row{Key: scan.Keys[place], Values: values})
+			})
 		}
 		return s.scan(ctx, d, scan, each)
 	})
@@ -100,13 +102,14 @@ const keysAtOnce = 10000
 
 // readKeys reads the rows of keys; a row's key is given as it was asked for.
 func (s *session) readKeys(ctx context.Context, d *described, key, columns []string, keys [][]recount.Value, each func(recount.Row) error) error {
-	return s.eachOfKeys(ctx, d, key, columns, keys, func(place int, values []recount.Value) error {
+	return s.eachOfKeys(ctx, d, key, columns, keys, false, func(place int, values []recount.Value) error {
 		return each(recount.Row{Key: keys[place], Values: values})
 	})
 }
 
-// eachOfKeys calls each with the place of the key and the row's values.
-func (s *session) eachOfKeys(ctx context.Context, d *described, key, columns []string, keys [][]recount.Value, each func(int, []recount.Value) error) error {
+// eachOfKeys calls each with the place of the key and the row's values; alike
+// takes keys as the table does.
+func (s *session) eachOfKeys(ctx context.Context, d *described, key, columns []string, keys [][]recount.Value, alike bool, each func(int, []recount.Value) error) error {
 	keyColumns, err := d.pick(key)
 	if err != nil {
 		return err
@@ -118,7 +121,10 @@ func (s *session) eachOfKeys(ctx context.Context, d *described, key, columns []s
 	params, names, joins := make([]string, len(key)), make([]string, len(key)), make([]string, len(key))
 	for i, c := range keyColumns {
 		params[i], names[i] = fmt.Sprintf("$%d::text[]", i+1), fmt.Sprintf("k%d", i)
-		joins[i] = c.sameKey(fmt.Sprintf("s.k%d::%s", i, c.plainType))
+		e := fmt.Sprintf("s.k%d::%s", i, c.plainType)
+		if joins[i] = c.sameKey(e); alike && c.base != "json" && c.base != "xml" {
+			joins[i] = fmt.Sprintf("t.%s = %s", sqltable.Quote(c.Name), e)
+		}
 	}
 	selected := "s.place::int8"
 	if len(values) > 0 {
@@ -142,10 +148,14 @@ func (s *session) eachOfKeys(ctx context.Context, d *described, key, columns []s
 			args[i] = list
 		}
 		rows, err := s.tx.Query(ctx, query, args...)
-		if err != nil {
-			return s.explain("read rows of", err)
+		if err == nil {
+			err = collect(rows, values, first, each)
 		}
-		if err := collect(rows, values, first, each); err != nil {
+		var server *pgconn.PgError
+		if errors.As(err, &server) && strings.HasPrefix(server.Code, "22") {
+			return refusal.DoesNotFit(s.t.place, "a key is no value of its column: "+s.t.scrub(server.Message), errServer)
+		}
+		if err != nil {
 			return s.explain("read rows of", err)
 		}
 	}

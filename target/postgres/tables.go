@@ -80,3 +80,12 @@ func (s *session) readReferences(ctx context.Context, d *described) error {
 	d.info.References = slices.Clip(names)
 	return err
 }
+
+// constraints says when those that may be deferred are checked. Rows that
+// exchange a unique value, or refer to one another, are right together alone: so
+// they are checked once all are written, and before the commit, whose errors are
+// harder to tell.
+func (x *tx) constraints(ctx context.Context, when string) error {
+	_, err := x.tx.Exec(ctx, "SET CONSTRAINTS ALL "+when)
+	return x.explain("check constraints of", err)
+}

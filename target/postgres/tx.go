@@ -70,6 +70,9 @@ func (x *tx) prepare(ctx context.Context) (err error) {
 	if err := x.lock(ctx); err != nil {
 		return err
 	}
+	if err := x.constraints(ctx, "DEFERRED"); err != nil {
+		return err
+	}
 	return x.makeLedger(ctx, x.d)
 }
 
@@ -131,7 +134,8 @@ func (x *tx) Moved(ctx context.Context, key, columns []string, changes []recount
 	for i, c := range changes {
 		keys[i], holds[i] = c.Key, true
 	}
-	err := x.eachOfKeys(ctx, x.d, key, columns, keys, func(place int, values []recount.Value) error {
+	inserts := len(changes) > 0 && changes[0].Action == recount.ActionInsert
+	err := x.eachOfKeys(ctx, x.d, key, columns, keys, inserts, func(place int, values []recount.Value) error {
 		found[place] = true
 		holds[place] = holds[place] && sqltable.Holds(values, changes[place].Before)
 		return nil
@@ -464,6 +468,9 @@ func (x *tx) Commit(ctx context.Context) error {
 	}
 	if x.done {
 		return fmt.Errorf("commit %q: the transaction has ended", x.t.place)
+	}
+	if err := x.constraints(ctx, "IMMEDIATE"); err != nil {
+		return err
 	}
 	err := x.tx.Commit(ctx)
 	if err == nil {

@@ -48,7 +48,7 @@ func (t *table) explain(act string, err error) error {
 func (t *table) constraint(raw *sqlite.Error, err error) error {
 	switch raw.Code() {
 	case lib.SQLITE_CONSTRAINT_PRIMARYKEY, lib.SQLITE_CONSTRAINT_UNIQUE, lib.SQLITE_CONSTRAINT_ROWID:
-		return refusal.Moved(t.place, "a row with such a unique value is there: "+raw.Error(), err)
+		return refusal.Moved(t.place, "a row with such a unique value is there: "+raw.Error()+"; if a new plan is refused too, planned rows exchange the value, which SQLite does not allow", err)
 	}
 	return refusal.DoesNotFit(t.place, raw.Error(), err)
 }

@@ -18,7 +18,7 @@ func (t *table) Scan(ctx context.Context, scan target.Scan, each func(recount.Ro
 			return err
 		}
 		if scan.Keys != nil {
-			return s.readKeys(ctx, d, scan.Key, scan.Columns, scan.Keys, each)
+			return s.readKeys(ctx, d, scan.Key, scan.Columns, scan.Keys, scan.Alike, each)
 		}
 		return s.scan(ctx, d, scan, each)
 	})
@@ -86,8 +86,9 @@ type live struct {
 }
 
 // resolve finds the rows of the keys: out[i] holds those of keys[i], usually
-// one. values names the columns to read besides.
-func (s *session) resolve(ctx context.Context, d *described, key, values []column, keys [][]recount.Value) ([][]live, error) {
+// one. values names the columns to read besides; alike takes keys as the table
+// does.
+func (s *session) resolve(ctx context.Context, d *described, key, values []column, keys [][]recount.Value, alike bool) ([][]live, error) {
 	learned := make([]column, len(key))
 	for i, c := range key {
 		var err error
@@ -103,7 +104,7 @@ func (s *session) resolve(ctx context.Context, d *described, key, values []colum
 		if len(args) == 0 {
 			return nil
 		}
-		err := s.lookUp(ctx, d, learned, values, keys, args, out)
+		err := s.lookUp(ctx, d, learned, values, keys, args, alike, out)
 		args = args[:0]
 		return err
 	}
@@ -145,7 +146,7 @@ func combine(place int, key []column, values []recount.Value) []any {
 // lookUp joins the forms in args with the table and files the rows under their
 // key's place. What SQLite takes for equal under a collation is compared again
 // by its text.
-func (s *session) lookUp(ctx context.Context, d *described, key, values []column, keys [][]recount.Value, args []any, out [][]live) error {
+func (s *session) lookUp(ctx context.Context, d *described, key, values []column, keys [][]recount.Value, args []any, alike bool, out [][]live) error {
 	width := len(key) + 1
 	tuple := "(" + strings.TrimSuffix(strings.Repeat("?,", width), ",") + ")"
 	names, joins := []string{"seq"}, make([]string, len(key))
@@ -178,7 +179,7 @@ func (s *session) lookUp(ctx context.Context, d *described, key, values []column
 		}
 		stored := append([]any{}, found[1:]...)
 		row := live{locator: stored[:len(d.locator)], values: stored[len(d.locator)+len(key):]}
-		if !sameKey(key, keys[place], stored[len(d.locator):]) || known(out[place], row.locator) {
+		if !alike && !sameKey(key, keys[place], stored[len(d.locator):]) || known(out[place], row.locator) {
 			continue
 		}
 		row.texts = make([]recount.Value, len(values))
@@ -213,7 +214,7 @@ func known(rows []live, locator []any) bool {
 	return false
 }
 
-func (s *session) readKeys(ctx context.Context, d *described, key, columns []string, keys [][]recount.Value, each func(recount.Row) error) error {
+func (s *session) readKeys(ctx context.Context, d *described, key, columns []string, keys [][]recount.Value, alike bool, each func(recount.Row) error) error {
 	keyColumns, err := d.pick(key)
 	if err != nil {
 		return err
@@ -222,7 +223,7 @@ func (s *session) readKeys(ctx context.Context, d *described, key, columns []str
 	if err != nil {
 		return err
 	}
-	found, err := s.resolve(ctx, d, keyColumns, values, keys)
+	found, err := s.resolve(ctx, d, keyColumns, values, keys, alike)
 	if err != nil {
 		return err
 	}

@@ -37,7 +37,13 @@ func (t *table) Begin(ctx context.Context) (target.Tx, error) {
 		return nil, err
 	}
 	x := &tx{session: s, kept: map[string]string{}}
-	if x.d, err = s.describe(ctx); err == nil {
+	// Rows that refer to one another are right together alone: foreign keys are
+	// checked once all are written, at the commit.
+	_, err = s.conn.ExecContext(ctx, "PRAGMA defer_foreign_keys = ON")
+	if err = t.explain("begin", err); err == nil {
+		x.d, err = s.describe(ctx)
+	}
+	if err == nil {
 		err = s.makeLedger(ctx)
 	}
 	if err != nil {
@@ -68,7 +74,7 @@ func (x *tx) Applied(ctx context.Context, plan string) (recount.Run, bool, error
 }
 
 func (x *tx) Read(ctx context.Context, key, columns []string, keys [][]recount.Value, each func(recount.Row) error) error {
-	return x.readKeys(ctx, x.d, key, columns, keys, each)
+	return x.readKeys(ctx, x.d, key, columns, keys, false, each)
 }
 
 // found resolves the rows of changes, with the columns of columns.
@@ -81,7 +87,8 @@ func (x *tx) found(ctx context.Context, key []string, columns []column, changes 
 	for i, c := range changes {
 		keys[i] = c.Key
 	}
-	return x.resolve(ctx, x.d, keyColumns, columns, keys)
+	inserts := len(changes) > 0 && changes[0].Action == recount.ActionInsert
+	return x.resolve(ctx, x.d, keyColumns, columns, keys, inserts)
 }
 
 func (x *tx) Moved(ctx context.Context, key, columns []string, changes []recount.Change) ([]recount.Change, error) {

@@ -88,15 +88,6 @@ func Register() {
 		})
 	}
 	sums(enginetest.Totals, func(*worker.Context, *valued) error { return nil })
-	worker.Register(string(enginetest.Doubled), worker.Fold[added, valued, addedRow]{
-		Step: func(_ *worker.Context, s *added, e *valued) error {
-			if e.Value.Valid {
-				e.Value.V = e.Value.V.Add(e.Value.V)
-			}
-			add(s, e)
-			return nil
-		}, Rows: addedRows,
-	})
 	sums(enginetest.Poison, func(_ *worker.Context, e *valued) error {
 		if is13(e) {
 			return errors.New("the worker does not like 13")

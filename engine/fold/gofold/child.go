@@ -14,7 +14,6 @@ import (
 
 	"recount"
 	"recount/engine/fold/run"
-	"recount/engine/fold/turns"
 )
 
 const (
@@ -85,15 +84,13 @@ func serve(in io.Reader, out io.Writer) error {
 }
 
 func execute(ctx context.Context, r request) answer {
-	// Threads of a shaken run may be more than those that were asked for, and each
-	// may have a machine of every fold, and one more to try a state with.
-	folds := max(len(r.Spec.Turns), 1)
-	trail, err := newTrail(r.Trail, (folds+1)*(4*max(r.Spec.Threads, 1)+16))
+	// Threads of a shaken run may be more than those that were asked for.
+	t, err := newTrail(r.Trail, 4*max(r.Spec.Threads, 1)+16)
 	if err != nil {
 		return answer{Error: wire(err)}
 	}
 	debug.SetMemoryLimit(r.Spec.Memory + headroomMiB<<20)
-	result, err := folded(ctx, r, trail)
+	result, err := folded(ctx, r, t)
 	if err != nil {
 		return answer{Error: wire(err)}
 	}
@@ -102,24 +99,15 @@ func execute(ctx context.Context, r request) answer {
 
 // folded folds what is asked for.
 func folded(ctx context.Context, r request, t *trail) (run.Result, error) {
-	programs, err := r.programs()
+	p, err := bind(r.Fold, r.Path, r.Spec.By, r.Spec.Fields)
 	if err != nil {
 		return run.Result{}, err
 	}
-	fatal := map[int64]string{}
+	s := &steppers{program: p, bucket: !r.Spec.Bucket.None(), seed: r.Seed, fatal: map[int64]string{}, trail: t}
 	for _, f := range r.Fatal {
-		fatal[f.Seq] = f.Why
+		s.fatal[f.Seq] = f.Why
 	}
-	slots := &slots{trail: t}
-	parts := make([]run.Steppers, len(programs))
-	for i, p := range programs {
-		parts[i] = &steppers{program: p, bucket: !r.Spec.Bucket.None(), seed: r.Seed, fatal: fatal, slots: slots}
-	}
-	folds := parts[0]
-	if len(r.Spec.Turns) > 0 {
-		folds = turns.Steppers(r.Spec, parts)
-	}
-	result, err := run.Execute(ctx, r.Spec, folds)
+	result, err := run.Execute(ctx, r.Spec, s)
 	if err != nil {
 		return run.Result{}, recount.Located(err, r.Path)
 	}

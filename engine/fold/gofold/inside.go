@@ -19,9 +19,7 @@ func NewInside() Inside { return Inside{New(Options{})} }
 
 // Run runs the fold by what a process of its own would be told, and would answer.
 func (Inside) Run(ctx context.Context, logic recount.Logic, spec run.Spec) (run.Result, error) {
-	told := requestOf(logic, spec)
-	told.Seed = surroundings(spec).Seed
-	sent, err := json.Marshal(told)
+	sent, err := json.Marshal(request{Fold: logic.Text, Path: logic.Path, Spec: spec, Seed: surroundings(spec).Seed})
 	if err != nil {
 		return run.Result{}, fmt.Errorf("say what to fold: %w", err)
 	}

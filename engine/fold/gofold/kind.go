@@ -58,7 +58,7 @@ func (*Kind) Describe(_ context.Context, logic recount.Logic, fields []recount.F
 	if err != nil {
 		return run.Description{}, err
 	}
-	return run.Description{Columns: p.Columns(), Reads: reads(p), State: p.StateShape() != "", StateForm: p.StateShape(), Effects: true}, nil
+	return run.Description{Columns: p.Columns(), Reads: reads(p), State: p.StateShape() != "", Effects: true}, nil
 }
 
 // bind finds a fold and fits it to a stream.
@@ -101,17 +101,19 @@ func unknownFold(name, path string) error {
 // Run runs the fold in a process of its own. Where the fold ends the process, the
 // event at which it did is left out with its key, and the run begins anew.
 func (k *Kind) Run(ctx context.Context, logic recount.Logic, spec run.Spec) (run.Result, error) {
-	r := requestOf(logic, spec)
-	r.Patience, r.Trail = k.options.Patience, filepath.Join(spec.Scratch, "trail")
-	if _, err := r.programs(); err != nil {
+	if _, err := bind(logic.Text, logic.Path, logic.By, spec.Fields); err != nil {
 		return run.Result{}, err
 	}
+	r := request{Fold: logic.Text, Path: logic.Path, Spec: spec, Patience: k.options.Patience, Trail: filepath.Join(spec.Scratch, "trail")}
 	var suspect int64
 	for deaths := 0; ; deaths++ {
 		result, err := k.once(ctx, r)
 		died, ok := errors.AsType[*death](err)
 		if !ok {
 			return result, err
+		}
+		if spec.Single != nil || spec.Several > 0 {
+			return run.Result{}, died.whole(r) // of which folding of the key it was nobody knows
 		}
 		if deaths >= k.options.Deaths {
 			return run.Result{}, died.tooOften(r)
@@ -129,39 +131,6 @@ func (k *Kind) Run(ctx context.Context, logic recount.Logic, spec run.Spec) (run
 			r.Fatal = append(r.Fatal, fatal{Seq: at[0], Why: died.why})
 		}
 	}
-}
-
-// requestOf asks for a run of a fold, or of those that take turns.
-func requestOf(logic recount.Logic, spec run.Spec) request {
-	r := request{Fold: logic.Text, Path: logic.Path, Spec: spec}
-	if len(spec.Turns) > 0 {
-		for _, v := range logic.Versions {
-			r.Turns = append(r.Turns, v.Logic.Text)
-		}
-	}
-	return r
-}
-
-// programs binds the folds of a request, one for each turn.
-func (r request) programs() (list []worker.Program, err error) {
-	names, paths := []string{r.Fold}, []string{r.Path}
-	if len(r.Turns) > 0 {
-		names, paths = r.Turns, nil
-		for _, t := range r.Spec.Turns {
-			paths = append(paths, t.Where)
-		}
-	}
-	if len(names) != len(paths) {
-		return nil, fmt.Errorf("run folds in turns: there are %d turns of %d folds", len(paths), len(names))
-	}
-	for i, name := range names {
-		p, err := bind(name, paths[i], r.Spec.By, r.Spec.Fields)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, p)
-	}
-	return list, nil
 }
 
 // inputs are the files that a run reads.

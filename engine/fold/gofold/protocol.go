@@ -18,12 +18,10 @@ type greeting struct {
 }
 
 type request struct {
-	Fold string `json:"fold"`
-	Path string `json:"path"`
-	// Turns are the names of the folds of Spec.Turns, which stand for Fold then.
-	Turns []string `json:"turns,omitempty"`
-	Spec  run.Spec `json:"spec"`
-	Seed  uint64   `json:"seed"`
+	Fold string   `json:"fold"`
+	Path string   `json:"path"`
+	Spec run.Spec `json:"spec"`
+	Seed uint64   `json:"seed"`
 	// Fatal are events at which an earlier process ended.
 	Fatal    []fatal       `json:"fatal,omitempty"`
 	Trail    string        `json:"trail"`

@@ -34,11 +34,6 @@ type steppers struct {
 	seed    uint64
 	// fatal are events at which an earlier process of the run ended.
 	fatal map[int64]string
-	*slots
-}
-
-// slots are the notes of a run's trail.
-type slots struct {
 	trail *trail
 	mu    sync.Mutex
 	free  []int // slots of the trail that closed steppers had
@@ -46,7 +41,7 @@ type slots struct {
 }
 
 // slot takes a note of the trail that nobody has.
-func (s *slots) slot() (int, []byte) {
+func (s *steppers) slot() (int, []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if last := len(s.free) - 1; last >= 0 {
@@ -58,7 +53,7 @@ func (s *slots) slot() (int, []byte) {
 	return s.used - 1, s.trail.slot(s.used - 1)
 }
 
-func (s *slots) giveBack(n int) {
+func (s *steppers) giveBack(n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.free = append(s.free, n)

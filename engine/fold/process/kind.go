@@ -14,7 +14,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -22,7 +21,6 @@ import (
 	"recount"
 	"recount/engine"
 	"recount/engine/fold/run"
-	"recount/engine/fold/turns"
 	"recount/internal/sandbox"
 )
 
@@ -276,14 +274,7 @@ func (s *steppers) greet(c *child, seed uint64, w run.Wants) (hello, error) {
 	return h, nil
 }
 
-// Run folds the events of a spec with a process for each thread, and one for each
-// fold where several take turns.
+// Run folds the events of a spec with a process for each thread.
 func (k *Kind) Run(ctx context.Context, logic recount.Logic, spec run.Spec) (run.Result, error) {
-	return run.Execute(ctx, spec, turns.Of(logic, spec, func(turn int, l recount.Logic) run.Steppers {
-		own := spec
-		if turn >= 0 { // processes of two folds have no folder in common
-			own.Scratch = filepath.Join(spec.Scratch, "turn-"+strconv.Itoa(turn))
-		}
-		return k.Steppers(l, own)
-	}))
+	return run.Execute(ctx, spec, k.Steppers(logic, spec))
 }

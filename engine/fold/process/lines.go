@@ -192,7 +192,7 @@ type receiver struct {
 	g      run.Group
 	at     int // the row of the last event before the answer; -1: none
 	bytes  int64
-	states int // that were told before the worker was asked
+	states int // of answer, before what is read now was asked for
 	answer run.Answer
 	// seqs are the events of the group seqGroup, made where an effect names one.
 	seqs     map[int64]bool
@@ -274,7 +274,7 @@ func (r *receiver) take(m message, a ask) (bool, error) {
 		}
 		r.answer.Rows = append(r.answer.Rows, run.Row{Group: r.g.Number, At: r.at, Values: values})
 	case saysState:
-		if len(r.answer.States) > r.states { // since it was asked: after its last event a key is told, and at its end again
+		if len(r.answer.States) > r.states {
 			return false, l.c.unusable("%s: it gave two states", r.where())
 		}
 		r.answer.States = append(r.answer.States, run.State{Group: r.g.Number, At: r.at, Bytes: appendCompact(nil, m.body)})

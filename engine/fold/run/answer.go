@@ -139,7 +139,7 @@ func (d *driver) takeRows(in Batch, a *Answer) error {
 		if err != nil {
 			return err
 		}
-		if err := d.results.rows.add(d.uid+int64(i), 0, d.rowKey(values), values[len(d.spec.Shape.Key):]); err != nil {
+		if err := d.addRow(i, values); err != nil {
 			return err
 		}
 	}
@@ -176,7 +176,7 @@ func (d *driver) takeStates(in Batch, states map[int][]byte) error {
 		if err != nil {
 			return err
 		}
-		if err := d.results.rows.add(d.uid+int64(i), 0, d.rowKey(values), values[len(d.spec.Shape.Key):]); err != nil {
+		if err := d.addRow(i, values); err != nil {
 			return err
 		}
 	}
@@ -198,6 +198,28 @@ func (d *driver) stateRow(g filledGroup, state []byte) ([]recount.Value, error) 
 		values[i] = by[slices.Index(d.spec.By, c.Name)]
 	}
 	return values, nil
+}
+
+// addRow keeps a row of the group that stands at i of the batch.
+func (d *driver) addRow(i int, values []recount.Value) error {
+	uid, key := d.uid+int64(i), d.rowKey(values)
+	if !d.tried() {
+		return d.results.rows.add(uid, 0, key, values[len(d.spec.Shape.Key):])
+	}
+	number := d.attemptOf(d.filled.groups[i])
+	sort := binary.BigEndian.AppendUint64(nil, uint64(number)) //nolint:gosec // counted from 0
+	return d.results.rows.add(uid, 0, string(sort)+key, slices.Concat([]recount.Value{recount.Text(strconv.Itoa(number))}, values))
+}
+
+// tried says that keys are folded several times.
+func (r *runner) tried() bool { return r.attempts != nil || r.spec.Several > 0 }
+
+// attemptOf is the attempt, or the variant, that a group is of.
+func (d *driver) attemptOf(g filledGroup) int {
+	if d.spec.Several > 0 {
+		return d.plan.variantOf(g.of.columns[d.plan.key].at(g.row))
+	}
+	return g.number
 }
 
 // rowKey is the text by which a row is sorted.

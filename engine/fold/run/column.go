@@ -168,11 +168,29 @@ func (c *column) appendRows(from *column, rows []int32) {
 	}
 }
 
-// appendTexts is appendRows for texts of which none is NULL.
+// appendTexts is appendRows for texts of which none is NULL. Short ones are copied
+// with what lies behind them, which the next overwrites.
 func (c *column) appendTexts(from *column, rows []int32) {
+	const short = 16
+	size := 0
 	for _, row := range rows {
-		c.data = append(c.data, from.data[from.start(int(row)):from.ends[row]]...)
-		c.ends = append(c.ends, uint32(len(c.data))) //nolint:gosec // a chunk is far smaller
+		size += int(from.ends[row] - from.start(int(row)))
 	}
+	at := len(c.data)
+	data := slices.Grow(c.data, size+short)[:at+size+short]
+	c.ends = slices.Grow(c.ends, len(rows))
+	for _, row := range rows {
+		began, end := int(from.start(int(row))), int(from.ends[row])
+		if n := end - began; n <= short && began+short <= len(from.data) {
+			v, to := from.data[began:began+short], data[at:at+short]
+			binary.LittleEndian.PutUint64(to, binary.LittleEndian.Uint64(v))
+			binary.LittleEndian.PutUint64(to[8:], binary.LittleEndian.Uint64(v[8:]))
+		} else {
+			copy(data[at:], from.data[began:end])
+		}
+		at += end - began
+		c.ends = append(c.ends, uint32(at)) //nolint:gosec // a chunk is far smaller
+	}
+	c.data = data[:at]
 	c.n += len(rows)
 }

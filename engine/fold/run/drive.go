@@ -202,7 +202,7 @@ func (d *driver) poisoned(ctx context.Context, k keyed, p *Poison) error {
 		return fmt.Errorf("read a key: %w", err)
 	}
 	first := g.begin && !g.opened && g.from < g.to && seqs[g.from] == seq
-	if err := d.addPoisoned(Poisoned{Seq: seq, Key: key, Why: said(why), First: first}); err != nil {
+	if err := d.addPoisoned(Poisoned{Seq: seq, Key: key, Why: said(why), First: first, Attempt: d.attemptOf(g)}); err != nil {
 		return err
 	}
 	k.drop(g.place)

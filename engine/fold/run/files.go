@@ -18,9 +18,28 @@ import (
 	"recount"
 )
 
-// blockRows is how many events are decoded before they are looked at: their
-// columns are to stay in the processor's caches.
-const blockRows = 4096
+// Events are decoded in blocks before they are looked at, whose columns are to stay
+// in the processor's caches: of mostBlock rows, or of fewer large ones.
+const (
+	leastBlock, mostBlock = 256, 8192
+	blockBytes            = 1 << 20
+)
+
+// blockRows is how many rows of a group are decoded at once.
+func (f *eventFile) blockRows(group int) int {
+	meta := f.reader.MetaData()
+	rows, size := meta.RowGroups[group].NumRows, int64(0)
+	for i, s := range f.plan.slots {
+		at := meta.Schema.ColumnIndexByName(s.name)
+		if at < 0 || f.plan.made(i) || s.width > 0 {
+			continue
+		}
+		if column, err := meta.RowGroup(group).ColumnChunk(at); err == nil {
+			size += column.TotalUncompressedSize()
+		}
+	}
+	return int(min(max(blockBytes*rows/max(size, 1), leastBlock), mostBlock))
+}
 
 // eventFile reads the slots of a plan from one Parquet file. It is used by one
 // goroutine.
@@ -115,11 +134,12 @@ func (f *eventFile) each(ctx context.Context, group int, block *chunk, use func(
 		return err
 	}
 	rows := int(f.reader.MetaData().RowGroups[group].NumRows)
+	most := f.blockRows(group)
 	for at := 0; at < rows; {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		n := min(blockRows, rows-at)
+		n := min(most, rows-at)
 		for i := range block.columns {
 			c := &block.columns[i]
 			c.reset()

@@ -1,6 +1,9 @@
 package run
 
-import "slices"
+import (
+	"cmp"
+	"slices"
+)
 
 // place is where a key's events are read: the key's number in its part, and how
 // many of its events, or of its groups, lie before.
@@ -30,6 +33,7 @@ type filledGroup struct {
 	as ref
 	// prefix says that as counts.
 	prefix bool
+	number int // the attempt
 }
 
 // keyed are the events of a part by key. Keys that were dropped are passed over.
@@ -53,8 +57,9 @@ type walker struct {
 	place   place // the group that is read
 	offset  int   // of its events that were read
 	dropped map[place]bool
-	seqs    []int64 // under Show, of the key that is read: its sequence numbers
+	seqs    []int64 // under Show, of the key that is read: the ranks of its events
 	seqsOf  int
+	along   map[int64]int64 // ranks by seq, where Spec.Along says them
 	// short says that all texts together are fewer bytes than a batch may have:
 	// nobody has to count them.
 	short bool
@@ -62,6 +67,12 @@ type walker struct {
 
 func newWalker(g *gathered) *walker {
 	w := &walker{gathered: g, dropped: map[place]bool{}, seqsOf: none}
+	if along := g.plan.spec.Along; along != nil {
+		w.along = make(map[int64]int64, len(along))
+		for i, seq := range along {
+			w.along[seq] = int64(i)
+		}
+	}
 	bytes := 0
 	for _, i := range g.plan.reads {
 		if i == none || g.plan.slots[i].width > 0 {
@@ -71,7 +82,8 @@ func newWalker(g *gathered) *walker {
 			bytes += len(c.columns[i].data)
 		}
 	}
-	w.short = bytes < batchBytes
+	// A history that is folded several times has its texts several times.
+	w.short = bytes < batchBytes && !g.plan.spec.Show && g.numbers == nil
 	return w
 }
 
@@ -138,6 +150,9 @@ func (w *walker) alone() []ref {
 func (w *walker) group(b *filled) filledGroup {
 	k := &w.gathered.keys[w.place.key]
 	g := filledGroup{place: w.place, from: len(b.refs), begin: w.offset == 0, of: w.keyChunk(k), row: int(k.of.row)}
+	if w.numbers != nil {
+		g.number = w.numbers[w.place.key]
+	}
 	if k.opened && g.begin && !w.plan.spec.Alone {
 		c := w.openings[k.opening.chunk]
 		g.opened, g.opening = true, c.columns[len(c.columns)-1].at(int(k.opening.row))
@@ -202,20 +217,28 @@ func (w *walker) fillAlone(b *filled) {
 
 func (w *walker) seq(r ref) int64 { return w.chunks[r.chunk].columns[w.plan.seq].int64(int(r.row)) }
 
-// ascending says whether a key's events come in order of seq.
-func (w *walker) ascending() bool {
-	from, to := w.span(w.place.key)
-	return slices.IsSortedFunc(w.refs[from:to], func(a, b ref) int { return int(w.seq(a) - w.seq(b)) })
+// rank is the place of an event in the order in which events are shown.
+func (w *walker) rank(r ref) int64 {
+	if w.along == nil {
+		return w.seq(r)
+	}
+	return w.along[w.seq(r)]
 }
 
-// fillPrefix adds a group of all events of the key up to one seq: where they do
-// not come in order of seq, the state at a seq is that of another history.
+// ascending says whether a key's events come in the order in which they are shown.
+func (w *walker) ascending() bool {
+	from, to := w.span(w.place.key)
+	return slices.IsSortedFunc(w.refs[from:to], func(a, b ref) int { return cmp.Compare(w.rank(a), w.rank(b)) })
+}
+
+// fillPrefix adds a group of all events of the key up to one rank: where they do
+// not come in that order, the state after one is that of another history.
 func (w *walker) fillPrefix(b *filled) {
 	from, to := w.span(w.place.key)
 	if w.seqsOf != w.place.key {
 		w.seqs, w.seqsOf = w.seqs[:0], w.place.key
 		for _, r := range w.refs[from:to] {
-			w.seqs = append(w.seqs, w.seq(r))
+			w.seqs = append(w.seqs, w.rank(r))
 		}
 		slices.Sort(w.seqs)
 		w.seqs = slices.Compact(w.seqs)
@@ -224,9 +247,9 @@ func (w *walker) fillPrefix(b *filled) {
 	g := w.group(b)
 	g.begin, g.end, g.prefix = true, true, true
 	for _, r := range w.refs[from:to] {
-		if seq := w.seq(r); seq <= until {
+		if rank := w.rank(r); rank <= until {
 			w.add(b, r)
-			if seq == until {
+			if rank == until {
 				g.as = r
 			}
 		}

@@ -20,6 +20,8 @@ type gathered struct {
 	keys     []gatheredKey
 	// refs are the events, key by key, in order.
 	refs []ref
+	// numbers are the attempts that keys are; nil: they are keys.
+	numbers []int
 }
 
 type gatheredKey struct {
@@ -58,7 +60,7 @@ func gather(p *plan, ranks []uint32, chunks, openings []*chunk) (*gathered, erro
 	for i, c := range openings {
 		for row := range c.n {
 			at := ref{uint32(i), uint32(row)} //nolint:gosec // small
-			k := &g.keys[t.number(c, at, true)]
+			k := &g.keys[t.number(c, p.hash(c, row), at, true)]
 			if k.opened {
 				return nil, errTwoStates
 			}
@@ -70,6 +72,9 @@ func gather(p *plan, ranks []uint32, chunks, openings []*chunk) (*gathered, erro
 	return g, nil
 }
 
+// blockHashes is how many hashes are made at once.
+const blockHashes = 1024
+
 // number adds the numbers of the keys of a chunk's events, counts these, and notes
 // which keys' events do not come in their order.
 func (g *gathered) number(t *table, numbers []uint32, at int, c *chunk) []uint32 {
@@ -77,8 +82,12 @@ func (g *gathered) number(t *table, numbers []uint32, at int, c *chunk) []uint32
 	if g.plan.place != none {
 		places = c.columns[g.plan.place].data
 	}
+	var hashes []uint64
 	for row := range c.n {
-		n := t.number(c, ref{uint32(at), uint32(row)}, false) //nolint:gosec // small
+		if row%blockHashes == 0 {
+			hashes = g.plan.hashes(hashes[:0], c, row, min(row+blockHashes, c.n))
+		}
+		n := t.number(c, hashes[row%blockHashes], ref{uint32(at), uint32(row)}, false) //nolint:gosec // small
 		numbers = append(numbers, n)
 		k := &g.keys[n]
 		k.events++
@@ -220,8 +229,7 @@ const (
 )
 
 // number returns the number of a row's key, a new one where it is new.
-func (t *table) number(c *chunk, at ref, opening bool) uint32 {
-	hash := t.g.plan.hash(c, int(at.row))
+func (t *table) number(c *chunk, hash uint64, at ref, opening bool) uint32 {
 	for i := hash & t.mask; ; i = (i + 1) & t.mask {
 		switch p := t.places[i]; {
 		case p == 0:
@@ -257,7 +265,7 @@ func (t *table) same(c *chunk, row int, n uint32) bool {
 	k := &t.g.keys[n]
 	have := t.g.keyChunk(k)
 	a, b := &c.columns[t.g.plan.key], &have.columns[t.g.plan.key]
-	if a.null(row) || b.null(int(k.of.row)) {
+	if (a.valid != nil || b.valid != nil) && (a.null(row) || b.null(int(k.of.row))) {
 		return a.null(row) == b.null(int(k.of.row))
 	}
 	return bytes.Equal(a.at(row), b.at(int(k.of.row)))
@@ -269,4 +277,97 @@ func (g *gathered) keyChunk(k *gatheredKey) *chunk {
 		return g.openings[k.of.chunk]
 	}
 	return g.chunks[k.of.chunk]
+}
+
+// A run with Spec.Single folds a key several times: what one of them is called is
+// its attempt. Attempts are numbered through all keys and their Seqs: two for
+// each, the first without the event, the second with it once more.
+const attemptsOfEvent = 2
+
+// attempt is one folding of a key.
+type attempt struct {
+	number int
+	seq    int64
+	more   bool // else the event is left out
+}
+
+// attempts are those of the wanted keys, by the bytes of the key; null has those of
+// the key that is NULL.
+type attempts struct {
+	of   map[string][]attempt
+	null []attempt
+}
+
+// readAttempts lists what Spec.Single asks for.
+func (r *runner) readAttempts() error {
+	if r.spec.Single == nil {
+		return nil
+	}
+	r.attempts = &attempts{of: map[string][]attempt{}}
+	number := 0
+	for _, k := range r.spec.Single {
+		key, null, err := r.plan.keyOf(k.Key)
+		if err != nil {
+			return err
+		}
+		var list []attempt
+		for _, seq := range k.Seqs {
+			list = append(list, attempt{number, seq, false}, attempt{number + 1, seq, true})
+			number += attemptsOfEvent
+		}
+		if null {
+			r.attempts.null = list
+		} else {
+			r.attempts.of[string(key)] = list
+		}
+	}
+	return nil
+}
+
+// single makes a key of each attempt of each key that has the attempt's event. They
+// share the events' memory.
+func (g *gathered) single(all *attempts) {
+	keys, refs := g.keys, g.refs
+	g.keys, g.refs = nil, nil
+	from := 0
+	for _, k := range keys {
+		events := refs[from:k.events]
+		from = k.events
+		c := g.keyChunk(&k)
+		list := all.null
+		if column := &c.columns[g.plan.key]; !column.null(int(k.of.row)) {
+			list = all.of[string(g.plan.byOf(column.at(int(k.of.row))))]
+		}
+		for _, a := range list {
+			began := len(g.refs)
+			// Without its only event there is no key, unless it has a state to begin with.
+			if g.attempt(events, a) && (len(g.refs) > began || k.opened) {
+				one := k
+				one.events = len(g.refs)
+				g.keys, g.numbers = append(g.keys, one), append(g.numbers, a.number)
+			}
+		}
+	}
+}
+
+// attempt adds the events of an attempt; false where the key has not its event.
+func (g *gathered) attempt(events []ref, a attempt) (has bool) {
+	began := len(g.refs)
+	for _, r := range events {
+		switch {
+		case g.chunks[r.chunk].columns[g.plan.seq].int64(int(r.row)) != a.seq:
+			g.refs = append(g.refs, r)
+		case !a.more:
+			has = true
+		case !has:
+			has = true
+			g.refs = append(g.refs, r, r)
+		default: // it is seen several times anyway
+			g.refs = append(g.refs, r)
+		}
+	}
+	if !has {
+		g.refs = g.refs[:began]
+	}
+	return has
 }

@@ -32,6 +32,28 @@ func (p *plan) hash(c *chunk, row int) uint64 {
 	return xxh3.Hash(k.at(row))
 }
 
+// hashes adds the hashes of the rows [from, to).
+func (p *plan) hashes(to []uint64, c *chunk, from, end int) []uint64 {
+	k := &c.columns[p.key]
+	switch {
+	case k.valid != nil || k.width != 0 && k.width != 8:
+		for row := from; row < end; row++ {
+			to = append(to, p.hash(c, row))
+		}
+	case k.width == 8:
+		for row := from; row < end; row++ {
+			to = append(to, mix(binary.LittleEndian.Uint64(k.data[row*8:])))
+		}
+	default:
+		at := k.start(from)
+		for _, till := range k.ends[from:end] {
+			to = append(to, xxh3.Hash(k.data[at:till]))
+			at = till
+		}
+	}
+	return to
+}
+
 // mix spreads the bits of a number over all of it (the end of splitmix64).
 func mix(x uint64) uint64 {
 	x ^= x >> 30
@@ -256,6 +278,33 @@ func (c *chunk) ordinal(slot, row int) uint32 {
 
 // bucketBytes is how many bytes of a key are the start of its bucket.
 const bucketBytes = 8
+
+// variantBytes is how many bytes of a key are its variant, under Spec.Several.
+const variantBytes = 4
+
+// appendVariant adds the variant whose event it is, where there are several.
+func (p *plan) appendVariant(key []byte, variant int) []byte {
+	if p.spec.Several == 0 {
+		return key
+	}
+	return binary.LittleEndian.AppendUint32(key, uint32(variant)) //nolint:gosec // a few
+}
+
+// byOf are the bytes of a key that are of By.
+func (p *plan) byOf(key []byte) []byte {
+	if p.bucketd {
+		key = key[:len(key)-bucketBytes]
+	}
+	if p.spec.Several > 0 {
+		key = key[:len(key)-variantBytes]
+	}
+	return key
+}
+
+// variantOf reads the variant from a key.
+func (p *plan) variantOf(key []byte) int {
+	return int(binary.LittleEndian.Uint32(key[len(p.byOf(key)):]))
+}
 
 // buckets remembers the bucket of the last time: those of neighbours are mostly
 // the same.

@@ -52,6 +52,19 @@ func (r *runner) addOpening(values []recount.Value, n int) error {
 			return nil
 		}
 	}
+	if r.spec.Several == 0 {
+		return r.openKey(by, key, null, state.Text, n)
+	}
+	for variant := range r.spec.Several {
+		if err := r.openKey(by, r.plan.appendVariant(slices.Clone(key), variant), null, state.Text, n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// openKey gives a key its state.
+func (r *runner) openKey(by []recount.Value, key []byte, null bool, state string, n int) error {
 	p := &r.parts[r.partOf(r.plan.hashKey(key, null))]
 	if p.done {
 		return nil
@@ -60,7 +73,7 @@ func (r *runner) addOpening(values []recount.Value, n int) error {
 		p.openings = append(p.openings, r.plan.newOpening(n))
 	}
 	c := p.openings[len(p.openings)-1]
-	if err := r.plan.appendOpening(c, by, key, state.Text); err != nil {
+	if err := r.plan.appendOpening(c, by, key, state); err != nil {
 		return err
 	}
 	if c.n < r.memory.chunkRows && c.bytes() < r.memory.chunkBytes {

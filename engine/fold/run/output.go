@@ -57,9 +57,13 @@ func (r *runner) writeRows(ctx context.Context) error {
 	last, any := "", false
 	return w.finish(merge(ctx, r.sources(func(d *results) *records { return d.rows }), func(s *source) error {
 		key := string(s.sort)
-		if r.named() {
+		if r.named() || r.tried() {
+			check := r.checkShown
+			if r.tried() {
+				check = r.checkTried
+			}
 			row = parseValues(row[:0], s.values, len(names))
-			if err := r.checkShown(row, key == last && any); err != nil {
+			if err := check(row, key == last && any); err != nil {
 				return err
 			}
 		} else {
@@ -103,6 +107,23 @@ func (r *runner) checkShown(row []recount.Value, twice bool) error {
 	return nil
 }
 
+// triedColumn is the column of an attempt's number in a file of rows.
+const triedColumn = "attempt"
+
+// checkTried refuses a row of an attempt whose key is NULL or stands there twice.
+func (r *runner) checkTried(row []recount.Value, twice bool) error {
+	key := row[1 : 1+len(r.spec.Shape.Key)]
+	for i, v := range key {
+		if v.Null {
+			return result.NoKey(r.spec.Shape, key, i, r.of())
+		}
+	}
+	if twice && len(key) > 0 {
+		return result.Twice(r.spec.Shape, key, r.of())
+	}
+	return nil
+}
+
 // outColumns names the columns of Out: k0, k1… for the key and v0, v1… for the
 // values, as the other engine does; of shown rows, what stands before them too.
 func outColumns(s *Spec) (names []string) {
@@ -111,6 +132,9 @@ func outColumns(s *Spec) (names []string) {
 			names = append(names, fmt.Sprintf("by%d", i))
 		}
 		names = append(names, shownOwn...)
+	}
+	if s.Single != nil || s.Several > 0 {
+		names = append(names, triedColumn)
 	}
 	for i := range s.Shape.Key {
 		names = append(names, fmt.Sprintf("k%d", i))

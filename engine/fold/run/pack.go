@@ -264,7 +264,7 @@ func (c *chunk) unpack(b []byte, scratch *scratch) error {
 	u := &unpacker{rest: b}
 	n := u.number()
 	for i := range c.columns {
-		u.column(&c.columns[i], scratch)
+		u.column(&c.columns[i], n, scratch)
 	}
 	c.n += n
 	if u.damaged || len(u.rest) != packSlack {
@@ -273,9 +273,10 @@ func (c *chunk) unpack(b []byte, scratch *scratch) error {
 	return nil
 }
 
-func (u *unpacker) column(c *column, scratch *scratch) {
+// column reads a column of a chunk of so many rows: it has as many, or none.
+func (u *unpacker) column(c *column, rows int, scratch *scratch) {
 	n := u.number()
-	if n == 0 || u.damaged {
+	if u.damaged = u.damaged || n != 0 && n != rows; n == 0 || u.damaged {
 		return
 	}
 	if nulls := u.take(1); nulls != nil && nulls[0] != 0 {

@@ -200,7 +200,7 @@ func (s slot) exact() bool { return s.form != formDouble && s.typ.Kind != recoun
 
 // chooseKey takes the only field of By as the key where its bytes serve.
 func (p *plan) chooseKey() {
-	if len(p.by) == 1 && !p.bucketd && p.slots[p.by[0]].exact() {
+	if len(p.by) == 1 && !p.bucketd && p.spec.Several == 0 && p.slots[p.by[0]].exact() {
 		p.key = p.by[0]
 		return
 	}

@@ -159,3 +159,54 @@ func (r *EffectRows) Err() error { return r.err }
 
 // Close closes and removes the file.
 func (r *EffectRows) Close() error { return errors.Join(r.texts.Close(), remove(r.path)) }
+
+// Tried is a row of an attempt under Spec.Single, or of a variant under Spec.Several.
+type Tried struct {
+	Attempt int
+	Row     recount.Row
+}
+
+// TriedRows are the rows of a run with Spec.Single or Spec.Several, sorted by attempt, then by
+// recount.KeyText of the row's key.
+type TriedRows struct {
+	texts *result.Texts
+	path  string
+	keys  int
+	err   error
+}
+
+// OpenTried opens what a run of the spec wrote to Spec.Out. The file is removed
+// when it is closed.
+func OpenTried(ctx context.Context, s Spec) (*TriedRows, error) {
+	t, err := result.OpenTexts(ctx, s.Out, outColumns(&s))
+	if err != nil {
+		return nil, err
+	}
+	return &TriedRows{texts: t, path: s.Out, keys: len(s.Shape.Key)}, nil
+}
+
+// Next returns the next row, which is valid until the next call.
+func (r *TriedRows) Next() (t Tried, ok bool) {
+	if r.err != nil {
+		return t, false
+	}
+	row, ok := r.texts.Next()
+	if !ok {
+		r.err = r.texts.Err()
+		return t, false
+	}
+	number, err := strconv.Atoi(row[0].Text)
+	if err != nil {
+		r.err = fmt.Errorf("read rows: %q is no attempt", row[0].Text)
+		return t, false
+	}
+	return Tried{number, recount.Row{Key: row[1 : 1+r.keys : 1+r.keys], Values: row[1+r.keys:]}}, true
+}
+
+// Err is why there is no next row, if it is an error.
+func (r *TriedRows) Err() error { return r.err }
+
+// Close removes the file.
+func (r *TriedRows) Close() error {
+	return errors.Join(r.texts.Close(), remove(r.path))
+}

@@ -32,6 +32,7 @@ type runner struct {
 	parts      []part
 	names      names
 	marks      marks
+	attempts   *attempts // nil: each key is folded once
 	wanted     map[string]struct{}
 	wantedNull bool
 	ranks      []uint32
@@ -114,6 +115,9 @@ func newRunner(s *Spec, steppers Steppers, numbered bool) (*runner, error) {
 		return nil, err
 	}
 	r.readWanted()
+	if err := r.readAttempts(); err != nil {
+		return nil, err
+	}
 	if r.marks, err = readMarks(s.Marks, s.Dedupe); err != nil {
 		return nil, err
 	}
@@ -220,7 +224,7 @@ func (r *runner) keyed(d *driver, p *part) (k keyed, free func(), err error) {
 		rows += int64(s.rows)
 	}
 	if need+rows*rowBytes > min(r.memory.gather, mostPart) {
-		if r.spec.Show {
+		if r.spec.Show || r.attempts != nil {
 			return nil, nil, r.tooLarge()
 		}
 		m, err := r.newMerged(p)
@@ -235,6 +239,9 @@ func (r *runner) keyed(d *driver, p *part) (k keyed, free func(), err error) {
 		return nil, nil, err
 	}
 	p.openings = nil
+	if r.attempts != nil {
+		g.single(r.attempts)
+	}
 	return newWalker(g), func() { r.memory.giveWhole(whole) }, nil
 }
 

@@ -150,12 +150,15 @@ type scatterer struct {
 	made   int      // chunks so far
 	cursor cursor
 	limits limits
-	key    []byte
-	bucket buckets
+	// variant is that of the file that is read.
+	variant int
+	key     []byte
+	bucket  buckets
 	// chosen are the rows of a block that are folded, to their parts; rows are
 	// the same by part, runs what of them is whose, share is counted by part.
 	chosen, to, rows, share []int32
 	runs                    []run
+	hashes                  []uint64
 	counts                  []int64 // of events, by part
 	file                    *spillFile
 	scratch                 scratch
@@ -199,7 +202,7 @@ func (s *scatterer) run(ctx context.Context, units []unit) (err error) {
 			if f, err = s.plan.openFile(s.spec.Files[u.file].Path, b, s.names.ordinal); err != nil {
 				return err
 			}
-			at = u.file
+			at, s.variant = u.file, s.spec.Files[u.file].Variant
 		}
 		if err := f.each(ctx, u.group, block, s.take); err != nil {
 			return err
@@ -269,14 +272,15 @@ func (s *scatterer) choose(block *chunk) {
 		s.share = make([]int32, len(s.parts))
 	}
 	clear(s.share)
-	for row := range block.n {
+	s.hashes = s.plan.hashes(s.hashes[:0], block, 0, block.n)
+	for row, hash := range s.hashes {
 		if !s.spec.Feed && !s.used(block, row) {
 			continue
 		}
 		if s.wanted != nil && !s.isWanted(block, row) {
 			continue
 		}
-		part := s.partOf(s.plan.hash(block, row))
+		part := s.partOf(hash)
 		s.counts[part]++
 		if s.parts[part].done {
 			continue
@@ -398,6 +402,7 @@ func (s *scatterer) fillKeys(block *chunk) (err error) {
 		if s.key, err = s.plan.appendKey(s.key[:0], block, row); err != nil {
 			return err
 		}
+		s.key = s.plan.appendVariant(s.key, s.variant)
 		if s.plan.bucketd {
 			s.key = s.appendBucket(s.key, block, row)
 		}
@@ -412,11 +417,7 @@ func (s *scatterer) isWanted(block *chunk, row int) bool {
 	if k.null(row) {
 		return s.wantedNull
 	}
-	v := k.at(row)
-	if s.plan.bucketd {
-		v = v[:len(v)-bucketBytes]
-	}
-	_, ok := s.wanted[string(v)]
+	_, ok := s.wanted[string(s.plan.byOf(k.at(row)))]
 	return ok
 }
 

@@ -44,10 +44,6 @@ type Spec struct {
 	// event's bucket is a part of the key too.
 	By     []string       `json:"by"`
 	Bucket recount.Bucket `json:"bucket"` // see MarshalJSON
-	// Turns, where there are any, are the folds that share the events of each key:
-	// each event is folded by the first whose turn it is (package turns). Reads then
-	// has the columns of all, and those that say whose turn it is.
-	Turns []Turn `json:"turns,omitempty"`
 	// Keys, where not nil, are the only keys that are folded, by the values of By.
 	Keys [][]recount.Value `json:"keys,omitempty"`
 	// Opening is a Parquet file of states: By and recount.StateColumn, as text.
@@ -61,8 +57,18 @@ type Spec struct {
 	// Show asks for rows after each event of a key, not only after its last: those
 	// that its events up to that sequence number give, in their order (OpenShown).
 	Show bool `json:"show,omitempty"`
+	// Along, where not nil, is the order, by seq, in which Show shows events: rows
+	// after each are those of the events that stand there up to it. It names all
+	// events that are read.
+	Along []int64 `json:"along,omitempty"`
 	// Alone folds every event for itself, each with a new state (OpenShown).
 	Alone bool `json:"alone,omitempty"`
+	// Single, where not nil, folds these keys alone, each once without each of its
+	// events and once with each of them once more (OpenTried).
+	Single []SingleKey `json:"single,omitempty"`
+	// Several, where not 0, says that Files are feeds of so many variants, each file
+	// of one: a key is folded once for each (OpenTried).
+	Several int `json:"several,omitempty"`
 	// MaxPoisoned bounds Result.Poisoned; 0: the default.
 	MaxPoisoned int          `json:"max_poisoned,omitempty"`
 	Threads     int          `json:"threads"`
@@ -79,23 +85,21 @@ type Spec struct {
 	Resume string `json:"resume,omitempty"` // a folder that outlives the process; empty: none
 }
 
-// Turn is one of the folds that share the events of a key.
-type Turn struct {
-	Name  string `json:"name"`
-	Where string `json:"where"` // the logic, in messages
-	// Hit says that only hit events are its, Span that only those of a span of event
-	// time are; a zero edge is open.
-	Hit   bool           `json:"hit,omitempty"`
-	Span  recount.Window `json:"span"`
-	Reads []string       `json:"reads"`
-}
-
 // File is one Parquet file of events.
 type File struct {
 	Path     string `json:"path"`
 	Rows     int64  `json:"rows"`
 	FirstSeq int64  `json:"first_seq"`
 	LastSeq  int64  `json:"last_seq"`
+	// Variant, under Spec.Several, is whose feed it is, from 0.
+	Variant int `json:"variant,omitempty"`
+}
+
+// SingleKey is a key and those of its events that are left out or repeated by
+// themselves.
+type SingleKey struct {
+	Key  []recount.Value `json:"key"` // the values of By
+	Seqs []int64         `json:"seqs"`
 }
 
 // Batch are events of some keys: those of a key stand together, in their order. A
@@ -203,6 +207,9 @@ type Poisoned struct {
 	Why string          `json:"why"`
 	// First says that it is the first event of its key, which had no opening.
 	First bool `json:"first,omitempty"`
+	// Attempt is that of Spec.Single, or the variant of Spec.Several, which had the
+	// event.
+	Attempt int `json:"attempt,omitempty"`
 }
 
 // Description is what a fold says of itself before it sees an event.
@@ -216,9 +223,6 @@ type Description struct {
 	// State says that the state of a key can be taken out and given back: without
 	// it no replay of it begins at a checkpoint.
 	State bool `json:"state"`
-	// StateForm names the form of the state where the fold knows it: a fold of
-	// another form cannot go on from it.
-	StateForm string `json:"state_form,omitempty"`
 	// Effects says that it would send something.
 	Effects bool `json:"effects"`
 }

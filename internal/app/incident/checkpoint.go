@@ -142,6 +142,9 @@ func (r *Incident) makeCheckpoint(ctx context.Context, logic, opening string, la
 		}
 	}()
 	defer joined(&err, session.Close)
+	if _, err := r.known(ctx, session, engine.SeeAll, openSpan(read)); err != nil {
+		return nil, err
+	}
 	marks, err := session.Quarantined(ctx)
 	if err != nil || len(marks) > 0 {
 		return nil, err

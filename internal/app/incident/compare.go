@@ -316,45 +316,15 @@ func (r *Incident) explain(ctx context.Context, l *live, pairs []diff.Pair, repe
 	hypotheses, cut := replay.Hypotheses(r.calc.Calculation, r.right, repeats, r.processed)
 	act := r.host.Progress().Begin("trying what may have happened", int64(len(hypotheses)))
 	defer act.End()
-	for _, h := range hypotheses {
-		if left == 0 {
-			break
-		}
-		tried = append(tried, h.Cause)
-		if left, err = r.try(ctx, r.comparedAs(l), h, pairs); err != nil {
-			return nil, 0, fmt.Errorf("try %s: %w", h.Cause, err)
+	trying := &trying{Incident: r, shape: r.comparedAs(l), pairs: pairs}
+	for i := 0; i < len(hypotheses) && left > 0; i++ {
+		tried = append(tried, hypotheses[i].Cause)
+		if left, err = trying.next(ctx, hypotheses[i:]); err != nil {
+			return nil, 0, errors.Join(fmt.Errorf("try %s: %w", hypotheses[i].Cause, err), trying.close())
 		}
 		act.Add(1)
 	}
-	return tried, cut, nil
-}
-
-// mostKeys bounds the rows that an engine is asked for by name; beyond it all
-// rows are made.
-const mostKeys = 50_000
-
-func (r *Incident) try(ctx context.Context, shape recount.Shape, h replay.Hypothesis, pairs []diff.Pair) (left int, err error) {
-	var rows engine.Rows
-	for _, p := range pairs { // only rows without a cause are looked at
-		if p.Cause == "" && !p.Excluded && p.Hold == "" {
-			h.Variant.Keys = append(h.Variant.Keys, p.Key)
-		}
-	}
-	if len(h.Variant.Keys) > mostKeys {
-		h.Variant.Keys = nil
-	}
-	// A logic that is tried alone is proved deterministic, as the right one is:
-	// the causes are part of the plan.
-	if h.Cause == "previous" {
-		rows, err = replay.Prove(ctx, r.session, h.Variant)
-	} else {
-		rows, err = r.session.Run(ctx, h.Variant)
-	}
-	if err != nil {
-		return 0, err
-	}
-	defer joined(&err, rows.Close)
-	return diff.Explain(shape, r.rules(), pairs, h.Cause, diff.As(r.within(rows, r.compared), shape))
+	return tried, cut, trying.close()
 }
 
 // changes turns pairs into the changes of a plan.

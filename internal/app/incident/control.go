@@ -37,11 +37,11 @@ func (r *Incident) control(ctx context.Context, l *live, p *recount.Plan, beside
 	if err != nil {
 		return err
 	}
-	for _, span := range r.unknown {
-		p.Body.Notes = append(p.Body.Notes, fmt.Sprintf("no control over %s: the reference data says nothing about some of its events", span))
+	for _, u := range r.unknown {
+		p.Body.Notes = append(p.Body.Notes, fmt.Sprintf("no control over %s: %s some of its events", u.span, u.why))
 	}
 	if len(r.unknown) == len(spans) {
-		p.Body.NoControl = "the reference data says nothing about events beside the window"
+		p.Body.NoControl = r.unknown[0].why + " events beside the window"
 		return nil
 	}
 	if seen == 0 {
@@ -60,8 +60,8 @@ func (r *Incident) compareSpans(ctx context.Context, l *live, control *recount.C
 	for _, span := range spans {
 		wrong := redSpan{window: span, input: r.controlInput(span)}
 		found, err := r.compareSpan(ctx, l, span, wrong.input)
-		if e, ok := errors.AsType[*recount.Error](err); ok && e.Code == recount.CodeLookup {
-			r.unknown = append(r.unknown, span) // the window's own events were found
+		if e, ok := errors.AsType[*recount.Error](err); ok && unjudgedBy[e.Code] != "" { // of the window's own events it is known
+			r.unknown = append(r.unknown, unjudged{span, unjudgedBy[e.Code]})
 			act.Add(1)
 			continue
 		}
@@ -91,6 +91,18 @@ func (r *Incident) compareSpans(ctx context.Context, l *live, control *recount.C
 		}
 	}
 	return red, seen, nil
+}
+
+// unjudged is a span beside the window of which nobody knows what its rows should be.
+type unjudged struct {
+	span recount.Window
+	why  string
+}
+
+// unjudgedBy says why a span of the control is left away, by what its replay says.
+var unjudgedBy = map[recount.Code]string{
+	recount.CodeLookup: "the reference data says nothing about",
+	recount.CodeTypes:  "the logic does not know the types of",
 }
 
 // besides makes the control of rows that go on: those that no hit event touches.
@@ -156,6 +168,9 @@ func (r *Incident) compareSpan(ctx context.Context, l *live, span recount.Window
 		return found, err
 	}
 	defer joined(&err, session.Close)
+	if _, err := r.known(ctx, session, engine.SeeAll, span.String()); err != nil {
+		return found, err
+	}
 	held, err := r.held(ctx, span)
 	if err != nil {
 		return found, err

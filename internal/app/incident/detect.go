@@ -2,6 +2,7 @@ package incident
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/big"
 	"strings"
@@ -96,7 +97,7 @@ func (d *detecting) start(ctx context.Context) error {
 		}
 	}
 	if !d.settles() {
-		return d.Incident.start(ctx)
+		return d.begun(ctx)
 	}
 	if d.taken.Kind == recount.CutFound {
 		return noCut(d.calc.Name, "nothing says how far its rows are, and a search needs to know it")
@@ -106,8 +107,14 @@ func (d *detecting) start(ctx context.Context) error {
 	}
 	input := engine.Input{Window: d.window, Read: d.read, Hits: recount.Hits{Window: recount.Window{By: recount.ByPosition}}}
 	session, err := d.open(ctx, input, cover.Select(d.snapshot, d.read))
+	if err != nil {
+		return err
+	}
+	if _, err := d.known(ctx, session, engine.SeeAll, openSpan(d.read)); err != nil {
+		return errors.Join(err, session.Close())
+	}
 	d.session = session
-	return err
+	return nil
 }
 
 // compare finds the rows that are not right.
@@ -351,7 +358,7 @@ func (d *detecting) replayAnswer(ctx context.Context, l *live) (err error) {
 	defer func() { d.session = before }()
 	cause := replay.Hypothesis{Cause: "detected", Variant: v}
 	if !d.settles() {
-		left, err := d.try(ctx, d.comparedAs(l), cause, d.pairs)
+		left, err := (&trying{Incident: d.Incident, shape: d.comparedAs(l), pairs: d.pairs}).next(ctx, []replay.Hypothesis{cause})
 		d.out.Explained = d.out.Wrong - int64(left)
 		return err
 	}

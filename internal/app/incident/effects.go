@@ -78,12 +78,12 @@ func (r *Incident) Effects(ctx context.Context, overrides Overrides, each func(r
 	if !r.HasEffects() {
 		return out, r.noEffects()
 	}
-	if err := r.start(ctx); err != nil {
+	if err := r.begun(ctx); err != nil {
 		return out, err
 	}
 	defer joined(&err, r.close)
 	out = Effected{Calculation: r.calc.Name, Window: r.window, Asked: r.typed(), Snapshot: r.snapshot.ID, Watermark: r.snapshot.Watermark}
-	if out.Events, err = r.session.Count(ctx, r.calc.Dedupe); err != nil {
+	if out.Events, err = r.count(ctx); err != nil {
 		return out, err
 	}
 	if err := r.refuseEmpty(out.Events, overrides.AllowEmpty); err != nil {

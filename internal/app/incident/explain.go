@@ -72,10 +72,12 @@ type NamedValue struct {
 	Value recount.Value
 }
 
-// Bounds of an explanation: how many events are looked at, and for how many the
-// row is replayed step by step.
+// Bounds of an explanation: how many events are looked at, how many of a fold whose
+// rows name their events, so that one run tells the row after each, and after how
+// many the row is shown.
 const (
 	mostExplained = 2000
+	mostOfFold    = 10_000
 	mostStepped   = 40
 )
 
@@ -197,6 +199,9 @@ type explaining struct {
 	under  *replay.Hypothesis
 	every  bool            // step through all of them
 	mute   map[string]bool // folds, by digest, that do not give their state
+	// right and against are what the two logics have after each event, where one
+	// run told.
+	courses [2]*course
 }
 
 // find lists the events that touch the row, whatever their marks.
@@ -243,10 +248,14 @@ func (e *explaining) query() (engine.Query, bool) {
 
 // candidates lists the events that may touch the row.
 func (e *explaining) candidates(ctx context.Context, query engine.Query) ([]engine.ReplayEvent, error) {
+	most := mostExplained
+	if e.keyed(query) {
+		most = mostOfFold
+	}
+	query.Limit = most
 	events, err := e.session.Events(ctx, query)
-	var refused *recount.Error
-	if errors.As(err, &refused) && refused.Code == recount.CodeLimit || err == nil && len(events) > mostExplained {
-		return nil, e.tooMany()
+	if refused, ok := errors.AsType[*recount.Error](err); ok && refused.Code == recount.CodeLimit {
+		return nil, e.tooMany(most)
 	}
 	return events, err
 }
@@ -259,10 +268,17 @@ func texts(values []recount.Value) []string {
 	return out
 }
 
-func (e *explaining) tooMany() error {
+func (e *explaining) tooMany(most int) error {
+	if most == mostOfFold {
+		return &recount.Error{
+			Code: recount.CodeLimit, What: "the row is made of too many events", Where: fmt.Sprintf("calculation %s, %s", e.calc.Name, e.window),
+			Why:  fmt.Sprintf("it has over %d, which nobody could read", most),
+			Next: "recount archive cat shows them; plan a shorter window to have fewer explained",
+		}
+	}
 	return &recount.Error{
 		Code: recount.CodeLimit, What: "too many events may touch the row", Where: fmt.Sprintf("calculation %s, %s", e.calc.Name, e.window),
-		Why:  fmt.Sprintf("over %d events have to be tried, since the row's key names too few fields of an event", mostExplained),
+		Why:  fmt.Sprintf("over %d events have to be tried, since the row's key names too few fields of an event", most),
 		Next: fmt.Sprintf("declare the key columns as fields: of source %s under the same names, or plan a shorter window", e.source.Name),
 	}
 }

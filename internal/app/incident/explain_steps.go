@@ -38,13 +38,7 @@ func (e *explaining) run(ctx context.Context, v engine.Variant, events []engine.
 			others = true
 			continue
 		}
-		got.row = slices.Clone(row.Values)
-		if last := len(got.row) - 1; stated {
-			if state := got.row[last]; !state.Null {
-				got.state = &state.Text
-			}
-			got.row = got.row[:last:last]
-		}
+		got = asMade(row.Values, stated)
 	}
 }
 
@@ -71,13 +65,13 @@ func (e *explaining) steps(ctx context.Context) error {
 	if e.under = e.hypothesis(); e.under != nil {
 		e.out.Against = string(e.under.Cause)
 	}
-	whole, _, err := e.run(ctx, e.right, e.upTo(len(e.events), false))
+	whole, err := e.after(ctx, 0, len(e.events)-1)
 	if err != nil {
 		return err
 	}
 	e.out.Result = whole.row
 	if e.under != nil {
-		under, _, err := e.run(ctx, e.under.Variant, e.upTo(len(e.events), e.repeats()))
+		under, err := e.after(ctx, 1, len(e.events)-1)
 		if err != nil {
 			return err
 		}
@@ -117,7 +111,7 @@ func (e *explaining) fill(ctx context.Context, i int) error {
 	if !step.Skipped {
 		return nil
 	}
-	right, _, err := e.run(ctx, e.right, e.upTo(i+1, false))
+	right, err := e.after(ctx, 0, i)
 	if err != nil {
 		return err
 	}
@@ -125,7 +119,7 @@ func (e *explaining) fill(ctx context.Context, i int) error {
 	if e.under == nil {
 		return nil
 	}
-	under, _, err := e.run(ctx, e.under.Variant, e.upTo(i+1, e.repeats()))
+	under, err := e.after(ctx, 1, i)
 	step.Under, step.UnderState = under.row, under.state
 	return err
 }
@@ -204,4 +198,105 @@ func (e *explaining) ofBucket(events []engine.ReplayEvent) []engine.ReplayEvent 
 	}
 	end := e.calc.Bucket.Next(at)
 	return slices.DeleteFunc(slices.Clone(events), func(ev engine.ReplayEvent) bool { return ev.Time.Before(at) || !ev.Time.Before(end) })
+}
+
+// course is what a logic has after each event of the row.
+type course struct {
+	// at has an entry for each of the row's events, nil where no run told it.
+	at []*made
+}
+
+// after is what one of the two logics, the right one (0) or the other (1), has after
+// event i. A fold tells it of all events by one run; else it is replayed up to each.
+func (e *explaining) after(ctx context.Context, which, i int) (made, error) {
+	v, repeats := e.right, false
+	if which == 1 {
+		v, repeats = e.under.Variant, e.repeats()
+	}
+	if e.courses[which] == nil {
+		c, err := e.course(ctx, v, repeats)
+		if err != nil {
+			return made{}, err
+		}
+		e.courses[which] = c
+	}
+	if at := e.courses[which].at; i >= 0 && at[i] != nil {
+		return *at[i], nil
+	}
+	got, _, err := e.run(ctx, v, e.upTo(i+1, repeats))
+	return got, err
+}
+
+// course follows a fold along the row's events.
+func (e *explaining) course(ctx context.Context, v engine.Variant, repeats bool) (*course, error) {
+	c := &course{at: make([]*made, len(e.events))}
+	counted := e.upTo(len(e.events), repeats)
+	if !v.Logic.Fold() || len(counted) == 0 {
+		return c, nil
+	}
+	q := engine.StatesQuery{Keys: [][]recount.Value{e.rowKey()}}
+	for _, ev := range counted {
+		q.Along = append(q.Along, ev.Seq)
+	}
+	found, err := e.follow(ctx, v, q)
+	if e, ok := errors.AsType[*recount.Error](err); errors.Is(err, recount.ErrUnsupported) || ok && replay.LogicFault(e.Code) && ctx.Err() == nil {
+		// To show rows and states after all events may be what it cannot do: those
+		// after a few are not given up for it.
+		return c, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var last *made
+	for i, ev := range e.events {
+		if got, ok := found[ev.Seq]; ok {
+			last = &got
+		}
+		if last == nil { // the row that there is before any of them
+			before, _, err := e.run(ctx, v, nil)
+			if err != nil {
+				return nil, err
+			}
+			last = &before
+		}
+		c.at[i] = last
+	}
+	return c, nil
+}
+
+// follow reads what stands after each event that the variant sees, by seq, with the
+// state where the logic gives it.
+func (e *explaining) follow(ctx context.Context, v engine.Variant, q engine.StatesQuery) (found map[int64]made, err error) {
+	with := v
+	with.Columns = append(slices.Clone(v.Columns), recount.StateColumn)
+	states, err := e.session.States(ctx, with, q)
+	stated := !errors.Is(err, recount.ErrUnsupported)
+	if !stated {
+		states, err = e.session.States(ctx, v, q)
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer joined(&err, states.Close)
+	found = map[int64]made{}
+	for {
+		one, ok := states.Next()
+		if !ok {
+			return found, states.Err()
+		}
+		found[one.Seq] = asMade(one.Values, stated)
+	}
+}
+
+// asMade takes the state out of a row's values, where it stands behind them.
+func asMade(values []recount.Value, stated bool) (got made) {
+	if got.row = slices.Clone(values); !stated || values == nil {
+		return got
+	}
+	last := len(got.row) - 1
+	if state := got.row[last]; !state.Null {
+		got.state = &state.Text
+	}
+	got.row = got.row[:last:last]
+	return got
 }

@@ -225,20 +225,16 @@ func (r *Incident) resume() string {
 	return dir
 }
 
-// Bounds of looking for single events: the rows that are looked at, and the hit
-// events of a row of which each is left out, then repeated.
-const (
-	mostSingle  = 200
-	mostLeftOut = 32
-)
+// mostSingle bounds the events that are folded to look for single events: each hit
+// event of a row is left out, then repeated, among all of the row's.
+const mostSingle = 500_000
 
-// suspect is a row that nothing explains, with the hit events of its key.
+// suspect is a row that nothing explains, and what was found of it.
 type suspect struct {
-	pair   *diff.Pair
-	events []engine.ReplayEvent
-	cause  recount.Cause // of the first event that fits
-	event  string
-	fits   int
+	pair  *diff.Pair
+	cause recount.Cause // of the first event that fits
+	event string
+	fits  int
 }
 
 // single looks, for rows of folds that no hypothesis explains, for one hit event
@@ -249,24 +245,61 @@ func (r *Incident) single(ctx context.Context, l *live, found *comparison) error
 	if !r.calc.Logic.Fold() {
 		return nil
 	}
-	suspects, err := r.suspects(ctx, found)
-	if err != nil || len(suspects) == 0 {
-		return err
+	q, suspects := engine.SinglesQuery{Most: mostSingle}, map[string]*suspect{}
+	for i := range found.Pairs {
+		if p := &found.Pairs[i]; p.Cause == "" && !p.Excluded && p.Hold == "" && p.Key != nil {
+			q.Keys = append(q.Keys, p.Key)
+			suspects[p.Text] = &suspect{pair: p}
+		}
+	}
+	if len(q.Keys) == 0 {
+		return nil
 	}
 	act := r.host.Progress().Begin("is it a single event", 0)
 	defer act.End()
-	most := 0
-	for _, s := range suspects {
-		most = max(most, len(s.events))
+	singles, err := r.session.Singles(ctx, r.right, q)
+	if errors.Is(err, recount.ErrUnsupported) {
+		return nil // rows do not name their events
 	}
-	for _, cause := range []recount.Cause{recount.CauseMissedEvent, recount.CauseRepeatedEvent} {
-		found.tried = append(found.tried, cause)
-		for n := range most {
-			if err := r.trySingle(ctx, r.comparedAs(l), suspects, cause, n); err != nil {
-				return fmt.Errorf("try single events: %w", err)
-			}
+	if e, ok := errors.AsType[*recount.Error](err); ok && replay.LogicFault(e.Code) && ctx.Err() == nil {
+		found.singles = append(found.singles, "single events were not sought: without some of them "+e.What)
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("try single events: %w", err)
+	}
+	if len(singles.List) > 0 {
+		found.tried = append(found.tried, recount.CauseMissedEvent, recount.CauseRepeatedEvent)
+	}
+	r.weigh(r.comparedAs(l), singles.List, suspects)
+	found.singles = append(found.singles, concluded(suspects)...)
+	if singles.Left > 0 {
+		found.singles = append(found.singles, fmt.Sprintf("unexplained rows of which no event was left out by itself, since all together would fold more than %d events: %d", mostSingle, singles.Left))
+	}
+	return nil
+}
+
+// weigh finds which single events fit their rows.
+func (r *Incident) weigh(shape recount.Shape, singles []engine.Single, suspects map[string]*suspect) {
+	rules := r.rules()
+	for _, one := range singles {
+		s := suspects[recount.KeyText(one.Key)]
+		if s == nil || one.Failed || !s.pair.Fits(shape, rules, one.Values) {
+			continue
+		}
+		if s.fits++; s.fits > 1 {
+			continue
+		}
+		s.cause, s.event = recount.CauseMissedEvent, nameOf(one.ID, one.Partition, one.Position)
+		if one.Again {
+			s.cause = recount.CauseRepeatedEvent
 		}
 	}
+}
+
+// concluded gives rows that one event alone explains their cause, and says of how
+// many there are several.
+func concluded(suspects map[string]*suspect) (notes []string) {
 	several := 0
 	for _, s := range suspects {
 		switch s.fits {
@@ -278,106 +311,9 @@ func (r *Incident) single(ctx context.Context, l *live, found *comparison) error
 		}
 	}
 	if several > 0 {
-		found.singles = append(found.singles, fmt.Sprintf("rows that any of several single events would explain, so that their cause stays unknown: %d", several))
+		notes = append(notes, fmt.Sprintf("rows that any of several single events would explain, so that their cause stays unknown: %d", several))
 	}
-	return nil
-}
-
-// suspects are the rows that nothing explains and whose hit events are few.
-func (r *Incident) suspects(ctx context.Context, found *comparison) (list []*suspect, err error) {
-	by := r.calc.Logic.By
-	many, left := 0, 0
-	for i := range found.Pairs {
-		p := &found.Pairs[i]
-		if p.Cause != "" || p.Excluded || p.Hold != "" || p.Key == nil {
-			continue
-		}
-		fields := map[string]recount.Value{}
-		for _, name := range by {
-			if at := slices.Index(r.calc.Key, name); at >= 0 {
-				fields[name] = p.Key[at]
-			}
-		}
-		if len(fields) < len(by) {
-			return nil, nil // the row does not name its events
-		}
-		if len(list) == mostSingle {
-			left++
-			continue
-		}
-		events, err := r.session.Events(ctx, engine.Query{Fields: fields, Lists: []recount.EventList{{}}, Limit: mostExplained})
-		if e, ok := errors.AsType[*recount.Error](err); ok && e.Code == recount.CodeLimit {
-			many++
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		events = slices.DeleteFunc(events, func(e engine.ReplayEvent) bool { return !r.inBucket(p.Key, e) })
-		if len(events) > mostLeftOut {
-			many++
-			continue
-		}
-		if len(events) > 0 {
-			list = append(list, &suspect{pair: p, events: events})
-		}
-	}
-	if many > 0 {
-		found.singles = append(found.singles, fmt.Sprintf("unexplained rows with more than %d hit events, of which none was left out by itself: %d", mostLeftOut, many))
-	}
-	if left > 0 {
-		found.singles = append(found.singles, fmt.Sprintf("more unexplained rows, of which no event was left out by itself: %d", left))
-	}
-	return list, nil
-}
-
-// inBucket says whether an event is one of a row's bucket, where rows remember no
-// other.
-func (r *Incident) inBucket(key []recount.Value, e engine.ReplayEvent) bool {
-	if !r.bucketed() || r.calc.Memory.Kind != recount.MemoryWindow {
-		return true
-	}
-	at, err := r.bucketTime(key)
-	return err != nil || r.calc.Bucket.Floor(e.Time).Equal(r.calc.Bucket.Floor(at))
-}
-
-// trySingle replays all suspects without the nth of their hit events, or with it
-// twice.
-func (r *Incident) trySingle(ctx context.Context, shape recount.Shape, suspects []*suspect, cause recount.Cause, n int) (err error) {
-	var pairs []diff.Pair
-	var of []*suspect
-	var events []engine.ReplayEvent
-	v := r.right
-	for _, s := range suspects {
-		if n >= len(s.events) || s.fits > 1 {
-			continue
-		}
-		one := *s.pair
-		pairs, of, events = append(pairs, one), append(of, s), append(events, s.events[n])
-		v.Keys = append(v.Keys, one.Key)
-	}
-	if len(of) == 0 {
-		return nil
-	}
-	singled(&v, cause, events)
-	rows, err := r.session.Run(ctx, v)
-	if err != nil {
-		return err
-	}
-	defer joined(&err, rows.Close)
-	if _, err := diff.Explain(shape, r.rules(), pairs, cause, diff.As(r.within(rows, r.compared), shape)); err != nil {
-		return err
-	}
-	for i, p := range pairs {
-		if p.Cause == "" {
-			continue
-		}
-		if s := of[i]; s.fits == 0 {
-			s.cause, s.event = cause, eventName(s.events[n])
-		}
-		of[i].fits++
-	}
-	return nil
+	return notes
 }
 
 // singled lets a variant miss events, or see them twice.
@@ -397,8 +333,12 @@ func singled(v *engine.Variant, cause recount.Cause, events []engine.ReplayEvent
 
 // eventName names an event to a person.
 func eventName(e engine.ReplayEvent) string {
-	if e.ID != "" {
-		return e.ID
+	return nameOf(e.ID, e.Partition, e.Position)
+}
+
+func nameOf(id, partition, position string) string {
+	if id != "" {
+		return id
 	}
-	return e.Partition + ":" + recount.ShortPosition(e.Position)
+	return partition + ":" + recount.ShortPosition(position)
 }

@@ -67,7 +67,8 @@ type Incident struct {
 	tables    []*table            // reference data, in the order of the configuration
 	used      []recount.Version   // the versions that the window needs
 	versioned *recount.Logic      // all versions, where calc.Logic is the one that is needed
-	unknown   []recount.Window    // spans beside the window of which the reference data says nothing
+	unknown   []unjudged          // spans beside the window that cannot be a control
+	ignored   int64               // events of types that the logic passes over
 	extra     []recount.Field     // the fields that events get from it
 }
 

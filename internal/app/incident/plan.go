@@ -106,6 +106,7 @@ func (r *Incident) usable(ctx context.Context, l *live, overrides Overrides) (co
 // was over, none of them came late.
 func (r *Incident) count(ctx context.Context) (recount.EventCounts, error) {
 	counts, err := r.session.Count(ctx, r.calc.Dedupe)
+	counts.Ignored = r.ignored
 	if r.right.See == engine.SeeHit {
 		counts.Outside += counts.Used - counts.Hit
 		counts.Used, counts.Late = counts.Hit, 0
@@ -129,6 +130,9 @@ func (r *Incident) written(ctx context.Context, l *live, p *recount.Plan, found 
 		if err := r.setDeltas(l, d, changes); err != nil {
 			return nil, err
 		}
+	}
+	if err := r.checkAlike(ctx, l, changes); err != nil {
+		return nil, err
 	}
 	return changes, r.checkOwned(ctx, l, changes)
 }

@@ -40,7 +40,7 @@ type Rows struct {
 // Replay recalculates the window and hands its rows to write. Out and TookMS are
 // left open. It opens no target.
 func (r *Incident) Replay(ctx context.Context, overrides Overrides, write func(*Rows) error) (out Replayed, err error) {
-	if err := r.start(ctx); err != nil {
+	if err := r.begun(ctx); err != nil {
 		return out, err
 	}
 	defer joined(&err, r.close)
@@ -144,7 +144,7 @@ func (r *Incident) Verify(ctx context.Context, overrides Overrides) (out Verifie
 		return out, err
 	}
 	defer joined(&err, l.target.Close)
-	if err := r.start(ctx); err != nil {
+	if err := r.begun(ctx); err != nil {
 		return out, err
 	}
 	defer joined(&err, r.close)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"recount"
@@ -58,7 +59,7 @@ func Plan(ctx context.Context, calculations []*Incident, overrides Overrides) (p
 
 // plan replays, compares and puts the plan of one calculation together.
 func (one planning) plan(ctx context.Context, overrides Overrides) (p *recount.Plan, err error) {
-	if err := one.r.start(ctx); err != nil {
+	if err := one.r.begun(ctx); err != nil {
 		return nil, err
 	}
 	defer joined(&err, one.r.close)
@@ -292,5 +293,44 @@ func (r *Incident) checkOwned(ctx context.Context, l *live, changes []recount.Ch
 		Code: recount.CodeLiveKey, What: "where: leaves out rows of keys that are to be written", Where: l.info.Identity.Place + " " + l.info.Identity.Table,
 		Why:  fmt.Sprintf("for %d keys the table has one more row, for which where: does not hold: %s", len(foreign), apply.ShowKeys(foreign)),
 		Next: "name in key: the columns that make a row unique in the whole table, or let where: hold for these rows too",
+	}
+}
+
+// checkAlike refuses inserts whose key the table takes for that of a row which is
+// there, though it is spelled otherwise: a collation, the blanks of a char(n), the
+// case of a uuid. The row would be taken for one that should not be there.
+func (r *Incident) checkAlike(ctx context.Context, l *live, changes []recount.Change) error {
+	var keys, alike, there [][]recount.Value
+	seen := map[string]bool{}
+	for _, c := range changes {
+		if c.Action != recount.ActionInsert && c.Before != nil {
+			seen[recount.KeyText(c.Key)] = true
+		}
+	}
+	for _, c := range changes {
+		if c.Action == recount.ActionInsert {
+			if keys = append(keys, c.Key); seen[recount.KeyText(c.Key)] { // spelled anew for its column, it is the other row's
+				alike, there = append(alike, c.Key), append(there, c.Key)
+			}
+		}
+	}
+	texts := slices.ContainsFunc(l.key, func(c recount.Column) bool { return c.Type.Kind == recount.KindString })
+	if len(keys) == 0 || !texts {
+		return nil
+	}
+	scan := target.Scan{Key: names(l.key), Columns: names(l.key), Window: r.window, Keys: keys, Alike: true}
+	err := l.target.Scan(ctx, scan, func(row recount.Row) error {
+		if recount.KeyText(row.Key) != recount.KeyText(row.Values) {
+			alike, there = append(alike, row.Key), append(there, row.Values)
+		}
+		return nil
+	})
+	if err != nil || len(alike) == 0 {
+		return err
+	}
+	return &recount.Error{
+		Code: recount.CodeLiveKey, What: "the table takes two keys for one", Where: l.info.Identity.Place + " " + l.info.Identity.Table,
+		Why:  fmt.Sprintf("%d rows are to be inserted whose key it spells otherwise: %s for %s", len(alike), apply.ShowKeys(alike), apply.ShowKeys(there)),
+		Next: "let the logic spell keys as the table does, such as lower(key) or trim(key)",
 	}
 }

@@ -87,10 +87,14 @@ func Moved(place, why string, err error) error {
 
 // DoesNotFit says that the table does not take a value or a row.
 func DoesNotFit(place, why string, err error) error {
+	return Breaks(place, why, "see which rule of the table the row breaks; the calculation or the table has to change", err)
+}
+
+// Breaks is DoesNotFit where it is known what mends it.
+func Breaks(place, why, next string, err error) error {
 	return &recount.Error{
 		Code: recount.CodeDoesNotFit, What: "the table does not take a row as planned", Where: place, Why: why,
-		Next: "see which rule of the table the row breaks; the calculation or the table has to change",
-		Err:  errors.Join(recount.ErrDoesNotFit, err),
+		Next: next, Err: errors.Join(recount.ErrDoesNotFit, err),
 	}
 }
 

@@ -23,7 +23,7 @@ class Totals:
         if meaning == "mails" and value is not None and value > 5:
             recount.effect("mail", self.user_id, {"value": value})
         if value is not None:
-            self.total = (self.total or 0) + value * (2 if meaning == "doubled" else 1)
+            self.total = (self.total or 0) + value
         self.n += 1
 
     def rows(self):
