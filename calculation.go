@@ -68,11 +68,6 @@ func (l Logic) Folds() bool {
 	return l.Fold() || slices.ContainsFunc(l.Versions, func(v Version) bool { return v.Logic.Fold() })
 }
 
-// FoldsAll says that it is a fold, or that all of its versions are.
-func (l Logic) FoldsAll() bool {
-	return l.Fold() || len(l.Versions) > 0 && !slices.ContainsFunc(l.Versions, func(v Version) bool { return !v.Logic.Fold() })
-}
-
 // Brought says that the logic is not here: something else made its rows.
 func (l Logic) Brought() bool { return l.Kind == LogicRows || l.Kind == LogicTable }
 

@@ -83,7 +83,7 @@ func (l *loader) effects(c *Calculation, v value) {
 		if logic, ok := l.sql(e.value); ok {
 			c.Effects.SQL = &logic
 		}
-	} else if c.Logic.Kind != "" && !c.Logic.FoldsAll() {
+	} else if c.Logic.Kind != "" && !c.Logic.Fold() {
 		e := entry{at: v.key, value: v}
 		v.r.problem(e.at, "%s: needs sql: a fold says itself what it sends, other rows do not", v.path)
 	}

@@ -67,7 +67,7 @@ func (e Effected) Differ() int64 { return int64(len(e.Differences)) }
 
 // HasEffects says whether anything can be known of what the worker sends.
 func (r *Incident) HasEffects() bool {
-	return r.calc.Logic.FoldsAll() || r.calc.Effects != nil && r.calc.Effects.SQL != nil
+	return r.calc.Logic.Fold() || r.calc.Effects != nil && r.calc.Effects.SQL != nil
 }
 
 // Effects lists what the worker would have sent in the window: it is proved
@@ -204,7 +204,7 @@ func (r *Incident) effectsOf(ctx context.Context, v engine.Variant, prove bool) 
 	}
 	logic, bySQL := r.effectSQL(v)
 	switch {
-	case bySQL && logic == nil, !bySQL && !v.Logic.FoldsAll():
+	case bySQL && logic == nil, !bySQL && !v.Logic.Fold():
 		return nil, fmt.Errorf("list what %s would have sent: %w", shown(v.Logic), recount.ErrUnsupported)
 	case bySQL:
 		v.Logic, v.Key, v.Columns = joinedEffects(*logic), []string{"kind", "key", "event_id"}, []string{"payload", "time", "partition", "position"}

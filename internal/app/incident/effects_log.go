@@ -335,7 +335,7 @@ func (c *reconciling) explain(ctx context.Context) error {
 		if left == 0 {
 			return nil
 		}
-		if logic, bySQL := r.effectSQL(h.Variant); bySQL && logic == nil || !bySQL && !h.Variant.Logic.FoldsAll() {
+		if logic, bySQL := r.effectSQL(h.Variant); bySQL && logic == nil || !bySQL && !h.Variant.Logic.Fold() {
 			continue // nothing says what it would have sent
 		}
 		under, err := c.under(ctx, h.Variant, at)

@@ -178,7 +178,8 @@ func (r *Incident) exclude(ctx context.Context, pairs []diff.Pair) error {
 		return err
 	}
 	for i := range pairs {
-		if _, out := fallen[pairs[i].Text]; out {
+		if key, out := fallen[pairs[i].Text]; out {
+			pairs[i].Key = key // there may be no row that names it
 			pairs[i].Excluded, pairs[i].Cause, pairs[i].Event = true, "", ""
 		}
 	}

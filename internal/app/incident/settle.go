@@ -115,8 +115,9 @@ func (r *Incident) runningRows(ctx context.Context, l *live, touched map[string]
 	out.live = sorted.Seen()
 	for text := range touched {
 		if _, there := rows[text]; !there {
-			_, out1 := excluded[text]
-			rows[text] = &running{key: made[text], touched: true, excluded: out1}
+			if _, out1 := excluded[text]; !out1 { // those are added below
+				rows[text] = &running{key: made[text], touched: true}
+			}
 		}
 	}
 	for text, key := range excluded {

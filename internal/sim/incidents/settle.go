@@ -169,7 +169,7 @@ func (o *oracle) stands(key string) (list []stand, mixed bool) {
 			rows := table{}
 			b.work(rows, mine[:i+1], a.fault)
 			right := b.right(mine[:i+1])[key]
-			list = append(list, stand{text: rows[key].text(b), mark: o.mark(rows[key]), after: right.text(b), cause: a.cause, row: right, newest: i == len(mine)-1, early: b.early(rows[key])})
+			list = append(list, stand{text: rows[key].text(b), mark: o.mark(rows[key]), after: right.text(b), cause: a.cause, row: right, newest: i == len(mine)-1, early: b.early(rows[key]) || a.fault.twice && slices.ContainsFunc(mine, b.hidden)})
 		}
 	}
 	return list, mixed

@@ -142,6 +142,12 @@ func (b *batch) begins() bool { return b.punctual && (b.rightFold[0] || b.openin
 // tell the last of them.
 func (b *batch) early(r *row) bool { return b.begins() && r != nil && r.at < windowAt }
 
+// hidden says that a checkpoint may hold the event of which this is a repeat among
+// the hit ones.
+func (b *batch) hidden(e *entry) bool {
+	return b.begins() && e.repeat && b.hit(e) && e.at < windowAt
+}
+
 // spotless says that an entry may not be quarantined: a checkpoint ends after it.
 func (b *batch) spotless(e *entry) bool { return b.punctual && e.at < windowAt }
 

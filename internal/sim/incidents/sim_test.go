@@ -38,13 +38,13 @@ func TestNoRightRowIsMadeWrong(t *testing.T) {
 	}
 }
 
-// TestNoRightRowIsMadeWrongByFolds plays histories whose logic is a fold: few, as each
-// run of a fold starts a process. More are played by `-folds` of the command.
+// TestNoRightRowIsMadeWrongByFolds plays histories whose logic is a fold, in this
+// process. `-folds` of the command also plays some whose folds have processes.
 func TestNoRightRowIsMadeWrongByFolds(t *testing.T) {
 	if testing.Short() {
-		t.Skip("skipped: it takes minutes")
+		t.Skip("skipped in short mode: every run of a fold goes through files")
 	}
-	s := newSim(t, 11, 240, 40)
+	s := newSim(t, 11, 120, 40)
 	s.folds = true
 	got, err := s.run(t.Context())
 	if err != nil {
@@ -94,19 +94,45 @@ func TestEveryModeIsPlayed(t *testing.T) {
 		"order of arrival": func(b *batch) bool { return b.given.order && b.running() },
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := newSim(t, 5, 0, 0)
-			number := 0
-			for !is(newBatch(s.seed, number, s.folds)) {
-				number++
-			}
-			const histories = 40
-			got := newTally()
-			if err := s.playOne(t.Context(), s.draw(number, histories), &got); err != nil {
-				t.Fatalf("batch %d: %v", number, err)
-			}
-			if !got.sound() || got.Rows < histories {
-				t.Errorf("batch %d: got %+v, want nothing wrong", number, got)
-			}
+			newSim(t, 5, 0, 0).playKind(t, is)
 		})
+	}
+}
+
+// TestFoldsArePlayedWithAllThatMayLieBeforeThem looks for a batch of each kind.
+func TestFoldsArePlayedWithAllThatMayLieBeforeThem(t *testing.T) {
+	if testing.Short() {
+		t.Skip("skipped in short mode: each kind takes seconds")
+	}
+	for name, is := range map[string]func(*batch) bool{
+		"states of checkpoints, and events that no fold survives": func(b *batch) bool { return b.begins() && b.dies && b.rightFold[0] && !b.given.previous },
+		"versions, one of them SQL": func(b *batch) bool {
+			return b.second >= 0 && b.rightFold[0] != b.rightFold[1] && b.rates != ratesNone
+		},
+		"buckets with events that no fold survives":           func(b *batch) bool { return b.memory == memoryBucket && b.dies && b.extra == "delete" },
+		"deltas, old shapes and events that no fold survives": func(b *batch) bool { return b.write == "delta" && b.dies && b.upcasts },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSim(t, 5, 0, 0)
+			s.folds = true
+			s.playKind(t, is)
+		})
+	}
+}
+
+// playKind plays the first batch that is of a kind.
+func (s *sim) playKind(t *testing.T, is func(*batch) bool) {
+	t.Helper()
+	number := 0
+	for !is(newBatch(s.seed, number, s.folds)) {
+		number++
+	}
+	const histories = 40
+	got := newTally()
+	if err := s.playOne(t.Context(), s.draw(number, histories), &got); err != nil {
+		t.Fatalf("batch %d: %v", number, err)
+	}
+	if !got.sound() || got.Rows < histories {
+		t.Errorf("batch %d: got %+v, want nothing wrong", number, got)
 	}
 }
