@@ -221,6 +221,9 @@ func (x *tx) Applied(ctx context.Context, plan string) (recount.Run, bool, error
 }
 
 func (x *tx) Record(ctx context.Context, run recount.Run, undo []recount.Change) error {
+	if err := x.constraints(ctx, "IMMEDIATE"); err != nil { // all rows are written
+		return err
+	}
 	body, err := sqltable.EncodeRun(run)
 	if err != nil {
 		return err

@@ -469,9 +469,6 @@ func (x *tx) Commit(ctx context.Context) error {
 	if x.done {
 		return fmt.Errorf("commit %q: the transaction has ended", x.t.place)
 	}
-	if err := x.constraints(ctx, "IMMEDIATE"); err != nil {
-		return err
-	}
 	err := x.tx.Commit(ctx)
 	if err == nil {
 		x.done = true
