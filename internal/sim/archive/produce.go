@@ -61,7 +61,8 @@ func (p *producer) produce(ctx context.Context, seed uint64) error {
 type topic struct{ client *kgo.Client }
 
 func newTopic(ctx context.Context, broker, name string) (sender, error) {
-	client, err := kgo.NewClient(kgo.SeedBrokers(broker), kgo.DefaultProduceTopic(name), kgo.ProducerLinger(0))
+	client, err := kgo.NewClient(kgo.SeedBrokers(broker), kgo.DefaultProduceTopic(name), kgo.ProducerLinger(0),
+		kgo.UnknownTopicRetries(-1)) // a broker that has much to do is slow to know a topic that it just made
 	if err != nil {
 		return nil, err
 	}
