@@ -92,6 +92,7 @@ func execute(ctx context.Context, r request) answer {
 		return answer{Error: wire(err)}
 	}
 	debug.SetMemoryLimit(r.Spec.Memory + headroomMiB<<20)
+	debug.SetGCPercent(garbagePercent)
 	result, err := folded(ctx, r, t)
 	if err != nil {
 		return answer{Error: wire(err)}
@@ -124,6 +125,10 @@ func folded(ctx context.Context, r request, t *trail) (run.Result, error) {
 	}
 	return result, nil
 }
+
+// garbagePercent is how much garbage there may be beside what is in use: half as
+// much as usual, since the memory of all of a replay's processes counts.
+const garbagePercent = 50
 
 // headroomMiB is what a process takes besides what its run does.
 const headroomMiB = 256
