@@ -225,12 +225,6 @@ func everyView() map[string]func(*Output) error {
 				{ID: "0190b2ff02", Plan: "p3", Kind: recount.PlanApply, Table: "user_totals", At: at12.Add(2 * time.Hour), By: "bob", Applied: 3, Window: recount.Window{From: at12, To: at12.Add(48 * time.Hour)}, Overrides: []string{"--no-control"}},
 			}, nil)
 		},
-		"runs_replays": func(o *Output) error {
-			return NewRuns(o).Listed(nil, []app.BusReplay{
-				{ID: "484ad3cee4f5", Stream: "orders", Destination: "orders-again", Window: fixtureWindow().String(), Snapshot: "4ffe97b2", Events: 182313, At: at12, By: "alice", Ended: at12.Add(time.Minute)},
-				{ID: "again-2", Stream: "orders", Destination: "orders", Calculation: "user_totals", Only: "missed", Window: fixtureWindow().String(), Snapshot: "4ffe97b2", Events: 31, At: at12, By: "bob"},
-			})
-		},
 		"runs_none": func(o *Output) error { return NewRuns(o).Listed(nil, nil) },
 		"doctor": func(o *Output) error {
 			return NewDoctor(o).Diagnosed(app.Diagnosis{Checks: []app.Check{
@@ -313,6 +307,12 @@ func severalViews() map[string]func(*Output) error {
 		"several_about":    func(o *Output) error { return NewReceipt(o).About(shown) },
 		"several_receipt":  func(o *Output) error { return NewReceipt(o).Done(severalReceipt(recount.PlanApply)) },
 		"several_rollback": func(o *Output) error { return NewReceipt(o).Done(severalReceipt(recount.PlanRollback)) },
+		"runs_replays": func(o *Output) error {
+			return NewRuns(o).Listed(nil, []app.BusReplay{
+				{ID: "484ad3cee4f5", Stream: "orders", Destination: "orders-again", Window: fixtureWindow().String(), Snapshot: "4ffe97b2", Events: 182313, At: at12, By: "alice", Ended: at12.Add(time.Minute)},
+				{ID: "again-2", Stream: "orders", Destination: "orders", Calculation: "user_totals", Only: "missed", Window: fixtureWindow().String(), Snapshot: "4ffe97b2", Events: 31, At: at12, By: "bob"},
+			})
+		},
 		"several_runs": func(o *Output) error {
 			return NewRuns(o).Listed([]recount.Run{{
 				ID: "0190b2c4aa", Plan: "p1", Kind: recount.PlanApply, Table: "user_totals", Calculation: "user_totals", At: at12, By: "alice", Applied: 2, Total: 5,
