@@ -329,7 +329,7 @@ func (r *Incident) explain(ctx context.Context, l *live, pairs []diff.Pair, repe
 
 // changes turns pairs into the changes of a plan.
 func (r *Incident) changes(pairs []diff.Pair, l *live) ([]recount.Change, error) {
-	policy := diff.Policy{Given: r.calc.Hypotheses(), Unexplained: r.calc.Unexplained, Extra: r.calc.Extra}
+	policy := diff.Policy{Given: r.calc.Hypotheses(), Unexplained: r.calc.Unexplained, Extra: r.extras()}
 	out := make([]recount.Change, 0, len(pairs))
 	for _, p := range pairs {
 		c := recount.Change{Action: diff.Decide(p, policy), Cause: p.CauseOr(), At: p.At, Event: p.Event}
@@ -455,4 +455,14 @@ func planColumns(table, result []recount.Column) []recount.PlanColumn {
 		}
 	}
 	return out
+}
+
+// extras says what becomes of live rows that the right logic does not make. Where
+// the hit events alone were read, events beside them may make such a row: it is
+// deleted only if a given hypothesis makes it.
+func (r *Incident) extras() recount.Extra {
+	if r.right.See == engine.SeeHit && r.calc.Extra == recount.ExtraDelete {
+		return recount.ExtraExplained
+	}
+	return r.calc.Extra
 }

@@ -372,6 +372,9 @@ func (r *Incident) notes(p *recount.Plan, found comparison, overrides Overrides)
 	if r.calc.Bucket.None() && r.calc.Memory.Kind == recount.MemoryWindow && !r.calc.Logic.Brought() {
 		add("assumes that rows hold nothing outside %s", r.hits)
 	}
+	if b.Rows.Extra > 0 && r.extras() != r.calc.Extra {
+		add("extra rows are reported and not deleted, for all `extra: delete`: events that the window does not name may make them")
+	}
 	for _, list := range found.idle {
 		add("%s in recount.yaml holds no event of the window", list)
 	}
