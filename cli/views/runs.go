@@ -56,8 +56,12 @@ func (p *page) replayTable(replays []app.BusReplay) {
 			what = r.Calculation + " " + r.Only + ", " + what
 		}
 		t.rows = append(t.rows, []cell{
-			{text: clip(p.text(r.ID), runDigits, p.g.more), ink: bold}, {text: r.At.UTC().Format("2006-01-02 15:04")}, {text: p.text(r.By)},
-			{text: p.text(what)}, {text: count(r.Events)}, {text: p.text(r.Destination)},
+			{text: clip(p.text(r.ID), runDigits, p.g.more), ink: bold},
+			{text: r.At.UTC().Format("2006-01-02 15:04")},
+			{text: p.text(r.By)},
+			{text: p.text(what)},
+			{text: count(r.Events)},
+			{text: p.text(r.Destination)},
 		})
 	}
 	from := len(p.lines) + 1

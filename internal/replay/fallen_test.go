@@ -20,6 +20,7 @@ type bucketedSession struct {
 }
 
 func (s bucketedSession) Quarantined(context.Context) ([]recount.Mark, error) { return s.marks, nil }
+
 func (s bucketedSession) Events(context.Context, engine.Query) ([]engine.ReplayEvent, error) {
 	return s.events, nil
 }
