@@ -47,6 +47,7 @@ func fixtureEffects() app.Effected {
 	}
 	e.Causes = []recount.CauseCount{{Cause: "missed", Rows: 1}, {Cause: "previous+missed", Rows: 1}, {Cause: "twice", Rows: 12}, {Cause: "unknown", Rows: 1}}
 	e.Out, e.OutDiffer = "all effects.jsonl", "mend.csv"
+	e.Excluded = [][]recount.Value{values("u4"), values("u7")}
 	return e
 }
 

@@ -237,6 +237,10 @@ func (v effectsHuman) Effected(e app.Effected) error {
 		}
 		p.labelled("Log", 3, items...)
 	}
+	if n := int64(len(e.Excluded)); n > 0 {
+		p.labelled("Excluded", 2, counted(n, "key")+", whose fold did not survive an event: what it would have sent for them is not known")
+		p.wrapped(labelIndent, plain, keyList(e.Excluded))
+	}
 	p.blank()
 	p.effectKinds(e)
 	p.effectDifferences(e)
@@ -354,26 +358,29 @@ func (v effectsJSON) Effected(e app.Effected) error {
 			Source: l.Source, Snapshot: l.Snapshot, Window: jsonWindow(l.Window), Within: recount.Bucket{Size: l.Within}.String(), Events: l.Events, Edge: decimalCount(l.Edge), Nameless: decimalCount(l.Nameless), Unknown: decimalCount(l.Unknown),
 		}
 	}
+	o.Excluded, o.ExcludedKeys = decimalCount(int64(len(e.Excluded))), keyLists(e.Excluded)
 	return emit(v.out, o)
 }
 
 type effectsObject struct {
 	head
-	Calculation string              `json:"calculation"`
-	Window      windowJSON          `json:"window"`
-	Asked       windowJSON          `json:"asked"`
-	Snapshot    string              `json:"snapshot"`
-	Watermark   stamp               `json:"watermark"`
-	Events      recount.EventCounts `json:"events"`
-	Effects     string              `json:"effects"`
-	Digest      string              `json:"digest"`
-	Kinds       []effectKindJSON    `json:"kinds"`
-	Log         *effectLogJSON      `json:"log"`
-	Differences string              `json:"differences"`
-	Causes      object              `json:"causes"`
-	Out         any                 `json:"out"`
-	OutDiffer   any                 `json:"out_differences"`
-	TookMS      int64               `json:"took_ms"`
+	Calculation  string              `json:"calculation"`
+	Window       windowJSON          `json:"window"`
+	Asked        windowJSON          `json:"asked"`
+	Snapshot     string              `json:"snapshot"`
+	Watermark    stamp               `json:"watermark"`
+	Events       recount.EventCounts `json:"events"`
+	Effects      string              `json:"effects"`
+	Digest       string              `json:"digest"`
+	Excluded     string              `json:"excluded"`
+	ExcludedKeys [][]recount.Value   `json:"excluded_keys"`
+	Kinds        []effectKindJSON    `json:"kinds"`
+	Log          *effectLogJSON      `json:"log"`
+	Differences  string              `json:"differences"`
+	Causes       object              `json:"causes"`
+	Out          any                 `json:"out"`
+	OutDiffer    any                 `json:"out_differences"`
+	TookMS       int64               `json:"took_ms"`
 }
 
 type effectKindJSON struct {

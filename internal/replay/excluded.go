@@ -213,22 +213,31 @@ func inBucket(ctx context.Context, session engine.Session, v engine.Variant, mar
 
 // ofOthers are the rows that the other events of a fold's key give.
 func ofOthers(ctx context.Context, session engine.Session, v engine.Variant, mark recount.Mark) (map[string][]recount.Value, error) {
+	events, err := Beside(ctx, session, v.Logic, mark)
+	if err != nil {
+		return nil, err
+	}
+	v.Only = []int64{}
+	for _, e := range events {
+		v.Only = append(v.Only, e.Seq)
+	}
+	return keysOf(ctx, session, v)
+}
+
+// Beside returns the other events of the key, and of its bucket, whose fold did not
+// survive the marked one.
+func Beside(ctx context.Context, session engine.Session, fold recount.Logic, mark recount.Mark) ([]engine.ReplayEvent, error) {
 	fields := map[string]recount.Value{}
-	for i, name := range v.Logic.By {
+	for i, name := range fold.By {
 		fields[name] = mark.Key[i]
 	}
 	events, err := session.Events(ctx, engine.Query{Fields: fields})
 	if err != nil {
 		return nil, err
 	}
-	v.Only = []int64{}
-	bucket := v.Logic.Bucket
-	for _, e := range events {
-		if e.Seq != mark.Seq && (bucket.None() || bucket.Floor(e.Time).Equal(bucket.Floor(mark.Time))) {
-			v.Only = append(v.Only, e.Seq)
-		}
-	}
-	return keysOf(ctx, session, v)
+	return slices.DeleteFunc(events, func(e engine.ReplayEvent) bool {
+		return e.Seq == mark.Seq || !fold.Bucket.None() && !fold.Bucket.Floor(e.Time).Equal(fold.Bucket.Floor(mark.Time))
+	}), nil
 }
 
 func keysOf(ctx context.Context, session engine.Session, v engine.Variant) (keys map[string][]recount.Value, err error) {

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,6 +27,9 @@ type Effected struct {
 	Watermark   time.Time
 	Events      recount.EventCounts
 	Effects     int64 // that should have been sent
+	// Excluded are the keys whose fold did not survive an event: what it would have
+	// sent for them is not known, and not listed.
+	Excluded    [][]recount.Value
 	Digest      string
 	Kinds       []EffectKind      // in order of the kind
 	Log         *EffectLog        // nil: none is archived
@@ -117,11 +121,29 @@ func (r *Incident) Effects(ctx context.Context, overrides Overrides, each func(r
 		return out, err
 	}
 	out.Digest = hex.EncodeToString(hash.Sum(nil))
+	if out.Excluded, err = r.withoutEffects(ctx); err != nil {
+		return out, err
+	}
 	if c.log != nil {
 		err = c.reconcile(ctx, right)
 	}
 	out.Kinds = c.sortedKinds()
 	return out, err
+}
+
+// withoutEffects lists the keys of a fold, in order, that did not survive an event.
+func (r *Incident) withoutEffects(ctx context.Context) (keys [][]recount.Value, err error) {
+	marks, err := r.session.Quarantined(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range marks {
+		if m.Key != nil {
+			keys = append(keys, m.Key)
+		}
+	}
+	slices.SortFunc(keys, func(a, b []recount.Value) int { return strings.Compare(recount.KeyText(a), recount.KeyText(b)) })
+	return slices.CompactFunc(keys, slices.Equal), nil
 }
 
 // countEffects counts by kind what the worker would have sent in the window.

@@ -121,13 +121,8 @@ func textValues(list ...string) []recount.Value {
 // reconcile reads the log and compares it, group by group; then it looks for what
 // explains the differences.
 func (c *reconciling) reconcile(ctx context.Context, right *diff.Sorter) error {
-	marks, err := c.r.session.Quarantined(ctx)
-	if err != nil {
+	if err := c.readUnknown(ctx); err != nil {
 		return err
-	}
-	c.unknown = map[string]bool{}
-	for _, m := range marks {
-		c.unknown[m.ID] = m.ID != ""
 	}
 	sent, err := c.sorter("sent")
 	if err != nil {
@@ -157,6 +152,31 @@ func (c *reconciling) reconcile(ctx context.Context, right *diff.Sorter) error {
 	for _, cause := range slices.Sorted(maps.Keys(causes)) {
 		c.out.Causes = append(c.out.Causes, recount.CauseCount{Cause: cause, Rows: causes[cause]})
 	}
+	return nil
+}
+
+// readUnknown reads the ids of events of which nobody knows what should have been
+// sent: quarantined ones, and those of the keys whose fold did not survive one.
+func (c *reconciling) readUnknown(ctx context.Context) error {
+	marks, err := c.r.session.Quarantined(ctx)
+	if err != nil {
+		return err
+	}
+	c.unknown = map[string]bool{}
+	for _, m := range marks {
+		c.unknown[m.ID] = true
+		if m.Key == nil {
+			continue
+		}
+		others, err := replay.Beside(ctx, c.r.session, c.r.right.Logic, m)
+		if err != nil {
+			return err
+		}
+		for _, e := range others {
+			c.unknown[e.ID] = true
+		}
+	}
+	delete(c.unknown, "")
 	return nil
 }
 
@@ -296,9 +316,13 @@ func (c *reconciling) dropOutside(ctx context.Context) error {
 	for i := range c.groups {
 		g := &c.groups[i]
 		g.out.Differences = slices.DeleteFunc(g.out.Differences, func(d effects.Difference) bool {
-			out := d.Reason == effects.Unasked && !inside[d.Sent.EventID]
+			if d.Reason != effects.Unasked {
+				return false
+			}
+			unknown := c.unknown[d.Sent.EventID]
+			out := unknown || !inside[d.Sent.EventID]
 			switch {
-			case out && c.unknown[d.Sent.EventID]:
+			case unknown:
 				c.out.Log.Unknown++
 			case out:
 				c.out.Log.Edge++
