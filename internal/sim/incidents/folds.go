@@ -87,8 +87,12 @@ func registerRows[Event any](p previous, priced, doubled bool, see func(*Event) 
 	}
 	step := func(s *state, e *Event) error { return s.add(p, doubled, see(e)) }
 	inOrder := func(s *state, e *Event) error {
-		s.Last = see(e).Kind
-		return step(s, e)
+		n := s.N
+		err := step(s, e)
+		if s.N > n { // the previous logic may have passed it by
+			s.Last = see(e).Kind
+		}
+		return err
 	}
 	register(name(false, true, true), inOrder, func(_ time.Time, s *state) any2 { return any2{lastPart{s.Last}, totalPart{s.Total}, countPart{s.N}} })
 	register(name(false, true, false), inOrder, func(_ time.Time, s *state) lastRow { return lastRow{lastPart{s.Last}, countPart{s.N}} })

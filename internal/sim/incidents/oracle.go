@@ -186,7 +186,7 @@ func (o *oracle) decide(key, cause string, right *row) verdict {
 	given := b.hypotheses()
 	hold := given && b.unexplained != "correct"
 	switch {
-	case right == nil && b.extra == "delete":
+	case right == nil && b.extra == "delete" && !(b.memory == memoryWindow && b.clock != byEvent): // else other events may make it
 		v.action = recount.ActionDelete
 		if hold && !known {
 			v.action = recount.ActionHeld
@@ -194,7 +194,7 @@ func (o *oracle) decide(key, cause string, right *row) verdict {
 	case right == nil:
 		v.action = recount.ActionExtra
 		switch {
-		case given && known && b.extra == "explained":
+		case given && known && (b.extra == "explained" || b.extra == "delete"):
 			v.action = recount.ActionDelete
 		case given && !known:
 			v.action = recount.ActionHeld
