@@ -4,7 +4,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unsafe"
 
 	"recount"
 	"recount/source/payload"
@@ -88,13 +87,8 @@ func newReading(m recount.Mapping, into func(path string) bool) (reading, error)
 // names says whether a path leads into a member of the document.
 func (r *reading) names(key string) bool { return slices.Contains(r.keys, key) }
 
-// view is b as a string without a copy. Nothing may write to b while the string is
-// used.
-func view(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
-
-// read fills what the document has into e, texts as copies or as parts of it. A
-// document that is nil has nothing.
-func (r *reading) read(e *recount.Event, s *payload.Scratch, document []byte, derived, copied bool) {
+// read fills what the document has into e. A document that is nil has nothing.
+func (r *reading) read(e *recount.Event, s *payload.Scratch, document []byte, derived bool) {
 	if document == nil {
 		return
 	}
@@ -106,11 +100,7 @@ func (r *reading) read(e *recount.Event, s *payload.Scratch, document []byte, de
 	if r.whole {
 		got.Fields = e.Fields
 	}
-	text := view(document)
-	if copied {
-		text = s.Text(document)
-	}
-	decoder.Into(&got, s, document, text)
+	decoder.Into(&got, s, document, s.Text(document))
 	if !r.whole {
 		for i, at := range r.fields {
 			e.Fields[at] = got.Fields[i]

@@ -142,8 +142,7 @@ func (d *Decoder) HasID() bool { return d.options.Mapping.ID != "" }
 func (d *Decoder) Format() string { return d.values.name() }
 
 // Events reads records of one partition. The events own nothing of the records but
-// what their slices and texts point to, which nothing may write to while they are
-// used. header is what Again needs to read these values. An
+// what their slices point to. header is what Again needs to read these values. An
 // error is the context's, or a *recount.Error of a registry that does not say
 // what it knows: the same records may be read later.
 func (d *Decoder) Events(ctx context.Context, partition string, records []Record) (events []recount.Event, header string, err error) {
@@ -199,7 +198,6 @@ type session struct {
 	needs   map[uint32]*schema
 	missing map[uint32]bool
 	texts   *payload.Scratch
-	copies  bool  // an event's texts are no parts of its Data
 	err     error // the registry could not say
 }
 
@@ -253,7 +251,7 @@ func (s *session) read(ctx context.Context, e *recount.Event, at time.Time) {
 		s.fill(e, o)
 	}
 	if s.parts.asks {
-		s.parts.read(e, s.texts, s.parts.parts(e, key), true, s.copies)
+		s.parts.read(e, s.texts, s.parts.parts(e, key), true)
 	}
 	if m.Time == partTime || o.gone {
 		// A tombstone has no value to read its time from.
@@ -266,13 +264,13 @@ func (s *session) read(ctx context.Context, e *recount.Event, at time.Time) {
 
 func (s *session) fill(e *recount.Event, o opened) {
 	if s.envelope.asks {
-		s.envelope.read(e, s.texts, o.envelope, true, s.copies)
+		s.envelope.read(e, s.texts, o.envelope, true)
 	}
 	if o.bodyFault != nil {
 		e.Fault = joined(e.Fault, o.bodyFault.Error())
 		s.body.unreadable(e)
 	}
-	s.body.read(e, s.texts, o.body, o.derived, s.copies)
+	s.body.read(e, s.texts, o.body, o.derived)
 }
 
 func (s *session) open(e *recount.Event, key []byte) (opened, error) {
@@ -379,7 +377,6 @@ type archived struct{ decoder *Decoder }
 // the archived one is it.
 func (a archived) Decode(e recount.Event) recount.Event {
 	s := a.decoder.session()
-	s.copies = true // whose the bytes are is not known
 	defer s.end()
 	now := recount.Event{Partition: e.Partition, Position: e.Position, Key: e.Key, Data: e.Data, Headers: e.Headers}
 	s.read(context.Background(), &now, e.Time)
