@@ -269,8 +269,8 @@ func TestOneBrokenSourceOfALiveRunLetsTheOthersEndWell(t *testing.T) {
 		t.Fatalf("got %v, want the broken source's error", err)
 	}
 	for _, r := range ran { // those that committed something
-		if len(ran) != 1 || r.Source != "payments" || r.Commits == 0 || r.Events != 1440 && r.Events != 0 {
-			t.Errorf("results: %+v, want what payments committed, all or nothing", ran)
+		if len(ran) != 1 || r.Source != "payments" || r.Commits == 0 || r.Events > 1440 {
+			t.Errorf("results: %+v, want what payments had read by then", ran)
 		}
 	}
 	if _, err := openApp(t, dir).ArchiveRun(t.Context(), []string{"payments"}); err != nil {
