@@ -186,7 +186,7 @@ func (o *oracle) decide(key, cause string, right *row) verdict {
 	given := b.hypotheses()
 	hold := given && b.unexplained != "correct"
 	switch {
-	case right == nil && b.extra == "delete" && !(b.memory == memoryWindow && b.clock != byEvent): // else other events may make it
+	case right == nil && b.extra == "delete" && (b.memory != memoryWindow || b.clock == byEvent): // else other events may make it
 		v.action = recount.ActionDelete
 		if hold && !known {
 			v.action = recount.ActionHeld
