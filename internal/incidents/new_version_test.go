@@ -120,7 +120,7 @@ func TestANewVersionThatAWorkerChokedOn(t *testing.T) {
 
 	st.live()
 	stop := st.watch(edited...)
-	planned := st.plan(a, request)
+	planned := st.planAll(a, request, edited)
 	receipt := st.apply(a, planned)
 	st.already(a, planned)
 	stop()
@@ -133,7 +133,7 @@ func TestANewVersionThatAWorkerChokedOn(t *testing.T) {
 	same(t, "events without a mark after the rollback", st.unmarked(), missed)
 	stop = st.watch(edited...)
 	request.Out = "again.plan"
-	planned = st.plan(a, request)
+	planned = st.planAll(a, request, edited)
 	receipt = st.apply(a, planned)
 	st.quiet()
 	stop()
