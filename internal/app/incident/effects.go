@@ -121,29 +121,27 @@ func (r *Incident) Effects(ctx context.Context, overrides Overrides, each func(r
 		return out, err
 	}
 	out.Digest = hex.EncodeToString(hash.Sum(nil))
-	if out.Excluded, err = r.withoutEffects(ctx); err != nil {
+	marks, err := r.session.Quarantined(ctx)
+	if err != nil {
 		return out, err
 	}
+	out.Excluded = withoutEffects(marks)
 	if c.log != nil {
-		err = c.reconcile(ctx, right)
+		err = c.reconcile(ctx, right, marks)
 	}
 	out.Kinds = c.sortedKinds()
 	return out, err
 }
 
 // withoutEffects lists the keys of a fold, in order, that did not survive an event.
-func (r *Incident) withoutEffects(ctx context.Context) (keys [][]recount.Value, err error) {
-	marks, err := r.session.Quarantined(ctx)
-	if err != nil {
-		return nil, err
-	}
+func withoutEffects(marks []recount.Mark) (keys [][]recount.Value) {
 	for _, m := range marks {
 		if m.Key != nil {
 			keys = append(keys, m.Key)
 		}
 	}
 	slices.SortFunc(keys, func(a, b []recount.Value) int { return strings.Compare(recount.KeyText(a), recount.KeyText(b)) })
-	return slices.CompactFunc(keys, slices.Equal), nil
+	return slices.CompactFunc(keys, slices.Equal)
 }
 
 // countEffects counts by kind what the worker would have sent in the window.

@@ -120,8 +120,8 @@ func textValues(list ...string) []recount.Value {
 
 // reconcile reads the log and compares it, group by group; then it looks for what
 // explains the differences.
-func (c *reconciling) reconcile(ctx context.Context, right *diff.Sorter) error {
-	if err := c.readUnknown(ctx); err != nil {
+func (c *reconciling) reconcile(ctx context.Context, right *diff.Sorter, marks []recount.Mark) error {
+	if err := c.readUnknown(ctx, marks); err != nil {
 		return err
 	}
 	sent, err := c.sorter("sent")
@@ -157,11 +157,7 @@ func (c *reconciling) reconcile(ctx context.Context, right *diff.Sorter) error {
 
 // readUnknown reads the ids of events of which nobody knows what should have been
 // sent: quarantined ones, and those of the keys whose fold did not survive one.
-func (c *reconciling) readUnknown(ctx context.Context) error {
-	marks, err := c.r.session.Quarantined(ctx)
-	if err != nil {
-		return err
-	}
+func (c *reconciling) readUnknown(ctx context.Context, marks []recount.Mark) error {
 	c.unknown = map[string]bool{}
 	for _, m := range marks {
 		c.unknown[m.ID] = true
