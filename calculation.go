@@ -172,6 +172,11 @@ const (
 	OverAll    Over = "all" // all that are read
 )
 
+// Folds says that the right logic, a version of it, or the previous one is a fold.
+func (c Calculation) Folds() bool {
+	return c.Logic.Folds() || c.Previous != nil && c.Previous.Fold()
+}
+
 // Hypotheses says whether the configuration names any.
 func (c Calculation) Hypotheses() bool {
 	return c.Previous != nil || len(c.Missed) > 0 || len(c.Again) > 0 || c.Late != nil || c.Arrival || c.Processed != nil

@@ -13,7 +13,7 @@ import (
 func (d *doctor) isolation(ctx context.Context, calculations []string) {
 	if !slices.ContainsFunc(calculations, func(name string) bool {
 		calc, ok := d.app.Project.Calculations[name]
-		return ok && (calc.Logic.Folds() || calc.Previous != nil && calc.Previous.Fold())
+		return ok && calc.Folds()
 	}) {
 		return
 	}

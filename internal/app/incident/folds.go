@@ -103,7 +103,7 @@ func (f *Fatal) first() string {
 // where there is none. Where no key survived its first event, so that not one of
 // rows is made, it is an error.
 func (r *Incident) fatal(ctx context.Context, rows int64) (*Fatal, error) {
-	if !r.folds() {
+	if !r.calc.Folds() {
 		return nil, nil
 	}
 	marks, err := r.session.Quarantined(ctx)
@@ -165,11 +165,6 @@ func sentence(why string) string {
 	return lines[0] + " " + strings.TrimSpace(lines[len(lines)-1])
 }
 
-// folds says that the right logic or the previous one is a fold.
-func (r *Incident) folds() bool {
-	return r.calc.Logic.Folds() || r.calc.Previous != nil && r.calc.Previous.Fold()
-}
-
 // exclude leaves out rows of events that a fold did not survive while hypotheses
 // were tried.
 func (r *Incident) exclude(ctx context.Context, pairs []diff.Pair) error {
@@ -189,7 +184,7 @@ func (r *Incident) exclude(ctx context.Context, pairs []diff.Pair) error {
 // fallen are the keys of the rows whose fold did not survive an event in a run so
 // far.
 func (r *Incident) fallen(ctx context.Context) (map[string][]recount.Value, error) {
-	if !r.folds() {
+	if !r.calc.Folds() {
 		return nil, nil
 	}
 	return replay.Fallen(ctx, r.session, r.logics())

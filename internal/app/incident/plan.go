@@ -41,7 +41,7 @@ func (r *Incident) makePlan(ctx context.Context, l *live, overrides Overrides) (
 	if found.fatal, err = r.fatal(ctx, found.Rows); err != nil {
 		return nil, err
 	}
-	if r.folds() { // which may not have survived all of them
+	if r.calc.Folds() { // which may not have survived all of them
 		if counts, err = r.count(ctx); err != nil {
 			return nil, err
 		}
@@ -351,7 +351,7 @@ func (r *Incident) touched(ctx context.Context, pairs []diff.Pair, steps []recou
 
 // unsandboxed says whether code of others ran without isolation.
 func (r *Incident) unsandboxed() bool {
-	return r.host.Unsandboxed() && r.folds()
+	return r.host.Unsandboxed() && r.calc.Folds()
 }
 
 // notes says what a reader must know beside the numbers.

@@ -109,7 +109,7 @@ func (s *Rows) exclude(ctx context.Context) error {
 		return r.refuseUnknown(ctx, unknown)
 	}
 	s.excluded, s.out.Excluded = excluded, int64(len(excluded))
-	if r.folds() {
+	if r.calc.Folds() {
 		s.out.Events, err = r.count(ctx)
 	}
 	return err
